@@ -1,0 +1,61 @@
+/* A PDU: parsed once, kept as its canonical bytes.
+ *
+ * Spec: Rooms, "Event format" of each room version; Server-Server API, "Checks performed on receipt of a PDU". */
+#ifndef HS_CORE_EVENT_H
+#define HS_CORE_EVENT_H
+
+#include "base/json_out.h"
+#include "base/tape.h"
+#include "core/roomver.h"
+
+typedef struct hs_event {
+    const hs_roomver *rv;
+    hs_str json;     /* canonical bytes of the whole PDU, with hashes and signatures, without unsigned and (v3+) event_id */
+    hs_str event_id;
+    hs_str room_id;  /* v12 create events: '!' + the event id's hash */
+    hs_str type;
+    hs_str sender;
+    hs_str state_key; /* with is_state */
+    bool is_state;
+    hs_str redacts;  /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
+    int64_t depth, origin_ts;
+    hs_str *prev, *auth; /* event ids */
+    size_t prev_n, auth_n;
+    hs_jv top, content;
+} hs_event;
+
+/* Reads the canonical bytes of a PDU that was checked when it was accepted (from the store). Bytes are borrowed. event_id may be empty: computed. */
+HS_NODISCARD hs_error *hs_event_read(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str event_id, hs_event **ret);
+
+/* From outside: any JSON object. Checks size (65,536 bytes canonical), field lengths (255), types, ids, depth range, canonical JSON
+ * as the version asks; drops `unsigned` and what the version says; computes the event id. 400 M_BAD_JSON, 413 M_TOO_LARGE. */
+HS_NODISCARD hs_error *hs_event_parse(hs_arena *a, const hs_roomver *rv, hs_str json, hs_event **ret);
+
+/* What a local event is made from. */
+typedef struct {
+    hs_str room_id; /* empty for a v12 create event */
+    hs_str type, sender;
+    hs_str state_key;
+    bool is_state;
+    hs_str content; /* canonical JSON object */
+    hs_str redacts; /* p NULL: none; versions before 11 put it at the top */
+    int64_t depth, origin_ts;
+    const hs_str *prev, *auth;
+    size_t prev_n, auth_n;
+} hs_event_draft;
+
+struct hs_signing_key;
+/* Canonical bytes with content hash and our signature; parsed and size-checked (413 M_TOO_LARGE). */
+HS_NODISCARD hs_error *hs_event_build(hs_arena *a, const hs_roomver *rv, const hs_event_draft *d, hs_str server_name,
+                                      const struct hs_signing_key *key, hs_event **ret);
+
+/* SHA-256, per spec "Calculating the content hash / reference hash". */
+HS_NODISCARD hs_error *hs_event_content_hash(hs_arena *a, const hs_event *e, uint8_t ret[32]);
+HS_NODISCARD hs_error *hs_event_reference_hash(hs_arena *a, const hs_event *e, uint8_t ret[32]);
+/* Whether hashes.sha256 is right. */
+HS_NODISCARD hs_error *hs_event_hash_ok(hs_arena *a, const hs_event *e, bool *ret);
+/* The redacted form's canonical bytes (spec "Redactions" of the version). */
+HS_NODISCARD hs_error *hs_event_redact(hs_arena *a, const hs_event *e, hs_str *ret);
+HS_NODISCARD hs_error *hs_redact_json(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str *ret);
+
+#endif

@@ -1,0 +1,42 @@
+/* hs_server: what the services hold. Everything a server remembers hangs here; there are no globals.
+ * Each service owns one member, opens it in its own hs_<service>_open and closes it in reverse order (server.c). */
+#ifndef HS_SERVER_CONTEXT_H
+#define HS_SERVER_CONTEXT_H
+
+#include "core/sign.h"
+#include "runtime/config.h"
+#include "runtime/log.h"
+#include "runtime/loop.h"
+#include "runtime/metrics.h"
+#include "runtime/random.h"
+#include "store/db.h"
+#include "store/write.h"
+
+typedef struct hs_server hs_server;
+struct hs_server {
+    hs_loop *loop;
+    hs_logger *log;
+    hs_metrics *metrics;
+    const hs_config *config;
+    hs_db *db;
+    hs_str server_name;
+    hs_nid server_nid;
+    const hs_signing_key *key;
+    uint8_t slot_key[16];
+    uint64_t hash_seed; /* for hs_map_open */
+    hs_arena *arena;    /* for what lives as long as the server */
+
+    struct hs_names *names;         /* names.c: user ids, room ids, servers ↔ numbers, cached */
+    struct hs_sessions *sessions;   /* session.c: access token → session, cached */
+    struct hs_limiter *limiter;     /* ratelimit.c: buckets */
+    struct hs_rooms *rooms;         /* cache_room.c: room heads, states, recent events */
+    struct hs_waiters *waiters;     /* sync_wait.c: parked /sync requests by user */
+    struct hs_ephemeral *ephemeral; /* typing.c: who is typing where */
+    struct hs_push *push;           /* push_eval.c: compiled rule sets */
+    struct hs_feed *feed;           /* fanout.c: what has been told, last position per room */
+};
+
+HS_NODISCARD hs_error *hs_server_open_services(hs_server *srv, hs_arena *a);
+void hs_server_close_services(hs_server *srv);
+
+#endif

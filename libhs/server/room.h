@@ -1,0 +1,93 @@
+/* A room in memory: its durable head, its current state, its recent timeline; and stored events.
+ *
+ * Everything here is durable: positions and state appear only after their flush (fanout applies them). Entries are counted and bounded by an LRU
+ * with a byte budget; an arena that asked for one holds it until its reset. What is read before a suspension may be stale after it. */
+#ifndef HS_SERVER_ROOM_H
+#define HS_SERVER_ROOM_H
+
+#include "core/auth.h"
+#include "core/stateres.h"
+#include "server/context.h"
+
+/* event.flags in the store, store-design §1. */
+enum {
+    HS_EV_OUTLIER = 1,
+    HS_EV_REJECTED = 2,
+    HS_EV_SOFT_FAILED = 4,
+    HS_EV_REDACTED = 8,
+    HS_EV_STUB = 16,
+    HS_EV_PARTIAL = 32,
+    HS_EV_CENSORED = 64,
+};
+
+/* A stored event: immutable but for `flags` and `redacted_by`. */
+typedef struct hs_stored {
+    uint32_t refs;
+    uint32_t flags;
+    hs_nid nid, room, sender;
+    int64_t received_ts;
+    int64_t slot;          /* state events; 0 otherwise */
+    int32_t line, snap;    /* state after it; line -1: outlier */
+    hs_nid redacted_by;    /* 0: not redacted, or not known to the cache */
+    hs_event *ev;          /* of the redacted form when flags say so */
+    hs_str client;         /* hs_client_event_head's bytes */
+    hs_arena *arena;       /* owns ev and client */
+} hs_stored;
+
+typedef struct {
+    int64_t pos;
+    hs_stored *event; /* NULL: a marker */
+    int32_t line, snap;
+} hs_timeline_entry;
+
+typedef struct hs_room {
+    uint32_t refs;
+    hs_nid nid;
+    hs_str id;
+    const hs_roomver *rv;
+    bool is_new; /* not written yet */
+    /* durable head */
+    int64_t pos, depth;
+    int32_t line, snap;
+    hs_nids heads;
+    int64_t n_notify, n_high;   /* running totals of the newest timeline row */
+    hs_state_entry *state;      /* current state, sorted by slot */
+    size_t state_n, state_cap;
+    hs_nid create;              /* event */
+    hs_nid *local_members;      /* joined users of this server */
+    size_t local_members_n, local_members_cap;
+    int64_t joined, invited;
+    /* the newest timeline rows, oldest first, without a hole; complete when the room's first row is among them */
+    hs_timeline_entry *recent;
+    size_t recent_n, recent_cap;
+    bool recent_complete;
+    /* writing: see event_persist.c */
+    hs_fiber_lock lock;
+    struct hs_room_pending *pending;
+} hs_room;
+
+/* Finds a room by id or number; *ret NULL when this server does not know it. Held by `a`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_find(hs_server *srv, hs_arena *a, hs_str room_id, hs_room **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_load(hs_server *srv, hs_arena *a, hs_nid room, hs_room **ret);
+/* The room if it is in memory and needs no suspension; not held. */
+hs_room *hs_room_cached(hs_server *srv, hs_nid room);
+
+/* Events by number, in the order asked; an unknown one is NULL in *ret. One round trip for all that are not cached. Held by `a`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_events_load(hs_server *srv, hs_arena *a, hs_nid room, const hs_nid *nids, size_t n,
+                                                  hs_stored **ret);
+/* By event id; *ret NULL: unknown. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_event_find(hs_server *srv, hs_arena *a, hs_nid room, hs_str event_id, hs_stored **ret);
+
+/* Number of the event that holds (type, state_key) now; 0: none. Does not suspend. */
+hs_nid hs_room_state_nid(hs_server *srv, const hs_room *room, hs_str type, hs_str state_key);
+/* The event itself; *ret NULL: none. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_state_get(hs_server *srv, hs_arena *a, hs_room *room, hs_str type,
+                                                     hs_str state_key, hs_stored **ret);
+/* Fills a view that the auth rules can ask without suspending: loads the named keys (and create, power levels, join rules). */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_view(hs_server *srv, hs_arena *a, hs_room *room, const hs_state_key_pair *want,
+                                                size_t n, hs_state_view *ret);
+/* Current membership of anybody; does not need the database for a cached room. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_membership(hs_server *srv, hs_arena *a, hs_room *room, hs_str user_id,
+                                                      hs_membership *ret);
+
+#endif

@@ -1,0 +1,80 @@
+/* The write path: everything that takes a stream position is written here, and nothing of it is told before it is durable.
+ *
+ * A hs_write is one unit: all of it happens or none. A worker has one writer connection; while a flush is under way further
+ * units gather, and go together in the next transaction:
+ *
+ *     the `before` statements of all units      heavy rows, no lock held (events, txn ids, new rooms)
+ *     hs_commit(items, states, …)               ← takes the ticket (advisory lock 1), checks heads, gives positions, writes timeline and state
+ *     the `after` statements of all units       small rows that carry positions or must be in step with the head
+ *     the feed row                              ← the bus message
+ *     COMMIT (asynchronous)
+ *     hs_flush()                                ← one durable flush of the log: only now do callers resume
+ *
+ * A stale unit (its room's head moved away from what it was built on) raises HS001 with its number: the transaction is rolled back, the
+ * unit's caller gets HS_WRITE_STALE (and so do later queued units of the same room), the others go again.
+ *
+ * Positions inside a unit are small numbers `at` (0, 1, …) until the batch is made; the letter 'p' in a statement's
+ * params binds the real position, see hs_write_after. */
+#ifndef HS_STORE_WRITE_H
+#define HS_STORE_WRITE_H
+
+#include "store/db.h"
+
+typedef struct hs_write hs_write;
+
+typedef enum { HS_WRITE_OK, HS_WRITE_STALE } hs_write_status;
+
+typedef struct {
+    hs_write_status status;
+    int64_t first; /* position of `at` 0: position of `at` k is first + k */
+} hs_write_result;
+
+typedef struct {
+    hs_nid room, event; /* event 0: a marker */
+    int64_t depth;
+    hs_nids prev;
+    int32_t seen_line, seen_snap; /* what the writer resolved against; line -1: the room is new */
+    int64_t seen_pos;             /* 0: only the snapshot matters */
+    int32_t line, snap;           /* the room's state once this is in */
+    hs_nids delta;
+    int32_t d_notify, d_high;
+} hs_write_timeline;
+
+HS_NODISCARD hs_error *hs_write_open(hs_db *db, hs_arena *a, hs_write **ret);
+/* Parameters are copied into the unit's arena. */
+HS_NODISCARD hs_error *hs_write_before(hs_write *w, const hs_stmt *s, ...);
+HS_NODISCARD hs_error *hs_write_after(hs_write *w, const hs_stmt *s, ...); /* 'p' params: uint32_t at */
+/* A timeline row; takes one position. */
+HS_NODISCARD hs_error *hs_write_item(hs_write *w, const hs_write_timeline *t, uint32_t *ret_at);
+/* A position for something that is not a timeline row (receipt, account data …). */
+HS_NODISCARD hs_error *hs_write_position(hs_write *w, uint32_t *ret_at);
+/* State change belonging to item `at`: slot of `line` holds `event` from snapshot `snap` on. */
+HS_NODISCARD hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, int64_t slot, hs_nid event);
+/* What is told once durable; `news` must live in the unit's arena. The store does not look inside. */
+void hs_write_news(hs_write *w, void *news);
+/* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned. A lost connection is followed up:
+ * the unit is looked for after reconnecting and answered by what is true. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_write_commit(hs_write *w, hs_write_result *ret);
+
+/* ── telling ── given once by the server at start ── */
+typedef struct {
+    void *news;     /* as given to hs_write_news; may be NULL */
+    int64_t first;  /* position of the unit's at 0 */
+    uint32_t base;  /* the unit's first item number in the batch */
+    uint32_t count; /* positions it took */
+} hs_told;
+
+typedef struct {
+    /* Makes the bus message (proto/news.proto Feed without what must not be in the table), before the transaction is sent, when only
+     * `base` and `count` are known. */
+    hs_error *(*encode)(void *ud, hs_arena *a, const hs_told *units, size_t n, hs_str *ret_msg);
+    /* After the flush, in order of position, before the units' callers resume. Must not suspend. */
+    void (*told)(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n);
+    void *ud;
+} hs_write_hooks;
+void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks);
+
+/* Highest position known to be flushed. */
+int64_t hs_write_durable(const hs_db *db);
+
+#endif
