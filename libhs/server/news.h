@@ -1,5 +1,6 @@
-/* What a durable unit of writing tells: the in-memory form of proto/news.proto. Made by the service that writes, kept in the unit's
- * arena, encoded into the feed row before the transaction, applied to the caches and handed to waiting syncs after the flush. */
+/* What a durable unit of writing tells: the in-memory form of proto/news.proto. Made by the service that writes, kept
+ * in the unit's arena, encoded into the feed row before the transaction, applied to the caches and handed to waiting
+ * syncs after the flush. */
 #ifndef HS_SERVER_NEWS_H
 #define HS_SERVER_NEWS_H
 
@@ -14,33 +15,39 @@ typedef struct {
 
 typedef struct {
     hs_nid room;
-    uint32_t at;            /* its position is the unit's first + at */
-    hs_stored *event;       /* NULL: a marker */
+    uint32_t at;      /* its position is the unit's first + at */
+    hs_stored *event; /* NULL: a marker */
     int64_t depth;
-    int32_t line, snap;     /* the room's state once it is in */
-    const hs_nid *heads;    /* forward extremities after it; the writer's view, corrected by the store's */
+    int32_t line, snap;  /* the room's state once it is in */
+    const hs_nid *heads; /* forward extremities after it; the writer's view, corrected by the store's */
     size_t heads_n;
     const hs_state_entry *state; /* what changed in the current state: event 0 = removed */
     size_t state_n;
     int32_t d_notify, d_high;
     const hs_news_note *notes;
     size_t notes_n;
-    hs_nid target;          /* member events: whose, and what they are now */
+    hs_nid target; /* member events: whose, and what they are now */
     hs_membership membership;
     hs_str device_id, txn_id; /* the sender's, for unsigned.transaction_id; p NULL: none */
-    hs_nid redacts;         /* the event that this one redacts, when it takes effect */
+    hs_nid redacts;           /* the event that this one redacts, when it takes effect */
 } hs_news_event;
 
 typedef struct {
     hs_nid room, user;
-    hs_str type; /* m.read, m.read.private */
+    hs_str type;   /* m.read, m.read.private */
     hs_nid thread; /* -1 unthreaded, 0 main, else the root */
     hs_nid event;
     int64_t ts;
     uint32_t at;
 } hs_news_receipt;
 
-typedef enum { HS_NEWS_ACCOUNT_DATA, HS_NEWS_PUSH_RULES, HS_NEWS_PROFILE, HS_NEWS_FLAGS, HS_NEWS_ROOMS } hs_news_user_what;
+typedef enum {
+    HS_NEWS_ACCOUNT_DATA,
+    HS_NEWS_PUSH_RULES,
+    HS_NEWS_PROFILE,
+    HS_NEWS_FLAGS,
+    HS_NEWS_ROOMS
+} hs_news_user_what;
 typedef struct {
     hs_nid user;
     uint32_t at;
@@ -58,12 +65,17 @@ typedef struct hs_news {
     size_t users_n;
 } hs_news;
 
-/* fanout.c: installs the store's hooks. Services that keep state from the feed register here, in the order in which they must see it: the room
- * cache first, waiters last. */
+/* fanout.c: installs the store's hooks. Services that keep state from the feed register here, in the order in which
+ * they must see it: the room cache first, waiters last. */
 typedef void hs_news_listener(void *ud, int64_t first, const hs_news *news);
 HS_NODISCARD hs_error *hs_fanout_open(hs_server *srv, hs_arena *a);
 HS_NODISCARD hs_error *hs_fanout_listen(hs_server *srv, hs_news_listener *fn, void *ud);
 /* Position of the newest thing told (durable); the upper bound of every sync answer. */
 int64_t hs_fanout_position(const hs_server *srv);
+/* Position of the newest timeline row of a room told since the start; 0: none. What happened at or below the floor has
+ * to be asked of the store. */
+int64_t hs_fanout_room_position(const hs_server *srv, hs_nid room);
+int64_t hs_fanout_floor(const hs_server *srv);
+void hs_fanout_close(hs_server *srv);
 
 #endif

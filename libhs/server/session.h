@@ -16,8 +16,8 @@ enum {
 };
 
 typedef struct hs_session {
-    hs_nid user;      /* number … */
-    hs_str user_id;   /* … and name, '@local:server' */
+    hs_nid user;    /* number … */
+    hs_str user_id; /* … and name, '@local:server' */
     hs_str localpart;
     hs_str device_id; /* empty: a token without a device */
     unsigned flags;   /* HS_ACCOUNT_* */
@@ -25,8 +25,9 @@ typedef struct hs_session {
     bool is_appservice;
 } hs_session;
 
-/* Looks a token up: cache, then store. M_UNKNOWN_TOKEN 401 (soft_logout true when it has expired), M_USER_LOCKED, … are decided by
- * the caller's route row, see workers/http/authenticate.c. NULL session with NULL error: no such token. Lives in `a`. */
+/* Looks a token up: cache, then store. M_UNKNOWN_TOKEN 401 (soft_logout true when it has expired), M_USER_LOCKED, … are
+ * decided by the caller's route row, see workers/http/authenticate.c. NULL session with NULL error: no such token.
+ * Lives in `a`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session **ret);
 
 #endif

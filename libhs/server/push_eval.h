@@ -1,0 +1,20 @@
+/* What an event does to unread counts, store-design §3.5: evaluated once per distinct rule set, not once per member. */
+#ifndef HS_SERVER_PUSH_EVAL_H
+#define HS_SERVER_PUSH_EVAL_H
+
+#include "server/news.h"
+
+typedef struct {
+    int32_t d_notify, d_high;  /* advance of the room's running totals; 0 for what counts in a thread only */
+    hs_nid thread;             /* root of the thread that the event is in; 0: the main timeline */
+    int32_t thread_notify;     /* advance of that thread's running total */
+    const hs_news_note *notes; /* users whose result differs from their base; the sender's among them */
+    size_t notes_n;
+} hs_push_outcome;
+
+/* Before the event is written. `room` is as it is before the event; ret->notes live in `a`. May suspend when rules or
+ * members are not in memory: the caller holds the room's writing order meanwhile. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room,
+                                                      const hs_stored *event, hs_push_outcome *ret);
+
+#endif

@@ -1,0 +1,18 @@
+/* Making rooms. */
+#ifndef HS_SERVER_ROOM_CREATE_H
+#define HS_SERVER_ROOM_CREATE_H
+
+#include "server/room_member.h"
+
+typedef struct {
+    hs_str visibility, room_alias_name, name, topic, preset, room_version; /* p NULL: not given */
+    hs_strs invite;
+    hs_jv invite_3pid, initial_state, creation_content, power_level_content_override;
+    bool is_direct;
+} hs_room_wish;
+
+/* All initial events are one durable unit. Spec: "Creation". */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a,
+                                                  const hs_room_wish *in, hs_str *ret_room_id, hs_str *ret_alias);
+
+#endif
