@@ -2,6 +2,7 @@
 #ifndef HS_SERVER_ROOM_MEMBER_H
 #define HS_SERVER_ROOM_MEMBER_H
 
+#include "server/room.h"
 #include "server/room_send.h"
 
 typedef enum {
@@ -37,13 +38,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_resolve(hs_server *srv, hs_arena *a, 
 
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id);
 
-typedef struct {
-    hs_str room_id;
-    hs_nid room;
-    hs_membership membership;
-    hs_nid event;
-    bool forgotten;
-} hs_joined_room;
 /* Room ids that the user is joined to. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_rooms_joined(hs_server *srv, hs_arena *a, hs_nid user, hs_strs *ret);
 
