@@ -1,0 +1,29 @@
+/* GET /sync: what happened since a token, as one answer. Spec: Client-Server API, "Syncing". */
+#ifndef HS_SERVER_SYNC_H
+#define HS_SERVER_SYNC_H
+
+#include "core/filter.h"
+#include "server/session.h"
+#include "server/sync_wait.h"
+
+/* Position of a sync: one stream position and the ephemeral suffix (store-design §3.4). Synapse's tokens parse too. */
+typedef struct {
+    int64_t pos;
+    uint64_t boot, serial; /* typing; 0: from the start */
+} hs_sync_token;
+HS_NODISCARD hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret);
+HS_NODISCARD hs_error *hs_sync_token_write(hs_arena *a, const hs_sync_token *t, hs_str *ret);
+
+typedef struct {
+    bool has_since;
+    hs_sync_token since;
+    bool full_state;
+    const hs_filter *filter;
+    hs_str filter_key; /* equal for equal filters: what is shared between answers */
+} hs_sync_in;
+
+/* Writes the answer into b. *ret_empty: nothing but a token is in it. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in,
+                                           hs_buf *b, hs_sync_token *ret_next, bool *ret_empty);
+
+#endif
