@@ -45,14 +45,15 @@ typedef struct {
     hs_metrics *metrics;
 } hs_db_options;
 
-/* Connects (suspends if on a fiber, blocks if not), checks encoding UTF8, collation C and version ≥ 14 (allow_unsafe_locale as Synapse's),
- * applies migrations under a lock. The error's message is the one clear line an operator sees. */
+/* Connects (suspends if on a fiber, blocks if not), checks encoding UTF8, collation C and version ≥ 14
+ * (allow_unsafe_locale as Synapse's), applies migrations under a lock. The error's message is the one clear line an
+ * operator sees. */
 HS_NODISCARD hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db **ret);
 void hs_db_close(hs_db *db);
 hs_loop *hs_db_loop(const hs_db *db);
 
-/* One statement, one round trip, on any reader connection (shared, pipelined). Rows live in `a`. Errors are internal, but:
- * 503 M_UNKNOWN "database" when PostgreSQL is away for longer than the request may wait. */
+/* One statement, one round trip, on any reader connection (shared, pipelined). Rows live in `a`. Errors are internal,
+ * but: 503 M_UNKNOWN "database" when PostgreSQL is away for longer than the request may wait. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_db_query(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...);
 /* For statements that write without a position, in a transaction of their own (durable when this returns unless the
  * statement says otherwise). *ret_n (may be NULL): rows touched. */
@@ -65,8 +66,8 @@ HS_NODISCARD hs_error *hs_pipe_open(hs_db *db, hs_arena *a, hs_pipe **ret);
 HS_NODISCARD hs_error *hs_pipe_add(hs_pipe *p, const hs_stmt *s, hs_rows **ret, ...);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_pipe_run(hs_pipe *p);
 
-/* A transaction on a connection of its own, for what must read before it writes (registration, refresh). Rolled back when the
- * arena is reset unless committed. */
+/* A transaction on a connection of its own, for what must read before it writes (registration, refresh). Rolled back
+ * when the arena is reset unless committed. */
 typedef struct hs_tx hs_tx;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tx_begin(hs_db *db, hs_arena *a, hs_tx **ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tx_query(hs_tx *tx, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...);
@@ -77,7 +78,7 @@ size_t hs_rows_count(const hs_rows *r);
 bool hs_rows_null(const hs_rows *r, size_t row, size_t col);
 int64_t hs_rows_i64(const hs_rows *r, size_t row, size_t col); /* n, i, s; 0 for NULL */
 bool hs_rows_bool(const hs_rows *r, size_t row, size_t col);
-hs_str hs_rows_str(const hs_rows *r, size_t row, size_t col);  /* t, b; { NULL, 0 } for NULL */
+hs_str hs_rows_str(const hs_rows *r, size_t row, size_t col); /* t, b; { NULL, 0 } for NULL */
 HS_NODISCARD hs_error *hs_rows_nids(const hs_rows *r, hs_arena *a, size_t row, size_t col, hs_nids *ret);
 HS_NODISCARD hs_error *hs_rows_strs(const hs_rows *r, hs_arena *a, size_t row, size_t col, hs_strs *ret);
 

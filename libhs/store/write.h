@@ -1,20 +1,22 @@
-/* The write path: everything that takes a stream position is written here, and nothing of it is told before it is durable.
+/* The write path: everything that takes a stream position is written here, and nothing of it is told before it is
+ * durable.
  *
- * A hs_write is one unit: all of it happens or none. A worker has one writer connection; while a flush is under way further
- * units gather, and go together in the next transaction:
+ * A hs_write is one unit: all of it happens or none. A worker has one writer connection; while a flush is under way
+ * further units gather, and go together in the next transaction:
  *
  *     the `before` statements of all units      heavy rows, no lock held (events, txn ids, new rooms)
- *     hs_commit(items, states, …)               ← takes the ticket (advisory lock 1), checks heads, gives positions, writes timeline and state
- *     the `after` statements of all units       small rows that carry positions or must be in step with the head
- *     the feed row                              ← the bus message
- *     COMMIT (asynchronous)
- *     hs_flush()                                ← one durable flush of the log: only now do callers resume
+ *     hs_commit(items, states, …)               ← takes the ticket (advisory lock 1), checks heads, gives positions,
+ * writes timeline and state the `after` statements of all units       small rows that carry positions or must be in
+ * step with the head the feed row                              ← the bus message COMMIT (asynchronous) hs_flush() ← one
+ * durable flush of the log: only now do callers resume
  *
- * A stale unit (its room's head moved away from what it was built on) raises HS001 with its number: the transaction is rolled back, the
- * unit's caller gets HS_WRITE_STALE (and so do later queued units of the same room), the others go again.
+ * A stale unit (its room's head moved away from what it was built on) raises HS001 with its number: the transaction is
+ * rolled back, the unit's caller gets HS_WRITE_STALE (and so do later queued units of the same room), the others go
+ * again.
  *
- * Positions inside a unit are small numbers `at` (0, 1, …) until the batch is made; the letter 'p' in a statement's
- * params binds the real position, see hs_write_after. */
+ * Positions inside a unit are small numbers `at` (0, 1, …) until the batch is made. In an `after` statement a parameter
+ * of letter 'p' takes such a number and the SQL says hs_pos($n), which is the real position: "INSERT INTO receipt(…,
+ * pos) VALUES ($1, hs_pos($2))". It is for values, not for WHERE. */
 #ifndef HS_STORE_WRITE_H
 #define HS_STORE_WRITE_H
 
@@ -22,7 +24,12 @@
 
 typedef struct hs_write hs_write;
 
-typedef enum { HS_WRITE_OK, HS_WRITE_STALE } hs_write_status;
+typedef enum {
+    HS_WRITE_OK,
+    HS_WRITE_STALE,    /* built on a head that has moved, or on an earlier unit of the room that was not written */
+    HS_WRITE_CONFLICT, /* a row of it was there already (event id, transaction id, room, line): read, then answer or
+                          build anew */
+} hs_write_status;
 
 typedef struct {
     hs_write_status status;
@@ -52,8 +59,8 @@ HS_NODISCARD hs_error *hs_write_position(hs_write *w, uint32_t *ret_at);
 HS_NODISCARD hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, int64_t slot, hs_nid event);
 /* What is told once durable; `news` must live in the unit's arena. The store does not look inside. */
 void hs_write_news(hs_write *w, void *news);
-/* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned. A lost connection is followed up:
- * the unit is looked for after reconnecting and answered by what is true. */
+/* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned. A lost
+ * connection is followed up: the unit is looked for after reconnecting and answered by what is true. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_write_commit(hs_write *w, hs_write_result *ret);
 
 /* ── telling ── given once by the server at start ── */
@@ -65,8 +72,8 @@ typedef struct {
 } hs_told;
 
 typedef struct {
-    /* Makes the bus message (proto/news.proto Feed without what must not be in the table), before the transaction is sent, when only
-     * `base` and `count` are known. */
+    /* Makes the bus message (proto/news.proto Feed without what must not be in the table), before the transaction is
+     * sent, when only `base` and `count` are known. */
     hs_error *(*encode)(void *ud, hs_arena *a, const hs_told *units, size_t n, hs_str *ret_msg);
     /* After the flush, in order of position, before the units' callers resume. Must not suspend. */
     void (*told)(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n);
@@ -76,5 +83,19 @@ void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks);
 
 /* Highest position known to be flushed. */
 int64_t hs_write_durable(const hs_db *db);
+/* Flushes what has been committed by anybody so far; then hs_write_durable is at least the newest position that was
+ * readable before. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_write_flush(hs_db *db, hs_arena *a);
+
+/* ── reading the feed ── */
+typedef struct {
+    int64_t pos_from, pos, ts;
+    hs_str msg;
+} hs_feed_row;
+/* Rows after a position, oldest first. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t limit,
+                                                       hs_feed_row **ret, size_t *ret_n);
+/* Forgets what is older than `before_ts`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts);
 
 #endif
