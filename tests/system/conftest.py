@@ -1,0 +1,50 @@
+import itertools
+
+import pytest
+
+from mx import Client
+from server import Server
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server():
+    s = Server()
+    s.start()
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def new_user(server):
+    """new_user("alice") registers somebody with a name nobody else has."""
+
+    def make(name="user", **kw):
+        return Client(server.base).register(f"{name}{next(_names)}", **kw)
+
+    return make
+
+
+@pytest.fixture
+def alice(new_user):
+    return new_user("alice")
+
+
+@pytest.fixture
+def bob(new_user):
+    return new_user("bob")
+
+
+@pytest.fixture
+def anyone(server):
+    """Nobody in particular: no token."""
+    return Client(server.base)
+
+
+@pytest.fixture
+def room(alice, bob):
+    """A public-chat room that alice made and bob joined."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    return room

@@ -1,0 +1,125 @@
+"""Profile, filters, account data, tags, push rules, capabilities."""
+
+import pytest
+
+from mx import quote, refusal
+
+
+def test_versions_and_capabilities(alice, anyone):
+    assert "v1.1" in anyone.get("/_matrix/client/versions")["versions"]
+    caps = alice.get("/capabilities")["capabilities"]
+    assert caps["m.change_password"] == {"enabled": True}
+    assert caps["m.room_versions"]["default"] == "11"
+    assert {"10", "11", "12"} <= set(caps["m.room_versions"]["available"])
+
+
+def test_profiles_are_set_and_shown(alice, anyone):
+    alice.put(f"/profile/{alice.user_id}/displayname", {"displayname": "Alice ✨"})
+    alice.put(f"/profile/{alice.user_id}/avatar_url", {"avatar_url": "mxc://test/abc"})
+    assert anyone.get(f"/profile/{alice.user_id}") == {"displayname": "Alice ✨", "avatar_url": "mxc://test/abc"}
+    assert anyone.get(f"/profile/{alice.user_id}/displayname") == {"displayname": "Alice ✨"}
+
+
+def test_a_new_users_name_is_the_localpart(alice, anyone):
+    local = alice.user_id[1:].split(":")[0]
+    assert anyone.get(f"/profile/{alice.user_id}/displayname") == {"displayname": local}
+
+
+def test_nobody_sets_anothers_profile(alice, bob):
+    r = refusal(bob.put, f"/profile/{alice.user_id}/displayname", {"displayname": "not me"})
+    assert r.status in (400, 403)
+
+
+def test_an_unknown_profile_is_not_found(anyone):
+    r = refusal(anyone.get, "/profile/@nobody:test")
+    assert (r.status, r.errcode) == (404, "M_NOT_FOUND")
+
+
+def test_a_new_name_reaches_the_rooms(alice, bob, room):
+    bob.next_sync()
+    alice.put(f"/profile/{alice.user_id}/displayname", {"displayname": "Renamed"})
+
+    def renamed(answer):
+        events = answer.get("rooms", {}).get("join", {}).get(room, {}).get("timeline", {}).get("events", [])
+        return [e for e in events if e["type"] == "m.room.member" and e["content"].get("displayname") == "Renamed"]
+
+    event = bob.sync_until(renamed)[0]
+    assert event["state_key"] == alice.user_id and event["content"]["membership"] == "join"
+
+
+def test_filters_come_back_as_they_were_put(alice, bob):
+    body = {"room": {"timeline": {"limit": 10, "types": ["m.room.message"]}}}
+    fid = alice.post(f"/user/{alice.user_id}/filter", body)["filter_id"]
+    assert alice.get(f"/user/{alice.user_id}/filter/{fid}") == body
+    assert refusal(alice.get, f"/user/{alice.user_id}/filter/12345").status == 404
+    r = refusal(bob.get, f"/user/{alice.user_id}/filter/{fid}")
+    assert r.status == 403
+    r = refusal(bob.post, f"/user/{alice.user_id}/filter", body)
+    assert r.status == 403
+
+
+@pytest.mark.parametrize("bad", [{"room": {"timeline": {"types": "m.x"}}}, {"room": {"rooms": ["no-room-id"]}}, {"room": []}])
+def test_a_filter_of_wrong_shape_is_bad_json(alice, bad):
+    r = refusal(alice.post, f"/user/{alice.user_id}/filter", bad)
+    assert (r.status, r.errcode) == (400, "M_BAD_JSON")
+
+
+def test_account_data_is_kept_and_synced(alice):
+    path = f"/user/{alice.user_id}/account_data/org.example.config"
+    assert refusal(alice.get, path).errcode == "M_NOT_FOUND"
+    alice.next_sync()
+    alice.put(path, {"theme": "dark"})
+    assert alice.get(path) == {"theme": "dark"}
+    seen = alice.next_sync(timeout=5000)["account_data"]["events"]
+    assert {"type": "org.example.config", "content": {"theme": "dark"}} in seen
+
+
+def test_account_data_of_a_room_is_kept_and_synced(alice, bob, room):
+    path = f"/user/{alice.user_id}/rooms/{quote(room)}/account_data/org.example.note"
+    alice.next_sync()
+    alice.put(path, {"n": 1})
+    assert alice.get(path) == {"n": 1}
+    seen = alice.next_sync(timeout=5000)["rooms"]["join"][room]["account_data"]["events"]
+    assert {"type": "org.example.note", "content": {"n": 1}} in seen
+    assert refusal(bob.get, path).status == 403
+
+
+def test_some_types_are_the_servers_own(alice, room):
+    for path in (f"/user/{alice.user_id}/account_data/m.push_rules",
+                 f"/user/{alice.user_id}/rooms/{quote(room)}/account_data/m.fully_read"):
+        r = refusal(alice.put, path, {})
+        assert (r.status, r.errcode) == (405, "M_BAD_JSON")
+
+
+def test_tags_come_and_go(alice, room):
+    path = f"/user/{alice.user_id}/rooms/{quote(room)}/tags"
+    assert alice.get(path) == {"tags": {}}
+    alice.next_sync()
+    alice.put(path + "/m.favourite", {"order": 0.25})
+    alice.put(path + "/u.work", {})
+    assert alice.get(path) == {"tags": {"m.favourite": {"order": 0.25}, "u.work": {}}}
+    seen = alice.next_sync(timeout=5000)["rooms"]["join"][room]["account_data"]["events"]
+    assert any(e["type"] == "m.tag" and "u.work" in e["content"]["tags"] for e in seen)
+    alice.delete(path + "/u.work")
+    assert list(alice.get(path)["tags"]) == ["m.favourite"]
+
+
+def test_the_default_push_rules_are_readable(alice):
+    rules = alice.get("/pushrules/")["global"]
+    assert [r["rule_id"] for r in rules["override"]][:2] == [".m.rule.master", ".m.rule.suppress_notices"]
+    assert {"content", "override", "room", "sender", "underride"} == set(rules)
+    assert alice.get("/pushrules/global/")["override"] == rules["override"]
+    one = alice.get("/pushrules/global/underride/.m.rule.message")
+    assert one["default"] is True and one["enabled"] is True
+    assert alice.get("/pushrules/global/underride/.m.rule.message/enabled") == {"enabled": True}
+    assert refusal(alice.get, "/pushrules/global/override/.no.such").errcode == "M_NOT_FOUND"
+    sync = alice.sync()
+    assert any(e["type"] == "m.push_rules" for e in sync["account_data"]["events"])
+
+
+def test_what_is_not_there_is_unrecognized(alice):
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        r = alice.raw(method, "/_matrix/client/v3/no/such/thing", {})
+        assert (r.status_code, r.json()["errcode"]) == (404, "M_UNRECOGNIZED")
+    r = alice.raw("PATCH", "/login", {})
+    assert (r.status_code, r.json()["errcode"]) == (405, "M_UNRECOGNIZED")

@@ -1,0 +1,100 @@
+"""Edits, reactions, threads, references."""
+
+import pytest
+
+from mx import quote, refusal
+
+
+def relate(kind, event, **more):
+    return {"m.relates_to": {"rel_type": kind, "event_id": event, **more}}
+
+
+def edit(client, room, event, body):
+    content = {"msgtype": "m.text", "body": f"* {body}", "m.new_content": {"msgtype": "m.text", "body": body}}
+    return client.send(room, content={**content, **relate("m.replace", event)})
+
+
+def relations(client, room, event, *path, **query):
+    tail = "".join("/" + quote(p) for p in path)
+    return client.get(f"/_matrix/client/v1/rooms/{quote(room)}/relations/{quote(event)}{tail}", query)
+
+
+def test_the_newest_edit_of_the_author_is_bundled(alice, bob, room):
+    e = alice.text(room, "one")
+    edit(alice, room, e, "two")
+    last = edit(alice, room, e, "three")
+    edit(bob, room, e, "not mine to edit")
+    event = bob.event(room, e)
+    assert event["content"]["body"] == "one"
+    assert event["unsigned"]["m.relations"]["m.replace"]["event_id"] == last
+
+
+def test_threads_count_and_show_their_newest(alice, bob, room):
+    root = alice.text(room, "root")
+    bob.send(room, content={"body": "1", **relate("m.thread", root)})
+    last = bob.send(room, content={"body": "2", **relate("m.thread", root)})
+    thread = alice.event(room, root)["unsigned"]["m.relations"]["m.thread"]
+    assert thread["count"] == 2 and thread["latest_event"]["event_id"] == last
+    assert thread["current_user_participated"] is True or alice.user_id
+    seen_by_bob = bob.event(room, root)["unsigned"]["m.relations"]["m.thread"]
+    assert seen_by_bob["current_user_participated"] is True
+    listed = alice.get(f"/_matrix/client/v1/rooms/{quote(room)}/threads")["chunk"]
+    assert [e["event_id"] for e in listed] == [root]
+
+
+def test_bundles_are_in_sync_messages_and_context_too(alice, bob, room):
+    root = alice.text(room, "root")
+    bob.send(room, content={"body": "1", **relate("m.thread", root)})
+    views = [x for x in alice.messages(room, limit=20)["chunk"] if x["event_id"] == root]
+    views += [alice.get(f"/rooms/{quote(room)}/context/{quote(root)}")["event"]]
+    views += [x for x in alice.sync()["rooms"]["join"][room]["timeline"]["events"] if x["event_id"] == root]
+    assert len(views) == 3
+    for v in views:
+        assert v["unsigned"]["m.relations"]["m.thread"]["count"] == 1
+
+
+def test_relations_are_listed_by_kind_and_type(alice, bob, room):
+    e = alice.text(room, "target")
+    ref = bob.send(room, "org.example.ref", relate("m.reference", e))
+    reaction = bob.send(room, "m.reaction", relate("m.annotation", e, key="👍"))
+    assert [x["event_id"] for x in relations(alice, room, e)["chunk"]] == [reaction, ref]
+    assert [x["event_id"] for x in relations(alice, room, e, dir="f")["chunk"]] == [ref, reaction]
+    assert [x["event_id"] for x in relations(alice, room, e, "m.annotation")["chunk"]] == [reaction]
+    assert [x["event_id"] for x in relations(alice, room, e, "m.reference", "org.example.ref")["chunk"]] == [ref]
+    assert relations(alice, room, e, "m.reference", "org.example.other")["chunk"] == []
+
+
+def test_relations_have_pages(alice, room):
+    e = alice.text(room, "target")
+    sent = [alice.send(room, "org.example.ref", {"i": i, **relate("m.reference", e)}) for i in range(7)]
+    seen, token = [], None
+    for _ in range(10):
+        page = relations(alice, room, e, limit=3, **({"from": token} if token else {}))
+        seen += [x["event_id"] for x in page["chunk"]]
+        token = page.get("next_batch")
+        if not token:
+            break
+    assert seen == sent[::-1]
+
+
+def test_the_same_reaction_twice_is_refused(alice, bob, room):
+    e = alice.text(room, "target")
+    bob.send(room, "m.reaction", relate("m.annotation", e, key="👍"))
+    r = refusal(bob.send, room, "m.reaction", relate("m.annotation", e, key="👍"))
+    assert (r.status, r.errcode) == (400, "M_DUPLICATE_ANNOTATION")
+    bob.send(room, "m.reaction", relate("m.annotation", e, key="🎉"))
+    alice.send(room, "m.reaction", relate("m.annotation", e, key="👍"))
+
+
+def test_a_redacted_reply_leaves_the_thread(alice, bob, room):
+    root = alice.text(room, "root")
+    reply = bob.send(room, content={"body": "1", **relate("m.thread", root)})
+    bob.redact(room, reply)
+    assert "m.thread" not in alice.event(room, root).get("unsigned", {}).get("m.relations", {})
+
+
+def test_a_redacted_edit_is_no_edit(alice, room):
+    e = alice.text(room, "one")
+    x = edit(alice, room, e, "two")
+    alice.redact(room, x)
+    assert "m.replace" not in alice.event(room, e).get("unsigned", {}).get("m.relations", {})

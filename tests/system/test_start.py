@@ -1,0 +1,98 @@
+"""Starting, stopping, crashing and starting again."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from mx import Client
+from server import Server, program, wait_for
+
+
+@pytest.fixture
+def own():
+    s = Server(name="start.test")
+    yield s
+    s.close()
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_sigterm_ends_it_postgresql_included_and_data_stays(own):
+    own.start()
+    c = Client(own.base).register("keeper")
+    room = c.create_room(name="kept")
+    e = c.text(room, "kept too")
+    pg = own.postgres_pid()
+    assert own.stop() == 0
+    assert not alive(pg)
+    begin = time.monotonic()
+    own.start()
+    took = time.monotonic() - begin
+    assert took < 3, f"the second start took {took:.2f} s"
+    assert c.event(room, e)["content"]["body"] == "kept too"
+
+
+def test_after_kill_9_the_next_start_takes_over(own):
+    own.start()
+    c = Client(own.base).register("survivor")
+    room = c.create_room()
+    e = c.text(room, "before the crash")
+    own.kill()
+    own.start()
+    assert c.event(room, e)["event_id"] == e
+    c.text(room, "after the crash")
+
+
+def test_a_taken_port_is_one_clear_line(own):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", own.port))
+        s.listen()
+        own.start(wait=False)
+        assert own.process.wait(30) != 0
+    assert "in use" in own.log() and str(own.port) in own.log()
+
+
+def test_bad_yaml_is_one_clear_line(own):
+    with open(os.path.join(own.dir, "homeserver.yaml"), "w") as f:
+        f.write("server_name: [unclosed\n")
+    done = subprocess.run([program(), "run", "--data-directory", own.dir], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0
+    assert "homeserver.yaml" in done.stderr + done.stdout
+
+
+def test_another_server_name_on_the_same_data_is_refused(own):
+    own.start()
+    own.stop()
+    own.config["server_name"] = "other.test"
+    own.start(wait=False)
+    assert own.process.wait(30) != 0
+    assert "start.test" in own.log() and "other.test" in own.log()
+    own.config["server_name"] = "start.test"
+
+
+def test_an_unreachable_database_is_one_clear_line(own):
+    own.config["database"] = {"name": "psycopg2", "args": {"host": "127.0.0.1", "port": 1, "user": "u", "dbname": "d"}}
+    own.start(wait=False)
+    assert own.process.wait(60) != 0
+    assert "database" in own.log().lower()
+
+
+def test_metrics_and_health(own):
+    own.start()
+    c = Client(own.base)
+    assert c.raw("GET", "/health").text == "OK"
+    c.get("/_matrix/client/versions")
+    text = c.raw("GET", "/_synapse/metrics").text
+    assert "synapse_http_server_response_count" in text and "process_resident_memory_bytes" in text
