@@ -12,7 +12,8 @@ typedef struct hs_fiber hs_fiber;
 HS_NODISCARD hs_error *hs_fiber_spawn(hs_loop *loop, void (*fn)(void *ud), void *ud);
 /* The running fiber; NULL on the loop itself. */
 hs_fiber *hs_fiber_self(hs_loop *loop);
-/* Sleeps until hs_fiber_wake. A wake that came before makes it return at once. */
+/* Sleeps until hs_fiber_wake. A wake that came before makes it return at once. Wakes do not add up and may be meant for an
+ * earlier sleep: check the condition around it. Never on the loop itself. */
 HS_SUSPENDS void hs_fiber_suspend(hs_loop *loop);
 /* Loop thread only; from a fiber or a callback. The fiber runs at the next turn of the loop. */
 void hs_fiber_wake(hs_fiber *f);
@@ -35,6 +36,11 @@ typedef struct {
 HS_SUSPENDS void hs_lock_shared(hs_loop *loop, hs_fiber_lock *l);
 HS_SUSPENDS void hs_lock_exclusive(hs_loop *loop, hs_fiber_lock *l);
 void hs_unlock(hs_fiber_lock *l);
-/* The lock is let go when the arena is reset, if not before. */
+
+/* A lock that is let go when the arena is reset, if not before by hs_held_release (which may be called twice). */
+typedef struct hs_held hs_held;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_hold_shared(hs_loop *loop, hs_arena *a, hs_fiber_lock *l, hs_held **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_hold_exclusive(hs_loop *loop, hs_arena *a, hs_fiber_lock *l, hs_held **ret);
+void hs_held_release(hs_held *h);
 
 #endif
