@@ -12,6 +12,8 @@ typedef enum { HS_COUNTER, HS_GAUGE, HS_HISTOGRAM } hs_metric_kind;
 
 hs_metrics *hs_metrics_open(void);
 void hs_metrics_close(hs_metrics *m);
+/* The label server_name that each synapse_* series carries, as Synapse's do. */
+void hs_metrics_set_server_name(hs_metrics *m, hs_str name);
 /* Finds or makes a family; `labels` are names separated by blanks, NULL for none. NULL without memory; the functions below
  * accept NULL. Histograms have Synapse's buckets for seconds. */
 hs_metric *hs_metric_get(hs_metrics *m, hs_metric_kind kind, const char *name, const char *help, const char *labels);
