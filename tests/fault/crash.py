@@ -72,7 +72,7 @@ class Reader(threading.Thread):
     def run(self):
         while not self.finished.is_set():
             try:
-                answer = self.client.next_sync(timeout=1000, filter='{"room":{"timeline":{"limit":1000}}}')
+                answer = self.client.next_sync(timeout=1000, filter='{"room":{"timeline":{"limit":5000}}}')
             except TROUBLE as e:
                 if not passing(e):
                     self.problem = e
@@ -119,7 +119,7 @@ def main():
     print(f"seed {opts.seed}", flush=True)
     rnd = random.Random(opts.seed)
     counts = collections.Counter()
-    server = Server(name="crash").start()
+    server = Server(name="crash", config={"filter_timeline_limit": 5000}).start()
     try:
         people = [Client(server.base).register(f"p{i}") for i in range(4)]
         rooms = []
@@ -132,7 +132,7 @@ def main():
         stop = threading.Event()
         readers = [Reader(server.base, p.token, rooms, stop) for p in people]
         for r in readers:
-            r.client.next_sync(filter='{"room":{"timeline":{"limit":1000}}}')
+            r.client.next_sync(filter='{"room":{"timeline":{"limit":5000}}}')
         senders = [Sender(server.base, people[i % 4].token, rooms, i, stop) for i in range(opts.senders)]
         for t in readers + senders:
             t.start()

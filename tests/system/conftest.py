@@ -1,4 +1,5 @@
 import itertools
+import secrets
 
 import pytest
 
@@ -6,6 +7,7 @@ from mx import Client
 from server import Server
 
 _names = itertools.count(1)
+_run = secrets.token_hex(3)  # a server that is used again has no such names yet
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,7 @@ def new_user(server):
     """new_user("alice") registers somebody with a name nobody else has."""
 
     def make(name="user", **kw):
-        return Client(server.base).register(f"{name}{next(_names)}", **kw)
+        return Client(server.base).register(f"{name}{next(_names)}-{_run}", **kw)
 
     return make
 

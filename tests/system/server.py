@@ -72,6 +72,7 @@ class Server:
             "registration_shared_secret": SECRET,
             "bcrypt_rounds": 4,
             "default_room_version": "11",
+            "room_list_publication_rules": [{"action": "allow"}],
             "rc_message": NO_LIMIT,
             "rc_registration": NO_LIMIT,
             "rc_registration_token_validity": NO_LIMIT,

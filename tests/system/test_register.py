@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import itertools
+import secrets
 
 import pytest
 
@@ -10,10 +11,11 @@ from mx import Client, refusal
 from server import SECRET
 
 _n = itertools.count(1)
+_run = secrets.token_hex(3)
 
 
 def fresh(stem="reg"):
-    return f"{stem}{next(_n)}.x"
+    return f"{stem}{next(_n)}.{_run}"
 
 
 def test_open_registration_asks_for_the_dummy_stage_first(anyone):
@@ -69,7 +71,7 @@ def test_names_outside_the_grammar_are_refused(anyone, name):
 
 @pytest.mark.parametrize("name", ["-", ".", "/", "_", "="])
 def test_every_special_character_of_the_grammar_is_fine(anyone, name):
-    name = f"chr{next(_n)}{name}y"
+    name = f"chr{next(_n)}{name}{_run}"
     answer = anyone.post("/register", {"username": name, "password": "a good password 1", "auth": {"type": "m.login.dummy"}})
     assert answer["user_id"].startswith(f"@{name}:")
 

@@ -19,10 +19,10 @@ def test_a_message_arrives_whole(alice, bob, room):
 
 
 def test_the_same_transaction_id_is_the_same_event(alice, bob, room):
-    first = alice.send(room, content={"body": "a"}, txn="same")
-    assert alice.send(room, content={"body": "b"}, txn="same") == first
-    assert alice.event(room, first)["content"] == {"body": "a"}
-    assert bob.send(room, content={"body": "c"}, txn="same") != first
+    first = alice.send(room, content={"msgtype": "m.text", "body": "a"}, txn="same")
+    assert alice.send(room, content={"msgtype": "m.text", "body": "b"}, txn="same") == first
+    assert alice.event(room, first)["content"]["body"] == "a"
+    assert bob.send(room, content={"msgtype": "m.text", "body": "c"}, txn="same") != first
 
 
 def test_transaction_ids_belong_to_a_device_and_a_room(server, alice, room):
@@ -63,7 +63,7 @@ def test_many_senders_leave_one_order_for_all(server, room, alice, bob):
 
     def send(token, n):
         c = Client(server.base, token)
-        for i in range(20):
+        for i in range(15):
             e = c.send(room, txn=f"many-{n}-{i}")
             with lock:
                 sent.add(e)
@@ -75,25 +75,26 @@ def test_many_senders_leave_one_order_for_all(server, room, alice, bob):
     def history(c):
         seen = []
         for _ in range(100):
-            seen += [e["event_id"] for e in c.next_sync(filter='{"room":{"timeline":{"limit":500}}}')
+            seen += [e["event_id"] for e in c.next_sync(filter='{"room":{"timeline":{"limit":100}}}')
                      .get("rooms", {}).get("join", {}).get(room, {}).get("timeline", {}).get("events", [])]
             if sent <= set(seen):
                 return seen
 
     a, b = history(alice), history(bob)
-    assert a == b and len(a) == len(set(a)) == 120
+    assert a == b and len(a) == len(set(a)) == 90
 
 
-@pytest.mark.parametrize("text", [b'{"n":1.5}', b'{"n":1e3}', b'{"n":9007199254740992}', b'{"n":-9007199254740992}'])
-def test_numbers_that_events_cannot_carry_are_bad_json(alice, room, text):
-    r = alice.raw("PUT", f"/rooms/{quote(room)}/send/m.room.message/float", data=text, headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize("number", [b"1.5", b"1e3", b"9007199254740992", b"-9007199254740992"])
+def test_numbers_that_events_cannot_carry_are_bad_json(alice, room, number):
+    data = b'{"msgtype":"m.text","body":"x","n":' + number + b"}"
+    r = alice.raw("PUT", f"/rooms/{quote(room)}/send/m.room.message/float", data=data, headers={"Content-Type": "application/json"})
     assert (r.status_code, r.json()["errcode"]) == (400, "M_BAD_JSON")
 
 
 def test_an_event_that_is_too_large_is_refused(alice, room):
-    r = refusal(alice.send, room, content={"body": "x" * 65500})
+    r = refusal(alice.send, room, content={"msgtype": "m.text", "body": "x" * 65500})
     assert (r.status, r.errcode) == (413, "M_TOO_LARGE")
-    alice.send(room, content={"body": "x" * 60000})
+    alice.send(room, content={"msgtype": "m.text", "body": "x" * 60000})
 
 
 def test_too_long_a_type_is_refused(alice, room):

@@ -158,13 +158,14 @@ def test_a_filter_leaves_rooms_out(alice, room):
 
 
 def test_lazy_members_are_those_who_speak(alice, bob, room, new_user):
-    carol = new_user("carol")
-    carol.join(room)
+    quiet = [new_user("quiet") for _ in range(8)]  # five of them are heroes and may be shown as such
+    for q in quiet:
+        q.join(room)
     for i in range(3):
         bob.text(room, str(i))
     lazy = json.dumps({"room": {"timeline": {"limit": 2}, "state": {"lazy_load_members": True}}})
     members = {x["state_key"] for x in joined(alice.sync(filter=lazy), room)["state"]["events"] if x["type"] == "m.room.member"}
-    assert bob.user_id in members and carol.user_id not in members
+    assert bob.user_id in members and len(members) <= 7
 
 
 def test_heroes_name_a_room_without_a_name(alice, bob, new_user):
