@@ -15,9 +15,15 @@ typedef struct {
 typedef struct {
     bool ok;
     const char *rule; /* "member.ban: sender is not joined": fixed text, for logs and tests */
+    const char *text; /* what a client is told of a refusal, before hs_auth_refusal fills in names; NULL: "Forbidden" */
+    int status;       /* of the refusal: 403, or 400 for contents that no state would allow */
 } hs_verdict;
 
-/* The rules over a state (rules 4 to the end; the create event too). */
+/* The refusal as an error for the local client that asked for `ev`: 403 M_FORBIDDEN, or 400 M_BAD_JSON for a content that no
+ * state would allow. */
+hs_error *hs_auth_refusal(hs_arena *a, hs_verdict v, const hs_event *ev);
+
+/* The rules over a state: all but those about auth_events. Before it, the content hash and the signatures were checked. */
 hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state);
 /* Rules about auth_events themselves: none duplicated, none unexpected, create present (absent in v12), none rejected, all of this room. */
 hs_verdict hs_auth_check_auth_events(const hs_event *ev, const hs_event *const *auth, const bool *rejected, size_t n);
@@ -38,10 +44,17 @@ hs_membership hs_auth_membership(const hs_state_view *state, hs_str user);
 
 #define HS_POWER_CREATOR INT64_MAX /* v12: above every number */
 int64_t hs_auth_power(const hs_roomver *rv, const hs_state_view *state, hs_str user);
+/* The sender of the create event, or its content's creator before version 11. */
+hs_str hs_auth_creator(const hs_event *create);
+/* v12: the creator and all additional_creators; false in other versions. */
+bool hs_auth_is_privileged(const hs_event *create, hs_str user);
+/* The join rule of the room: "invite" when there is none. */
+hs_str hs_auth_join_rule(const hs_state_view *state);
 typedef enum { HS_LEVEL_BAN, HS_LEVEL_KICK, HS_LEVEL_INVITE, HS_LEVEL_REDACT, HS_LEVEL_EVENTS_DEFAULT, HS_LEVEL_STATE_DEFAULT,
                HS_LEVEL_USERS_DEFAULT } hs_level;
 int64_t hs_auth_level(const hs_roomver *rv, const hs_state_view *state, hs_level level);
 int64_t hs_auth_level_for(const hs_roomver *rv, const hs_state_view *state, hs_str type, bool is_state);
+/* notifications.<key>; 50 unless the room says otherwise. */
 int64_t hs_auth_notification_level(const hs_roomver *rv, const hs_state_view *state, hs_str key);
 /* May `redaction` redact `target` (v3+ deferred check, v1-2 rule alike)? */
 bool hs_auth_redaction_ok(const hs_roomver *rv, const hs_state_view *state, const hs_event *redaction, const hs_event *target);
