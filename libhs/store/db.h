@@ -39,8 +39,9 @@ typedef struct hs_db hs_db;
 typedef struct hs_rows hs_rows;
 
 typedef struct {
-    const char *conninfo; /* libpq's */
-    unsigned readers;     /* connections beside the writer; 0: 3 */
+    const char *conninfo;     /* libpq's */
+    bool allow_unsafe_locale; /* a collation other than C is accepted */
+    unsigned readers;         /* connections beside the writer; 0: 3 */
     hs_logger *log;
     hs_metrics *metrics;
 } hs_db_options;

@@ -1,0 +1,15 @@
+# Run by libhs/store/CMakeLists.txt at build time: -DOUT=migrations.c -DFILES="0001_init.sql;…". Each file NNNN_what.sql
+# becomes an array of bytes in the table hs_migrations (store/migrate.h).
+set(text "#include \"store/migrate.h\"\n\n")
+set(rows "")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX MATCH "^[0-9]+" digits ${name})
+  string(REGEX REPLACE "^0+" "" version ${digits})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char M${digits}[] = { ${bytes}0 };\n")
+  string(APPEND rows "    { ${version}, \"${name}\", (const char *)M${digits} },\n")
+endforeach()
+string(APPEND text "\nconst hs_migration hs_migrations[] = {\n${rows}    { 0, NULL, NULL },\n};\n")
+file(WRITE ${OUT} "${text}")

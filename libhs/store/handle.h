@@ -1,0 +1,73 @@
+/* What hs_db is. Inside the store only. */
+#ifndef HS_STORE_HANDLE_H
+#define HS_STORE_HANDLE_H
+
+#include "store/pipeline.h"
+#include "store/write.h"
+
+enum { HS_DB_READERS_MAX = 16, HS_DB_TX_MAX = 4, HS_DB_AWAY_MS = 5000 };
+
+/* A fiber (or, off fibers, a caller that turns the loop) that waits for something of this database. */
+typedef struct hs_waiting {
+    hs_fiber *fiber;
+    bool done, asleep;
+} hs_waiting;
+HS_SUSPENDS void hs_waiting_wait(hs_loop *loop, hs_waiting *w);
+void hs_waiting_done(hs_waiting *w);
+
+typedef struct {
+    hs_group *first, *last;
+} hs_group_queue;
+
+/* A connection for transactions: one at a time. */
+typedef struct {
+    hs_conn *conn; /* NULL: not opened yet */
+    bool taken;
+    hs_group rollback;
+    hs_step rollback_step;
+    hs_db *db;
+} hs_tx_slot;
+
+typedef struct hs_tx_waiter {
+    struct hs_tx_waiter *next;
+    hs_waiting waiting;
+    hs_tx_slot *slot; /* NULL when woken: none within the time allowed */
+    int64_t since;
+} hs_tx_waiter;
+
+struct hs_db {
+    hs_loop *loop;
+    hs_logger *log;
+    char *conninfo;
+    bool closing;
+    hs_conn *readers[HS_DB_READERS_MAX], *exec, *writer;
+    size_t readers_n;
+    hs_group_queue reads, execs;
+    hs_timer flush; /* at the next turn: what was queued goes out */
+    hs_timer tick;
+    hs_tx_slot tx[HS_DB_TX_MAX];
+    hs_tx_waiter *tx_first, *tx_last;
+    /* numbers */
+    hs_nid nid_next, nid_end; /* [next, end) */
+    bool nid_fetching;
+    hs_fiber_queue nid_queue;
+    struct hs_ticket *ticket; /* ticket.c */
+    hs_metric *queries, *failures, *reconnects;
+};
+
+/* Puts a group on the queue of the readers or of the executing connection, and waits for it. */
+HS_SUSPENDS void hs_db_run_read(hs_db *db, hs_group *g);
+HS_SUSPENDS void hs_db_run_exec(hs_db *db, hs_group *g);
+/* Sends a group on a connection of one's own, and waits for it. */
+HS_SUSPENDS void hs_db_run_on(hs_db *db, hs_conn *c, hs_group *g);
+
+/* tx.c */
+void hs_tx_tick(hs_db *db, int64_t now);
+void hs_tx_close_all(hs_db *db);
+
+/* ticket.c */
+HS_NODISCARD hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m);
+void hs_ticket_close(hs_db *db);
+void hs_ticket_tick(hs_db *db, int64_t now);
+
+#endif

@@ -1,0 +1,19 @@
+/* The lists of statements, one a module, sorted. */
+#include "store/statements.h"
+
+#define LISTS(X)                                                                                                       \
+    X(hs_db_statements)                                                                                                \
+    X(hs_names_statements)                                                                                             \
+    X(hs_ticket_statements)
+
+#define DECLARE(list) extern const hs_stmt *const list[];
+LISTS(DECLARE)
+
+#define ROW(list) list,
+static const hs_stmt *const *const ALL[] = { LISTS(ROW) };
+
+const hs_stmt *const *const *hs_store_statements(size_t *ret_n)
+{
+    *ret_n = sizeof ALL / sizeof *ALL;
+    return ALL;
+}

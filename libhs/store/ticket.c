@@ -1,0 +1,900 @@
+/* The ticket: units of writing gather into batches, a batch is one transaction, and nothing of it is told before it is
+ * flushed.
+ *
+ * One batch is under way at a time, in one of these states:
+ *     IDLE      nothing on the wire; units may wait in the queue
+ *     SENT      the transaction and the flush are on the wire
+ *     FLUSHING  committed, but its flush was lost or failed: flush again
+ *     UNKNOWN   the connection went away in between: once it is back (and the old backend is known to be dead, see the
+ * fence in pipeline.c) its feed row is looked for by its mark; there: FLUSHING; not there: its units go back to the
+ * queue A unit that fails takes the later units of its rooms with it as stale: they were built on it. The rest of the
+ * batch goes again. */
+#include "store/handle.h"
+
+#include "base/vec.h"
+#include "runtime/random.h"
+
+#include <stdlib.h>
+
+enum {
+    BATCH_UNITS = 128,
+    BATCH_BYTES = 1 << 20,
+    TRIES = 3, /* of a batch that failed for no fault of a unit */
+};
+
+typedef struct {
+    const hs_stmt *s;
+    hs_params params;
+} unit_stmt;
+
+typedef struct {
+    uint32_t at;
+    hs_write_timeline t;
+} unit_item;
+
+typedef struct {
+    hs_nid room;
+    int32_t line, snap;
+    int64_t slot;
+    hs_nid event;
+} unit_state;
+
+struct hs_write {
+    hs_db *db;
+    hs_arena *a;
+    HS_VEC(unit_stmt) before;
+    HS_VEC(unit_stmt) after;
+    HS_VEC(unit_item) items;
+    HS_VEC(unit_state) states;
+    uint32_t count; /* positions */
+    size_t bytes;
+    void *news;
+    /* the ticket's */
+    hs_write *next;
+    bool alone; /* goes in a batch of its own: its last one failed and nobody knows through whom */
+    int64_t since;
+    uint32_t base;
+    hs_waiting waiting;
+    hs_write_result result;
+    hs_error *error;
+};
+
+typedef enum { IDLE, SENT, FLUSHING, UNKNOWN } ticket_state;
+
+typedef struct hs_ticket {
+    hs_db *db;
+    hs_conn *writer;
+    hs_write_hooks hooks;
+    int64_t durable;
+    hs_write *first, *last; /* the queue */
+    hs_timer kick;
+    bool closing;
+    /* the batch */
+    ticket_state state;
+    hs_arena *a;     /* reset with each batch */
+    hs_write *units; /* in order */
+    size_t units_n;
+    uint32_t count;
+    unsigned tries;
+    int64_t mark, seen, first_pos;
+    hs_str msg;
+    hs_told *told;
+    hs_group commit, flush, look;
+    hs_step flush_step, look_step;
+    hs_params look_params;
+    size_t commit_step; /* of hs_commit; SIZE_MAX: no positions, no ticket */
+    hs_write **owner;   /* of each step */
+    bool commit_done, flush_done;
+    hs_metric *batches, *outcomes;
+} hs_ticket;
+
+/* clang-format off */
+static const hs_stmt COMMIT = {
+    .name = "hs_commit",
+    .sql = "SELECT hs_commit($1, $2, $3, $4, $5, $6)",
+    .params = "NNinnb", /* timeline rows, state, positions, ts, mark, msg */
+    .cols = "n",
+};
+static const hs_stmt FLUSH = {
+    .name = "hs_flush",
+    .sql = "SELECT pg_logical_emit_message(true, 'hs', '') IS NULL",
+    .cols = "f",
+};
+static const hs_stmt LOOK = {
+    .name = "feed_look",
+    .sql = "SELECT pos_from FROM feed WHERE pos > $1 AND mark = $2",
+    .params = "nn", .cols = "n", .big = "feed",
+};
+static const hs_stmt FEED_NEWEST = {
+    .name = "feed_newest",
+    .sql = "SELECT coalesce(max(pos), 0) FROM feed",
+    .cols = "n", .big = "feed",
+};
+static const hs_stmt FEED_AFTER = {
+    .name = "feed_after",
+    .sql = "SELECT pos_from, pos, ts, msg FROM feed WHERE pos > $1 ORDER BY pos LIMIT $2",
+    .params = "ni", .cols = "nnnb", .big = "feed",
+};
+/* Rows are in order of time as well, near enough: the newest that is old enough bounds them. */
+static const hs_stmt FEED_EXPIRE = {
+    .name = "feed_expire",
+    .sql = "DELETE FROM feed WHERE pos IN (SELECT pos FROM feed WHERE ts < $1 ORDER BY pos LIMIT 10000)",
+    .params = "n", .big = "",
+};
+/* clang-format on */
+
+const hs_stmt *const hs_ticket_statements[] = {
+    &COMMIT, &FLUSH, &LOOK, &FEED_NEWEST, &FEED_AFTER, &FEED_EXPIRE, NULL,
+};
+
+static void kick(hs_ticket *t);
+
+/* ── a unit ── */
+
+hs_error *hs_write_open(hs_db *db, hs_arena *a, hs_write **ret)
+{
+    hs_write *w;
+
+    HS_TRY(hs_alloc(a, 1, &w));
+    w->db = db;
+    w->a = a;
+    *ret = w;
+    return NULL;
+}
+
+static hs_error *bind_into(hs_write *w, const hs_stmt *s, va_list ap, unit_stmt *ret)
+{
+    ret->s = s;
+    HS_TRY(hs_params_bind(w->a, s, HS_PARAMS_COPY, ap, &ret->params));
+    for (int i = 0; i < ret->params.n; i++)
+        w->bytes += (size_t)ret->params.lengths[i] + 8;
+    return NULL;
+}
+
+hs_error *hs_write_before(hs_write *w, const hs_stmt *s, ...)
+{
+    unit_stmt u;
+    hs_error *e;
+    va_list ap;
+
+    va_start(ap, s);
+    e = bind_into(w, s, ap, &u);
+    va_end(ap);
+    if (e)
+        return e;
+    return hs_vec_push(w->a, &w->before, u);
+}
+
+hs_error *hs_write_after(hs_write *w, const hs_stmt *s, ...)
+{
+    unit_stmt u;
+    hs_error *e;
+    va_list ap;
+
+    va_start(ap, s);
+    e = bind_into(w, s, ap, &u);
+    va_end(ap);
+    if (e)
+        return e;
+    return hs_vec_push(w->a, &w->after, u);
+}
+
+static hs_error *copy_nids(hs_arena *a, hs_nids in, hs_nids *ret)
+{
+    hs_nid *out;
+
+    HS_TRY(hs_alloc(a, in.n, &out));
+    if (in.n)
+        memcpy(out, in.at, in.n * sizeof *out);
+    *ret = (hs_nids){ out, in.n };
+    return NULL;
+}
+
+hs_error *hs_write_item(hs_write *w, const hs_write_timeline *t, uint32_t *ret_at)
+{
+    unit_item item = { .at = w->count, .t = *t };
+
+    HS_TRY(copy_nids(w->a, t->prev, &item.t.prev));
+    HS_TRY(copy_nids(w->a, t->delta, &item.t.delta));
+    HS_TRY(hs_vec_push(w->a, &w->items, item));
+    w->bytes += 200;
+    *ret_at = w->count++;
+    return NULL;
+}
+
+hs_error *hs_write_position(hs_write *w, uint32_t *ret_at)
+{
+    *ret_at = w->count++;
+    return NULL;
+}
+
+hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, int64_t slot, hs_nid event)
+{
+    for (size_t i = 0; i < w->items.n; i++)
+        if (w->items.at[i].at == at)
+            return hs_vec_push(
+                w->a, &w->states,
+                (unit_state){
+                    .room = w->items.at[i].t.room, .line = line, .snap = snap, .slot = slot, .event = event });
+    return hs_err_internal(w->a, NULL, "state for a position that is not a timeline row");
+}
+
+void hs_write_news(hs_write *w, void *news)
+{
+    w->news = news;
+}
+
+/* ── ends of a unit ── */
+
+static void resume(hs_ticket *t, hs_write *w, const char *outcome)
+{
+    hs_metric_add(t->outcomes, 1, outcome);
+    hs_waiting_done(&w->waiting);
+}
+
+static void end_status(hs_ticket *t, hs_write *w, hs_write_status status)
+{
+    w->result.status = status;
+    resume(t, w, status == HS_WRITE_OK ? "ok" : status == HS_WRITE_STALE ? "stale" : "conflict");
+}
+
+static void end_error(hs_ticket *t, hs_write *w, hs_error *e)
+{
+    w->error = e ? e : HS_ERR_NOMEM;
+    resume(t, w, "error");
+}
+
+/* ── failing units and what was built on them ── */
+
+static bool in_rooms(const hs_write *w, const hs_write *failed)
+{
+    for (size_t i = 0; i < w->items.n; i++)
+        for (size_t k = 0; k < failed->items.n; k++)
+            if (w->items.at[i].t.room == failed->items.at[k].t.room)
+                return true;
+    return false;
+}
+
+static bool touches_any(const hs_write *w, const hs_write *failed)
+{
+    for (; failed; failed = failed->next)
+        if (in_rooms(w, failed))
+            return true;
+    return false;
+}
+
+/* Takes `bad` out of the batch, and with it what follows in its rooms, in the batch and in the queue; what is left goes
+ * back to the head of the queue. The caller ends `bad` itself. */
+static void give_back_without(hs_ticket *t, hs_write *bad)
+{
+    hs_write *failed = NULL, *keep_first = NULL, *keep_last = NULL, *next, *w = t->units;
+    bool passed = !bad;
+
+    if (t->last)
+        t->last->next = NULL;
+    for (int part = 0; part < 2; part++, w = t->first) {
+        for (; w; w = next) {
+            next = w->next;
+            w->next = NULL;
+            if (w == bad) {
+                passed = true;
+                failed = bad;
+                continue;
+            }
+            if (passed && failed && touches_any(w, failed)) {
+                w->next = failed; /* a list of all that went; bad is its end */
+                failed = w;
+                continue;
+            }
+            if (keep_last)
+                keep_last->next = w;
+            else
+                keep_first = w;
+            keep_last = w;
+        }
+    }
+    t->first = keep_first;
+    t->last = keep_last;
+    t->units = NULL;
+    t->units_n = 0;
+    t->state = IDLE;
+    for (w = failed; w && w != bad; w = next) {
+        next = w->next;
+        end_status(t, w, HS_WRITE_STALE);
+    }
+}
+
+/* ── making a batch ── */
+
+static size_t step_count(const hs_ticket *t)
+{
+    size_t n = 1;
+
+    for (const hs_write *w = t->units; w; w = w->next)
+        n += w->before.n + w->after.n;
+    return n;
+}
+
+static void take_units(hs_ticket *t)
+{
+    size_t bytes = 0;
+    hs_write *tail = NULL;
+
+    t->units = NULL;
+    t->units_n = 0;
+    t->count = 0;
+    while (t->first && t->units_n < BATCH_UNITS) {
+        hs_write *w = t->first;
+        if (t->units_n && (w->alone || t->units->alone || bytes + w->bytes > BATCH_BYTES))
+            break;
+        t->first = w->next;
+        if (!t->first)
+            t->last = NULL;
+        w->next = NULL;
+        w->base = t->count;
+        t->count += w->count;
+        bytes += w->bytes;
+        if (tail)
+            tail->next = w;
+        else
+            t->units = w;
+        tail = w;
+        t->units_n++;
+    }
+}
+
+/* Made before the transaction, so that nothing can fail after it; positions are filled in when they are known. */
+static hs_error *make_told(hs_ticket *t)
+{
+    size_t i = 0;
+
+    HS_TRY(hs_alloc(t->a, t->units_n, &t->told));
+    for (const hs_write *w = t->units; w; w = w->next)
+        t->told[i++] = (hs_told){ .news = w->news, .base = w->base, .count = w->count };
+    return NULL;
+}
+
+static hs_error *pack(hs_ticket *t, hs_nids *ret_rows, hs_nids *ret_states)
+{
+    size_t rows = 0, states = 0;
+    hs_nid *r, *s;
+
+    for (const hs_write *w = t->units; w; w = w->next) {
+        for (size_t i = 0; i < w->items.n; i++)
+            rows += 13 + w->items.at[i].t.prev.n + w->items.at[i].t.delta.n;
+        states += w->states.n * 5;
+    }
+    HS_TRY(hs_alloc(t->a, rows, &r));
+    HS_TRY(hs_alloc(t->a, states, &s));
+    *ret_rows = (hs_nids){ r, rows };
+    *ret_states = (hs_nids){ s, states };
+    for (const hs_write *w = t->units; w; w = w->next) {
+        for (size_t i = 0; i < w->items.n; i++) {
+            const hs_write_timeline *x = &w->items.at[i].t;
+            const hs_nid head[13] = { x->room,           w->base + w->items.at[i].at,
+                                      x->event,          x->depth,
+                                      x->seen_line,      x->seen_snap,
+                                      x->seen_pos,       x->line,
+                                      x->snap,           x->d_notify,
+                                      x->d_high,         (hs_nid)x->prev.n,
+                                      (hs_nid)x->delta.n };
+            memcpy(r, head, sizeof head);
+            r += 13;
+            if (x->prev.n)
+                memcpy(r, x->prev.at, x->prev.n * sizeof *r);
+            r += x->prev.n;
+            if (x->delta.n)
+                memcpy(r, x->delta.at, x->delta.n * sizeof *r);
+            r += x->delta.n;
+        }
+        for (size_t i = 0; i < w->states.n; i++) {
+            const unit_state *x = &w->states.at[i];
+            *s++ = x->room;
+            *s++ = x->line;
+            *s++ = x->snap;
+            *s++ = x->slot;
+            *s++ = x->event;
+        }
+    }
+    return NULL;
+}
+
+static hs_error *bind_now(hs_arena *a, const hs_stmt *s, hs_params *ret, ...)
+{
+    hs_error *e;
+    va_list ap;
+
+    va_start(ap, ret);
+    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, ret);
+    va_end(ap);
+    return e;
+}
+
+static void add_steps(hs_ticket *t, size_t *n, hs_write *w, const unit_stmt *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (int k = 0; k < at[i].params.n; k++)
+            if (at[i].s->params[k] == 'p')
+                hs_params_set_pos(&at[i].params, k,
+                                  (int64_t)w->base + hs_params_at(&at[i].params, k) - ((int64_t)t->count - 1));
+        t->owner[*n] = w;
+        t->commit.steps[(*n)++] = (hs_step){ .s = at[i].s, .params = &at[i].params };
+    }
+}
+
+static hs_error *make_batch(hs_ticket *t)
+{
+    hs_params *params;
+    hs_nids rows, states;
+    size_t n = 0, most = step_count(t);
+
+    HS_TRY(hs_alloc(t->a, most, &t->commit.steps));
+    HS_TRY(hs_alloc(t->a, most, &t->owner));
+    for (hs_write *w = t->units; w; w = w->next)
+        add_steps(t, &n, w, w->before.at, w->before.n);
+    t->commit_step = SIZE_MAX;
+    if (t->count) {
+        HS_TRY(make_told(t));
+        t->msg = HS_S("");
+        if (t->hooks.encode)
+            HS_TRY(t->hooks.encode(t->hooks.ud, t->a, t->told, t->units_n, &t->msg));
+        HS_TRY(pack(t, &rows, &states));
+        HS_TRY(hs_alloc(t->a, 1, &params));
+        t->mark = (int64_t)(hs_random_u64() >> 1);
+        HS_TRY(bind_now(t->a, &COMMIT, params, rows, states, (int32_t)t->count, hs_loop_wall(t->db->loop), t->mark,
+                        t->msg.p ? t->msg : HS_S("")));
+        t->commit_step = n;
+        t->commit.steps[n++] = (hs_step){ .s = &COMMIT, .params = params };
+    }
+    for (hs_write *w = t->units; w; w = w->next)
+        add_steps(t, &n, w, w->after.at, w->after.n);
+    t->commit.n = n;
+    return NULL;
+}
+
+static void fail_batch(hs_ticket *t, const hs_error *why)
+{
+    hs_write *w = t->units, *next;
+
+    t->units = NULL;
+    t->units_n = 0;
+    t->state = IDLE;
+    for (; w; w = next) {
+        next = w->next;
+        end_error(t, w,
+                  why == HS_ERR_NOMEM
+                      ? HS_ERR_NOMEM
+                      : hs_err_at(w->a, why->where, why->status, why->code, "%.*s", HS_FMT(why->message)));
+    }
+}
+
+static void send_flush(hs_ticket *t)
+{
+    t->flush_step = (hs_step){ .s = &FLUSH };
+    t->flush.steps = &t->flush_step;
+    t->flush.n = 1;
+    t->flush_done = false;
+    hs_conn_send(t->writer, &t->flush);
+}
+
+static void send_batch(hs_ticket *t)
+{
+    hs_error *e;
+
+    hs_arena_reset(t->a);
+    take_units(t);
+    e = make_batch(t);
+    if (e) {
+        fail_batch(t, e);
+        return;
+    }
+    if (!t->commit.n) { /* nothing at all to write */
+        hs_write *w = t->units, *next;
+        for (t->units = NULL; w; w = next) {
+            next = w->next;
+            end_status(t, w, HS_WRITE_OK);
+        }
+        return;
+    }
+    t->state = SENT;
+    t->seen = t->durable;
+    t->commit_done = false;
+    t->flush_done = true;
+    hs_conn_send(t->writer, &t->commit);
+    if (t->count)
+        send_flush(t);
+    hs_conn_flush(t->writer);
+    hs_metric_add(t->batches, 1);
+}
+
+static void kick_now(hs_timer *timer)
+{
+    hs_ticket *t = timer->ud;
+
+    while (t->state == IDLE && t->first && hs_conn_ready(t->writer))
+        send_batch(t);
+}
+
+/* At the next turn, so that whoever else has something to write now comes along. */
+static void kick(hs_ticket *t)
+{
+    if (!t->kick.heap_at && t->state == IDLE && t->first && !t->closing &&
+        hs_timer_arm(t->db->loop, &t->kick, 0) != NULL)
+        kick_now(&t->kick);
+}
+
+/* ── outcomes ── */
+
+static void batch_ok(hs_ticket *t)
+{
+    hs_write *w = t->units, *next;
+
+    if (t->count) {
+        int64_t last = t->first_pos + t->count - 1;
+        if (last > t->durable)
+            t->durable = last;
+        for (size_t i = 0; i < t->units_n; i++)
+            t->told[i].first = t->first_pos + t->told[i].base;
+        if (t->hooks.told)
+            t->hooks.told(t->hooks.ud, t->first_pos, last, t->msg, t->told, t->units_n);
+    }
+    t->tries = 0;
+    t->state = IDLE;
+    t->units = NULL;
+    for (; w; w = next) {
+        next = w->next;
+        w->result.first = t->first_pos + w->base;
+        end_status(t, w, HS_WRITE_OK);
+    }
+}
+
+static hs_write *unit_at(hs_ticket *t, uint32_t at)
+{
+    for (hs_write *w = t->units; w; w = w->next)
+        if (at - w->base < w->count)
+            return w;
+    return NULL;
+}
+
+/* The unit to blame for a failed batch; NULL: not known. */
+static hs_write *blame(hs_ticket *t, bool stale)
+{
+    const char *detail;
+
+    if (t->commit.at != t->commit_step)
+        return t->owner[t->commit.at];
+    if (stale) {
+        detail = PQresultErrorField(t->commit.steps[t->commit.at].res, PG_DIAG_MESSAGE_DETAIL);
+        return detail ? unit_at(t, (uint32_t)strtoul(detail, NULL, 10)) : NULL;
+    }
+    return t->units_n == 1 ? t->units : NULL;
+}
+
+static bool worth_again(const char *sqlstate)
+{
+    /* serialisation, deadlock, lock timeout, statement timeout or cancel, shutting down, resources */
+    return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "57014") == 0 ||
+           strncmp(sqlstate, "53", 2) == 0;
+}
+
+static void batch_failed(hs_ticket *t)
+{
+    const char *sqlstate = hs_group_sqlstate(&t->commit);
+    bool stale = strcmp(sqlstate, "HS001") == 0, again = worth_again(sqlstate);
+    bool conflict = strcmp(sqlstate, "23505") == 0;
+    hs_write *bad = NULL;
+
+    if (again && ++t->tries <= TRIES) {
+        hs_group_clear(&t->commit);
+        give_back_without(t, NULL);
+        return;
+    }
+    bad = blame(t, stale);
+    if (!bad) { /* singly, so that it shows */
+        for (hs_write *w = t->units; w; w = w->next)
+            w->alone = true;
+        hs_group_clear(&t->commit);
+        give_back_without(t, NULL);
+        return;
+    }
+    t->tries = 0;
+    if (!stale && !conflict)
+        bad->error = hs_group_error(bad->a, &t->commit);
+    hs_group_clear(&t->commit);
+    give_back_without(t, bad);
+    if (bad->error)
+        end_error(t, bad, bad->error);
+    else
+        end_status(t, bad, stale ? HS_WRITE_STALE : HS_WRITE_CONFLICT);
+}
+
+static void judge(hs_ticket *t)
+{
+    if (!t->commit_done || !t->flush_done)
+        return;
+    if (t->commit.lost || (t->count && t->flush.lost && !t->commit.failed)) {
+        hs_group_clear(&t->commit);
+        t->state = UNKNOWN;
+        return; /* goes on when the connection is back */
+    }
+    if (t->commit.failed || t->commit.aborted) {
+        batch_failed(t);
+    } else {
+        if (t->commit_step != SIZE_MAX)
+            t->first_pos = (int64_t)hs_get_be(PQgetvalue(t->commit.steps[t->commit_step].res, 0, 0), 8);
+        hs_group_clear(&t->commit);
+        if (t->count && t->flush.failed)
+            t->state = FLUSHING; /* the tick tries again */
+        else
+            batch_ok(t);
+    }
+    hs_group_clear(&t->flush);
+    kick(t);
+}
+
+static void on_commit(hs_group *g)
+{
+    hs_ticket *t = g->ud;
+
+    t->commit_done = true;
+    judge(t);
+}
+
+static void on_flush(hs_group *g)
+{
+    hs_ticket *t = g->ud;
+
+    t->flush_done = true;
+    if (t->state == SENT) {
+        judge(t);
+        return;
+    }
+    if (t->state == FLUSHING && !g->failed && !g->lost) {
+        hs_group_clear(g);
+        batch_ok(t);
+        kick(t);
+        return;
+    }
+    hs_group_clear(g);
+    if (g->lost)
+        t->state = UNKNOWN;
+}
+
+static void flush_again(hs_ticket *t)
+{
+    t->state = FLUSHING;
+    send_flush(t);
+    hs_conn_flush(t->writer);
+}
+
+static void on_look(hs_group *g)
+{
+    hs_ticket *t = g->ud;
+    bool found;
+
+    if (g->lost || g->failed) {
+        hs_group_clear(g);
+        return; /* still unknown: the next connection asks again, or the tick */
+    }
+    found = PQntuples(g->steps[0].res) > 0;
+    if (found)
+        t->first_pos = (int64_t)hs_get_be(PQgetvalue(g->steps[0].res, 0, 0), 8);
+    hs_group_clear(g);
+    hs_log(t->db->log, HS_LOG_WARN, "store.outcome", "units=%zu written=%s", t->units_n, found ? "yes" : "no");
+    if (found) {
+        flush_again(t);
+    } else {
+        give_back_without(t, NULL);
+        kick(t);
+    }
+}
+
+/* A batch without positions leaves no mark: its units are written again, which conflicts if they were there. */
+static void look(hs_ticket *t)
+{
+    if (!t->count) {
+        give_back_without(t, NULL);
+        kick(t);
+        return;
+    }
+    if (bind_now(t->a, &LOOK, &t->look_params, t->seen, t->mark) != NULL)
+        return;
+    t->look_step = (hs_step){ .s = &LOOK, .params = &t->look_params };
+    t->look = (hs_group){ .steps = &t->look_step, .n = 1, .done = on_look, .ud = t };
+    hs_conn_send(t->writer, &t->look);
+    hs_conn_flush(t->writer);
+}
+
+static void on_ready(hs_conn *c, void *ud)
+{
+    hs_ticket *t = ud;
+
+    t->writer = c;
+    if (t->state == UNKNOWN)
+        look(t);
+    else if (t->state == FLUSHING)
+        flush_again(t);
+    kick(t);
+}
+
+static void on_down(hs_conn *c, void *ud)
+{
+    hs_ticket *t = ud;
+
+    (void)c;
+    if (t->state == FLUSHING) /* the flush was lost, and with PostgreSQL perhaps the transaction */
+        t->state = UNKNOWN;
+    hs_metric_add(t->db->reconnects, 1);
+}
+
+static void on_again(hs_group *g, void *ud)
+{
+    (void)ud;
+    g->lost = true;
+    g->done(g);
+}
+
+hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
+{
+    hs_ticket *t = w->db->ticket;
+
+    if (t->closing)
+        return hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down");
+    w->waiting = (hs_waiting){ .fiber = hs_fiber_self(w->db->loop) };
+    w->since = hs_loop_now(w->db->loop);
+    w->next = NULL;
+    if (t->last)
+        t->last->next = w;
+    else
+        t->first = w;
+    t->last = w;
+    kick(t);
+    hs_waiting_wait(w->db->loop, &w->waiting);
+    if (w->error)
+        return w->error;
+    *ret = w->result;
+    return NULL;
+}
+
+void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks)
+{
+    db->ticket->hooks = *hooks;
+}
+
+int64_t hs_write_durable(const hs_db *db)
+{
+    return db->ticket->durable;
+}
+
+hs_error *hs_write_flush(hs_db *db, hs_arena *a)
+{
+    hs_step steps[2] = { { .s = &FEED_NEWEST }, { .s = &FLUSH } };
+    hs_group g = { .steps = steps, .n = 2 };
+    hs_error *e = NULL;
+    int64_t newest;
+
+    hs_db_run_exec(db, &g); /* one transaction: what the first statement saw, the commit has flushed */
+    if (g.away || g.lost || g.failed) {
+        e = hs_group_error(a, &g);
+    } else {
+        newest = (int64_t)hs_get_be(PQgetvalue(steps[0].res, 0, 0), 8);
+        if (db->ticket && newest > db->ticket->durable)
+            db->ticket->durable = newest;
+    }
+    hs_group_clear(&g);
+    return e;
+}
+
+/* ── the feed ── */
+
+hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t limit, hs_feed_row **ret, size_t *ret_n)
+{
+    hs_rows *rows;
+    hs_feed_row *out;
+    size_t n;
+
+    HS_TRY(hs_db_query(db, a, &FEED_AFTER, &rows, after, limit));
+    n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_feed_row){ .pos_from = hs_rows_i64(rows, i, 0),
+                                .pos = hs_rows_i64(rows, i, 1),
+                                .ts = hs_rows_i64(rows, i, 2),
+                                .msg = hs_rows_str(rows, i, 3) };
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts)
+{
+    return hs_db_exec(db, a, &FEED_EXPIRE, NULL, before_ts);
+}
+
+/* ── life ── */
+
+static hs_error *wait_for_writer(hs_ticket *t, hs_arena *a)
+{
+    int64_t until = hs_loop_now(t->db->loop) + 15000;
+
+    while (!hs_conn_ready(t->writer)) {
+        if (hs_loop_now(t->db->loop) > until)
+            return hs_err(a, 503, HS_M_UNKNOWN, "database: cannot connect: %s", hs_conn_why(t->writer));
+        if (hs_fiber_self(t->db->loop))
+            hs_fiber_sleep(t->db->loop, 5);
+        else
+            hs_loop_turn(t->db->loop, 5);
+    }
+    return NULL;
+}
+
+hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
+{
+    hs_ticket *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return HS_ERR_NOMEM;
+    db->ticket = t;
+    t->db = db;
+    t->kick = (hs_timer){ .fn = kick_now, .ud = t };
+    t->commit = (hs_group){ .done = on_commit, .ud = t };
+    t->flush = (hs_group){ .done = on_flush, .ud = t };
+    t->a = hs_arena_open((size_t)64 << 20);
+    t->batches = hs_metric_get(m, HS_COUNTER, "hs_write_batches_total", "Write transactions sent", NULL);
+    t->outcomes = hs_metric_get(m, HS_COUNTER, "hs_write_units_total", "Units of writing, by outcome", "outcome");
+    if (!t->a)
+        return HS_ERR_NOMEM;
+    t->writer = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_WRITE, (int32_t)(hs_random_u64() >> 34),
+                             &(struct hs_conn_hooks){ .ready = on_ready, .down = on_down, .again = on_again, .ud = t });
+    if (!t->writer)
+        return HS_ERR_NOMEM;
+    HS_TRY(wait_for_writer(t, a));
+    return hs_write_flush(db, a);
+}
+
+/* Units that wait for a connection longer than a request may. What is on the wire, or was, waits for the truth. */
+void hs_ticket_tick(hs_db *db, int64_t now)
+{
+    hs_ticket *t = db->ticket;
+
+    if (!t)
+        return;
+    hs_conn_tick(t->writer, now);
+    if (hs_conn_ready(t->writer)) {
+        if (t->state == UNKNOWN && !hs_conn_busy(t->writer))
+            look(t);
+        else if (t->state == FLUSHING && !hs_conn_busy(t->writer))
+            flush_again(t);
+        kick(t);
+        return;
+    }
+    while (t->first && t->first->since < now - HS_DB_AWAY_MS) {
+        hs_write *w = t->first;
+        t->first = w->next;
+        if (!t->first)
+            t->last = NULL;
+        end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The database is not available at the moment"));
+    }
+}
+
+void hs_ticket_close(hs_db *db)
+{
+    hs_ticket *t = db->ticket;
+    hs_write *w, *next;
+
+    if (!t)
+        return;
+    t->closing = true;
+    hs_timer_disarm(db->loop, &t->kick);
+    hs_conn_close(t->writer);
+    t->writer = NULL;
+    give_back_without(t, NULL);
+    for (w = t->first; w; w = next) {
+        next = w->next;
+        end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down"));
+    }
+    t->first = t->last = NULL;
+    hs_arena_close(t->a);
+    free(t);
+    db->ticket = NULL;
+}

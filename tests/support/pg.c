@@ -1,0 +1,126 @@
+#include "support/pg.h"
+
+#include <libpq-fe.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { DATABASES_MAX = 16 };
+
+static char conninfos[DATABASES_MAX][256];
+static char names[DATABASES_MAX][64];
+static int databases;
+
+static const char *cluster(void)
+{
+    const char *dir = getenv("HS_TEST_PG");
+
+    if (!dir) {
+        fprintf(stderr, "HS_TEST_PG is not set: run tests/support/pg.sh start DIR and set it to DIR\n");
+        exit(2);
+    }
+    return dir;
+}
+
+long long test_pg_sql(const char *conninfo, const char *sql)
+{
+    PGconn *pg = PQconnectdb(conninfo);
+    PGresult *res = PQexec(pg, sql);
+    ExecStatusType status = PQresultStatus(res);
+    long long v = 0;
+
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        fprintf(stderr, "%s: %s\n", sql, PQerrorMessage(pg));
+        exit(2);
+    }
+    if (PQntuples(res) > 0)
+        v = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+    PQclear(res);
+    PQfinish(pg);
+    return v;
+}
+
+static void drop_all(void)
+{
+    char admin[256], sql[160];
+
+    snprintf(admin, sizeof admin, "host=%s user=hs dbname=postgres", cluster());
+    for (int i = 0; i < databases; i++) {
+        snprintf(sql, sizeof sql, "DROP DATABASE IF EXISTS %s WITH (FORCE)", names[i]);
+        test_pg_sql(admin, sql);
+    }
+}
+
+const char *test_pg_create(const char *options)
+{
+    char admin[256], sql[256];
+    int i = databases;
+
+    if (i == DATABASES_MAX)
+        abort();
+    if (!i)
+        atexit(drop_all);
+    snprintf(admin, sizeof admin, "host=%s user=hs dbname=postgres", cluster());
+    snprintf(names[i], sizeof names[i], "t_%ld_%d", (long)getpid(), i);
+    snprintf(conninfos[i], sizeof conninfos[i], "host=%s user=hs dbname=%s", cluster(), names[i]);
+    snprintf(sql, sizeof sql, "CREATE DATABASE %s TEMPLATE template0 %s", names[i], options);
+    test_pg_sql(admin, sql);
+    databases++;
+    return conninfos[i];
+}
+
+void test_ok_at(hs_error *e, const char *file, int line)
+{
+    if (!e)
+        return;
+    fprintf(stderr, "%s:%d: %d %.*s\n", file, line, e->status, HS_FMT(e->message));
+    for (const hs_error *c = e->cause; c; c = c->cause)
+        fprintf(stderr, "  %s: %.*s\n", c->where ? c->where : "?", HS_FMT(c->message));
+    _fail(file, line);
+}
+
+void test_db_open(test_db *t)
+{
+    t->loop = hs_loop_open();
+    t->a = hs_arena_open((size_t)256 << 20);
+    assert_non_null(t->loop);
+    assert_non_null(t->a);
+    if (!t->conninfo)
+        t->conninfo = test_pg_create("");
+    test_ok(hs_db_open(t->loop, t->a, &(hs_db_options){ .conninfo = t->conninfo }, &t->db));
+}
+
+void test_db_close(test_db *t)
+{
+    hs_arena_reset(t->a);
+    hs_db_close(t->db);
+    hs_arena_close(t->a);
+    hs_loop_close(t->loop);
+}
+
+typedef struct {
+    void (*fn)(void *ud);
+    void *ud;
+    bool done;
+} call;
+
+static void run_call(void *ud)
+{
+    call *c = ud;
+
+    c->fn(c->ud);
+    c->done = true;
+}
+
+void test_on_fiber(hs_loop *loop, void (*fn)(void *ud), void *ud)
+{
+    call c = { fn, ud, false };
+
+    test_ok(hs_fiber_spawn(loop, run_call, &c));
+    while (!c.done)
+        hs_loop_turn(loop, 50);
+}
