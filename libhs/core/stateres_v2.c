@@ -1,0 +1,553 @@
+/* State resolution of room versions 2 to 11 (v2) and 12 (v2.1).
+ *
+ * Spec: Rooms, "State resolution" of versions 2 and 12. With the spec's words:
+ *
+ *   split        unconflicted state map, conflicted state set
+ *   difference   auth difference: what is not in the auth chain of every state
+ *   subgraph     v2.1: conflicted state subgraph, the events on auth paths between two conflicted ones
+ *   → full conflicted set
+ *   1 power      its power events and what of their auth chains is in it, in reverse topological power ordering
+ *   2 check      iterative auth checks from the unconflicted state (v2) or from nothing (v2.1)
+ *   3 mainline   the rest, in mainline ordering of the power levels so far
+ *   4 check      again, going on
+ *   5            the unconflicted state on top
+ *
+ * Nodes are indexes into one array; walks are loops over explicit stacks. Auth chains of hostile rooms may be long, and
+ * in versions 1 and 2, where ids are chosen, even circular: each walk marks what it has met. */
+#include "core/stateres_impl.h"
+
+#include <stdlib.h>
+
+#define MAX_CONFLICTED 200000u
+
+enum {
+    F_AGREED = 1,     /* in the unconflicted state or its auth chains, so in every chain */
+    F_CONFLICTED = 2, /* in the conflicted state set */
+    F_FULL = 4,       /* in the full conflicted set */
+    F_POWER = 8,      /* chosen in step 1 */
+    F_REACHES = 16,   /* an auth path leads from it to a conflicted event */
+    F_ENTERED = 32,   /* by the walk for F_REACHES */
+    F_EXPANDED = 64,  /* `auth` is filled */
+    F_LOADED = 128,   /* `ev` was asked for */
+};
+
+typedef struct {
+    int64_t nid;
+    const hs_event *ev;
+    uint32_t *auth; /* nodes */
+    uint32_t auth_n;
+    uint32_t in_sets, last_set; /* of the walk for the auth difference */
+    uint32_t waits;             /* Kahn: auth events that are not out yet */
+    int32_t mainline;           /* 0: not on it; else 1 for the oldest */
+    uint8_t flags;
+    bool mainline_known;
+    int64_t power;
+} node;
+
+typedef HS_VEC(uint32_t) indexes;
+
+typedef struct {
+    hs_arena *a;
+    const hs_resolver *r;
+    HS_VEC(node) nodes;
+    hs_num_map by_nid; /* → index + 1 */
+    hs_state_split split;
+    indexes full;
+    hs_num_map resolved; /* slot → event, what the checks have let in */
+    bool from_agreed;    /* v2: the unconflicted state is below `resolved` */
+    const node *checking;
+} work;
+
+/* ── the graph ── */
+
+static hs_error *node_for(work *w, int64_t nid, uint32_t *ret)
+{
+    int64_t known = hs_num_map_get(&w->by_nid, nid);
+
+    if (!known) {
+        HS_TRY(hs_vec_push(w->a, &w->nodes, (node){ .nid = nid }));
+        known = (int64_t)w->nodes.n;
+        HS_TRY(hs_num_map_put(w->a, &w->by_nid, nid, known));
+    }
+    *ret = (uint32_t)(known - 1);
+    return NULL;
+}
+
+/* Makes nodes of the auth events. The node array may move: take the pointer again after it. */
+static hs_error *expand(work *w, uint32_t i)
+{
+    const int64_t *nids = NULL;
+    uint32_t *auth;
+
+    if (w->nodes.at[i].flags & F_EXPANDED)
+        return NULL;
+    size_t n = w->r->auth(w->r->ud, w->nodes.at[i].nid, &nids);
+    HS_TRY(hs_alloc(w->a, n, &auth));
+    for (size_t k = 0; k < n; k++)
+        HS_TRY(node_for(w, nids[k], &auth[k]));
+    w->nodes.at[i].auth = auth;
+    w->nodes.at[i].auth_n = (uint32_t)n;
+    w->nodes.at[i].flags |= F_EXPANDED;
+    return NULL;
+}
+
+/* NULL: unknown. */
+static const hs_event *event_of(work *w, uint32_t i)
+{
+    node *n = &w->nodes.at[i];
+
+    if (!(n->flags & F_LOADED)) {
+        n->ev = w->r->event(w->r->ud, n->nid);
+        n->flags |= F_LOADED;
+    }
+    return n->ev;
+}
+
+/* ── the full conflicted set ── */
+
+static hs_error *mark_agreed(work *w)
+{
+    indexes todo = { 0 };
+
+    for (size_t k = 0; k < w->split.agreed.n; k++) {
+        uint32_t i;
+        HS_TRY(node_for(w, w->split.agreed.at[k].event, &i));
+        if (!(w->nodes.at[i].flags & F_AGREED))
+            HS_TRY(hs_vec_push(w->a, &todo, i));
+        w->nodes.at[i].flags |= F_AGREED;
+    }
+    while (todo.n) {
+        uint32_t i = todo.at[--todo.n];
+        HS_TRY(expand(w, i));
+        for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++) {
+            node *next = &w->nodes.at[w->nodes.at[i].auth[k]];
+            if (next->flags & F_AGREED)
+                continue;
+            next->flags |= F_AGREED;
+            HS_TRY(hs_vec_push(w->a, &todo, w->nodes.at[i].auth[k]));
+        }
+    }
+    return NULL;
+}
+
+/* Counts, for each node that is not agreed, in how many states' chains it is. */
+static hs_error *count_chains(work *w, const hs_state_set *sets, size_t n)
+{
+    indexes todo = { 0 };
+
+    for (size_t s = 0; s < n; s++) {
+        uint32_t stamp = (uint32_t)s + 1;
+        for (size_t k = 0; k < sets[s].n; k++) {
+            uint32_t i;
+            HS_TRY(node_for(w, sets[s].at[k].event, &i));
+            HS_TRY(hs_vec_push(w->a, &todo, i));
+            while (todo.n) {
+                i = todo.at[--todo.n];
+                node *at = &w->nodes.at[i];
+                if ((at->flags & F_AGREED) || at->last_set == stamp)
+                    continue;
+                at->last_set = stamp;
+                at->in_sets++;
+                HS_TRY(expand(w, i));
+                at = &w->nodes.at[i];
+                for (uint32_t p = 0; p < at->auth_n; p++)
+                    HS_TRY(hs_vec_push(w->a, &todo, at->auth[p]));
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A node of a walk that returns to it, and which of its auth events comes next. */
+typedef struct {
+    uint32_t node, next;
+} step;
+
+/* v2.1: sets F_REACHES. From every conflicted event down the auth events; a node reaches a conflicted one when it is
+ * one or when something below it does, which is known when the walk leaves it. All that the walk meets hangs below a
+ * conflicted event, so what reaches one as well is on a path between two. */
+static hs_error *mark_subgraph(work *w)
+{
+    HS_VEC(step) stack = { 0 };
+
+    for (size_t k = 0; k < w->split.conflicted.n; k++) {
+        uint32_t i;
+        HS_TRY(node_for(w, w->split.conflicted.at[k].event, &i));
+        if (w->nodes.at[i].flags & F_ENTERED)
+            continue;
+        HS_TRY(hs_vec_push(w->a, &stack, (step){ i, 0 }));
+        w->nodes.at[i].flags |= F_ENTERED;
+        while (stack.n) {
+            uint32_t top = stack.at[stack.n - 1].node;
+            HS_TRY(expand(w, top));
+            node *at = &w->nodes.at[top];
+            if (stack.at[stack.n - 1].next < at->auth_n) {
+                uint32_t down = at->auth[stack.at[stack.n - 1].next++];
+                if (w->nodes.at[down].flags & F_ENTERED)
+                    continue;
+                w->nodes.at[down].flags |= F_ENTERED;
+                HS_TRY(hs_vec_push(w->a, &stack, (step){ down, 0 }));
+                continue;
+            }
+            if (at->flags & F_CONFLICTED)
+                at->flags |= F_REACHES;
+            for (uint32_t p = 0; p < at->auth_n; p++)
+                at->flags |= (uint8_t)(w->nodes.at[at->auth[p]].flags & F_REACHES);
+            stack.n--;
+        }
+    }
+    return NULL;
+}
+
+static hs_error *find_full_conflicted(work *w, const hs_state_set *sets, size_t n)
+{
+    size_t max = w->r->max_conflicted ? w->r->max_conflicted : MAX_CONFLICTED;
+
+    HS_TRY(mark_agreed(w));
+    HS_TRY(count_chains(w, sets, n));
+    for (size_t k = 0; k < w->split.conflicted.n; k++) {
+        uint32_t i;
+        HS_TRY(node_for(w, w->split.conflicted.at[k].event, &i));
+        w->nodes.at[i].flags |= F_CONFLICTED;
+    }
+    if (w->r->rv->stateres == HS_STATERES_V2_1)
+        HS_TRY(mark_subgraph(w));
+
+    for (uint32_t i = 0; i < w->nodes.n; i++) {
+        node *at = &w->nodes.at[i];
+        bool differs = !(at->flags & F_AGREED) && at->in_sets > 0 && at->in_sets < n;
+        if (!differs && !(at->flags & (F_CONFLICTED | F_REACHES)))
+            continue;
+        const hs_event *ev = event_of(w, i);
+        if (!ev)
+            return hs_err_internal(w->a, NULL, "state resolution: event %lld is unknown", (long long)at->nid);
+        if (!ev->is_state)
+            continue;
+        at->flags |= F_FULL;
+        HS_TRY(hs_vec_push(w->a, &w->full, i));
+        if (w->full.n > max)
+            return hs_err_internal(w->a, NULL, "state resolution: more than %zu conflicted events", max);
+    }
+    return NULL;
+}
+
+/* ── views of state ── */
+
+static const hs_event *auth_event(work *w, const node *n, hs_str type, hs_str state_key, bool skip_rejected)
+{
+    for (uint32_t k = 0; k < n->auth_n; k++) {
+        const hs_event *ev = event_of(w, n->auth[k]);
+        if (!ev || !ev->is_state || !hs_str_eq(ev->type, type) || !hs_str_eq(ev->state_key, state_key))
+            continue;
+        if (!skip_rejected || !w->r->rejected(w->r->ud, w->nodes.at[n->auth[k]].nid))
+            return ev;
+    }
+    return NULL;
+}
+
+/* The state that the auth events of one event make. */
+static const hs_event *get_auth(void *ud, hs_str type, hs_str state_key)
+{
+    work *w = ud;
+
+    return auth_event(w, w->checking, type, state_key, false);
+}
+
+static int64_t resolved_at(const work *w, int64_t slot)
+{
+    int64_t nid = hs_num_map_get(&w->resolved, slot);
+
+    if (!nid && w->from_agreed)
+        nid = hs_state_at(w->split.agreed.at, w->split.agreed.n, slot);
+    return nid;
+}
+
+/* Iterative auth checks: the state so far, and the event's own auth events where it has nothing. */
+static const hs_event *get_resolved(void *ud, hs_str type, hs_str state_key)
+{
+    work *w = ud;
+    int64_t nid = resolved_at(w, w->r->slot(w->r->ud, type, state_key));
+
+    if (nid && !w->r->rejected(w->r->ud, nid)) {
+        const hs_event *ev = w->r->event(w->r->ud, nid);
+        if (ev)
+            return ev;
+    }
+    return auth_event(w, w->checking, type, state_key, true);
+}
+
+/* ── step 1: reverse topological power ordering ── */
+
+static bool is_power_event(const hs_event *ev)
+{
+    if (!ev->state_key.n &&
+        (hs_str_eq(ev->type, HS_S("m.room.power_levels")) || hs_str_eq(ev->type, HS_S("m.room.join_rules")) ||
+         hs_str_eq(ev->type, HS_S("m.room.create"))))
+        return true;
+    if (!hs_str_eq(ev->type, HS_S("m.room.member")) || hs_str_eq(ev->sender, ev->state_key))
+        return false;
+    hs_membership m = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(ev->content, HS_S("membership"))));
+    return m == HS_MEMBER_LEAVE || m == HS_MEMBER_BAN;
+}
+
+/* Sets F_POWER on the power events and on what of their auth chains is in the full conflicted set. */
+static hs_error *choose_power(work *w, indexes *ret)
+{
+    indexes todo = { 0 }, out = { 0 };
+
+    for (size_t k = 0; k < w->full.n; k++)
+        if (is_power_event(w->nodes.at[w->full.at[k]].ev))
+            HS_TRY(hs_vec_push(w->a, &todo, w->full.at[k]));
+    while (todo.n) {
+        uint32_t i = todo.at[--todo.n];
+        if ((w->nodes.at[i].flags & F_POWER) || !(w->nodes.at[i].flags & F_FULL))
+            continue;
+        w->nodes.at[i].flags |= F_POWER;
+        HS_TRY(hs_vec_push(w->a, &out, i));
+        HS_TRY(expand(w, i));
+        for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++)
+            HS_TRY(hs_vec_push(w->a, &todo, w->nodes.at[i].auth[k]));
+    }
+    *ret = out;
+    return NULL;
+}
+
+/* Greater power first, then older, then the smaller id. */
+static bool before(const work *w, uint32_t x, uint32_t y)
+{
+    const node *a = &w->nodes.at[x], *b = &w->nodes.at[y];
+
+    if (a->power != b->power)
+        return a->power > b->power;
+    if (a->ev->origin_ts != b->ev->origin_ts)
+        return a->ev->origin_ts < b->ev->origin_ts;
+    return hs_str_cmp(a->ev->event_id, b->ev->event_id) < 0;
+}
+
+static hs_error *heap_push(work *w, indexes *h, uint32_t i)
+{
+    HS_TRY(hs_vec_push(w->a, h, i));
+    for (size_t at = h->n - 1; at > 0;) {
+        size_t up = (at - 1) / 2;
+        if (!before(w, h->at[at], h->at[up]))
+            break;
+        uint32_t t = h->at[at];
+        h->at[at] = h->at[up];
+        h->at[up] = t;
+        at = up;
+    }
+    return NULL;
+}
+
+static uint32_t heap_pop(const work *w, indexes *h)
+{
+    uint32_t top = h->at[0];
+
+    h->at[0] = h->at[--h->n];
+    for (size_t at = 0;;) {
+        size_t least = at, left = 2 * at + 1;
+        for (size_t c = left; c < left + 2 && c < h->n; c++)
+            if (before(w, h->at[c], h->at[least]))
+                least = c;
+        if (least == at)
+            return top;
+        uint32_t t = h->at[at];
+        h->at[at] = h->at[least];
+        h->at[least] = t;
+        at = least;
+    }
+}
+
+/* "looking at their respective auth_events" */
+static hs_error *find_power(work *w, uint32_t i, const hs_event *create)
+{
+    hs_state_view view = { .get = get_auth, .ud = w, .create = create };
+
+    HS_TRY(expand(w, i));
+    w->checking = &w->nodes.at[i];
+    w->nodes.at[i].power = hs_auth_power(w->r->rv, &view, w->nodes.at[i].ev->sender);
+    return NULL;
+}
+
+/* An event that waits for the one whose list this is in; `next` is an index + 1. */
+typedef struct {
+    uint32_t above, next;
+} upward;
+
+/* Kahn's algorithm over the auth edges inside `set`. The edges upwards are kept as lists in two arrays. */
+static hs_error *sort_by_power(work *w, const indexes *set, const hs_event *create, indexes *ret)
+{
+    indexes heap = { 0 }, out = { 0 };
+    HS_VEC(upward) edges = { 0 };
+    uint32_t *first;
+
+    for (size_t k = 0; k < set->n; k++)
+        HS_TRY(find_power(w, set->at[k], create));
+    HS_TRY(hs_alloc(w->a, w->nodes.n, &first));
+    for (size_t k = 0; k < set->n; k++) {
+        node *at = &w->nodes.at[set->at[k]];
+        for (uint32_t p = 0; p < at->auth_n; p++) {
+            uint32_t below = at->auth[p];
+            if (!(w->nodes.at[below].flags & F_POWER))
+                continue;
+            HS_TRY(hs_vec_push(w->a, &edges, (upward){ set->at[k], first[below] }));
+            first[below] = (uint32_t)edges.n;
+            at->waits++;
+        }
+        if (!at->waits)
+            HS_TRY(heap_push(w, &heap, set->at[k]));
+    }
+    while (heap.n) {
+        uint32_t i = heap_pop(w, &heap);
+        HS_TRY(hs_vec_push(w->a, &out, i));
+        for (uint32_t e = first[i]; e; e = edges.at[e - 1].next)
+            if (--w->nodes.at[edges.at[e - 1].above].waits == 0)
+                HS_TRY(heap_push(w, &heap, edges.at[e - 1].above));
+    }
+    *ret = out;
+    return NULL;
+}
+
+/* ── steps 2 and 4: iterative auth checks ── */
+
+static hs_error *check_all(work *w, const indexes *order, const hs_event *create)
+{
+    hs_state_view view = { .get = get_resolved, .ud = w, .create = create };
+
+    for (size_t k = 0; k < order->n; k++) {
+        HS_TRY(expand(w, order->at[k]));
+        const node *n = &w->nodes.at[order->at[k]];
+        /* The specification would let an event in that was refused by the state before it; Synapse does not, and a
+         * rejected event that becomes state would have to be un-rejected everywhere. */
+        if (w->r->rejected(w->r->ud, n->nid))
+            continue;
+        w->checking = n;
+        if (hs_auth_check(n->ev, &view).ok)
+            HS_TRY(hs_num_map_put(w->a, &w->resolved, w->r->slot(w->r->ud, n->ev->type, n->ev->state_key), n->nid));
+    }
+    return NULL;
+}
+
+/* ── step 3: mainline ordering ── */
+
+#define NO_NODE UINT32_MAX
+
+static hs_error *power_parent(work *w, uint32_t i, uint32_t *ret)
+{
+    *ret = NO_NODE;
+    HS_TRY(expand(w, i));
+    for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++) {
+        uint32_t up = w->nodes.at[i].auth[k];
+        const hs_event *ev = event_of(w, up);
+        if (ev && ev->is_state && !ev->state_key.n && hs_str_eq(ev->type, HS_S("m.room.power_levels"))) {
+            *ret = up;
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static hs_error *mark_mainline(work *w)
+{
+    int64_t nid = resolved_at(w, w->r->slot(w->r->ud, HS_S("m.room.power_levels"), HS_S("")));
+    indexes line = { 0 };
+    uint32_t i;
+
+    if (!nid)
+        return NULL;
+    HS_TRY(node_for(w, nid, &i));
+    while (i != NO_NODE && !w->nodes.at[i].mainline_known) {
+        w->nodes.at[i].mainline_known = true;
+        HS_TRY(hs_vec_push(w->a, &line, i));
+        HS_TRY(power_parent(w, i, &i));
+    }
+    for (size_t k = 0; k < line.n; k++)
+        w->nodes.at[line.at[k]].mainline = (int32_t)(line.n - k);
+    return NULL;
+}
+
+/* Follows the power levels until one whose place is known; all on the way get the same place. */
+static hs_error *mainline_of(work *w, uint32_t i, int32_t *ret)
+{
+    indexes way = { 0 };
+    int32_t place = 0;
+
+    for (;;) {
+        HS_TRY(power_parent(w, i, &i));
+        if (i == NO_NODE)
+            break;
+        if (w->nodes.at[i].mainline_known) {
+            place = w->nodes.at[i].mainline;
+            break;
+        }
+        w->nodes.at[i].mainline_known = true; /* a circle ends here, with 0 */
+        HS_TRY(hs_vec_push(w->a, &way, i));
+    }
+    for (size_t k = 0; k < way.n; k++)
+        w->nodes.at[way.at[k]].mainline = place;
+    *ret = place;
+    return NULL;
+}
+
+typedef struct {
+    uint32_t node;
+    int32_t mainline;
+    const hs_event *ev;
+} ranked;
+
+static int by_mainline(const void *x, const void *y)
+{
+    const ranked *a = x, *b = y;
+
+    if (a->mainline != b->mainline)
+        return a->mainline < b->mainline ? -1 : 1;
+    if (a->ev->origin_ts != b->ev->origin_ts)
+        return a->ev->origin_ts < b->ev->origin_ts ? -1 : 1;
+    return hs_str_cmp(a->ev->event_id, b->ev->event_id);
+}
+
+static hs_error *sort_by_mainline(work *w, indexes *ret)
+{
+    HS_VEC(ranked) rest = { 0 };
+    indexes out = { 0 };
+
+    HS_TRY(mark_mainline(w));
+    for (size_t k = 0; k < w->full.n; k++) {
+        ranked r = { .node = w->full.at[k], .ev = w->nodes.at[w->full.at[k]].ev };
+        if (w->nodes.at[r.node].flags & F_POWER)
+            continue;
+        HS_TRY(mainline_of(w, r.node, &r.mainline));
+        HS_TRY(hs_vec_push(w->a, &rest, r));
+    }
+    if (rest.n)
+        qsort(rest.at, rest.n, sizeof *rest.at, by_mainline);
+    for (size_t k = 0; k < rest.n; k++)
+        HS_TRY(hs_vec_push(w->a, &out, rest.at[k].node));
+    *ret = out;
+    return NULL;
+}
+
+hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_set *sets, size_t n, hs_state_set *ret)
+{
+    work w = { .a = a, .r = r, .from_agreed = r->rv->stateres == HS_STATERES_V2 };
+    indexes power = { 0 }, order = { 0 }, rest = { 0 };
+    hs_state_entries resolved = { 0 };
+
+    HS_TRY(hs_state_split_sets(a, sets, n, HS_ABSENT_IS_CONFLICT, &w.split));
+    if (!w.split.conflicted.n) {
+        *ret = (hs_state_set){ w.split.agreed.at, w.split.agreed.n };
+        return NULL;
+    }
+    const hs_event *create = r->event(r->ud, r->create);
+    if (!create)
+        return hs_err_internal(a, NULL, "state resolution: the create event is unknown");
+
+    HS_TRY(find_full_conflicted(&w, sets, n));
+    HS_TRY(choose_power(&w, &power)); /* 1 */
+    HS_TRY(sort_by_power(&w, &power, create, &order));
+    HS_TRY(check_all(&w, &order, create)); /* 2 */
+    HS_TRY(sort_by_mainline(&w, &rest));   /* 3 */
+    HS_TRY(check_all(&w, &rest, create));  /* 4 */
+    HS_TRY(hs_state_sorted(a, &w.resolved, &resolved));
+    return hs_state_merge(a, &resolved, &w.split.agreed, ret); /* 5 */
+}
