@@ -3,8 +3,8 @@
  * The bytes are read once into a tape of nodes over them; nothing is copied but strings that hold escapes. Values are
  * reached through hs_jv, a position on the tape: { NULL, 0 } is "absent", and every accessor accepts it.
  *
- * Always refused: bytes after the value, bad UTF-8, control characters in strings, lone surrogates (unless allowed),
- * duplicate keys, depth or size past the limits, NaN, leading zeros. Integers outside ±(2^53-1), -0 and anything with a fraction
+ * Always refused: bytes after the value, bad UTF-8, control characters in strings, lone surrogates,
+ * duplicate keys (unless allowed), depth or size past the limits, NaN, leading zeros. Integers outside ±(2^53-1), -0 and anything with a fraction
  * or exponent are kept as HS_JV_REAL, which HS_JSON_CANONICAL refuses. */
 #ifndef HS_BASE_TAPE_H
 #define HS_BASE_TAPE_H
@@ -38,6 +38,7 @@ enum {
 
 /* The limits of every document: 100 levels deep, 4 MiB of tape nodes. */
 #define HS_JSON_MAX_DEPTH 100
+#define HS_JSON_INT_MAX   ((INT64_C(1) << 53) - 1)
 
 /* `bytes` are borrowed and must outlive the tape. M_NOT_JSON (400) for what is not JSON, M_BAD_JSON (400) for JSON that
  * is refused; the message says at which byte. */
@@ -50,6 +51,8 @@ static inline bool hs_jv_is(hs_jv v)
 hs_jv_type hs_jv_type_of(hs_jv v);
 /* The value's own bytes in the document. */
 hs_str hs_jv_raw(hs_jv v);
+/* Whether those bytes are canonical JSON (core/canonical.h) already. */
+bool hs_jv_is_canonical(hs_jv v);
 /* Member of an object; absent for no such member and for what is not an object. Linear in the members of the object. */
 hs_jv hs_jv_get(hs_jv obj, hs_str key);
 /* hs_jv_get along "a", "b", NULL. */
