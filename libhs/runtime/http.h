@@ -8,7 +8,9 @@
 #include "base/checked.h"
 #include "base/fields.h"
 #include "base/json_out.h"
+#include "runtime/log.h"
 #include "runtime/loop.h"
+#include "runtime/metrics.h"
 
 struct hs_server;  /* libhs/server/context.h */
 struct hs_session; /* libhs/server/session.h: who is asking */
@@ -91,7 +93,10 @@ struct hs_req {
     const hs_pair *query; /* decoded, in order, repeated names too */
     size_t query_n;
     bool secure; /* TLS here or X-Forwarded-Proto: https */
-    void *conn;  /* the HTTP engine's */
+    hs_str requester; /* "@user:server" for the log line; set by the authenticate hook */
+    hs_jv json;       /* the body, once it was read */
+    bool json_read;
+    void *conn; /* the HTTP engine's */
 };
 
 /* Header value by lower-case name; { NULL, 0 } when absent. */
@@ -153,6 +158,8 @@ typedef struct hs_http hs_http;
 typedef struct {
     struct hs_server *srv;
     hs_http_hooks hooks;
+    hs_logger *log;      /* may be NULL, as may metrics */
+    hs_metrics *metrics;
     size_t max_connections; /* per worker; 0: 20,000 */
     const char *server_header; /* NULL: none */
 } hs_http_options;
