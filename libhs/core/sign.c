@@ -169,16 +169,33 @@ hs_error *hs_base64_encode(hs_arena *a, hs_str bytes, bool url_safe, hs_str *ret
     return NULL;
 }
 
+/* The character with the bits that carry nothing cleared: libsodium refuses them, the field (Synapse, the spec's own
+ * signing key) does not mind. */
+static char without_stray_bits(const char *alphabet, char c, unsigned bits)
+{
+    const char *at = c ? strchr(alphabet, c) : NULL;
+    return at ? alphabet[(unsigned)(at - alphabet) & ~((1u << bits) - 1u)] : c;
+}
+
 hs_error *hs_base64_decode(hs_arena *a, hs_str text, bool url_safe, hs_str *ret, bool *ok)
 {
+    static const char STANDARD[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char URL_SAFE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     int variant = url_safe ? sodium_base64_VARIANT_URLSAFE_NO_PADDING : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
     unsigned char *p;
+    char *copy;
     size_t n;
 
     while (text.n && text.p[text.n - 1] == '=')
         text.n--;
     HS_TRY(hs_alloc(a, text.n / 4 * 3 + 3, &p));
-    *ok = sodium_base642bin(p, text.n / 4 * 3 + 3, text.p, text.n, NULL, &n, NULL, variant) == 0;
+    HS_TRY(hs_alloc(a, text.n + 1, &copy));
+    if (text.n)
+        memcpy(copy, text.p, text.n);
+    if (text.n % 4 >= 2)
+        copy[text.n - 1] =
+            without_stray_bits(url_safe ? URL_SAFE : STANDARD, copy[text.n - 1], text.n % 4 == 2 ? 4 : 2);
+    *ok = sodium_base642bin(p, text.n / 4 * 3 + 3, copy, text.n, NULL, &n, NULL, variant) == 0;
     *ret = hs_str_make((const char *)p, *ok ? n : 0);
     return NULL;
 }

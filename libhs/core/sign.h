@@ -26,7 +26,8 @@ HS_NODISCARD hs_error *hs_verify_json(hs_arena *a, hs_str json, hs_str server, h
                                       bool *ret);
 
 void hs_sha256(hs_str bytes, uint8_t ret[32]);
-/* Unpadded base64. Decoding accepts padding; strict otherwise (no blanks, no stray bits). */
+/* Unpadded base64. Decoding accepts padding and stray bits in the last character, as Synapse does;
+ * nothing else: no blanks, no other alphabet. */
 HS_NODISCARD hs_error *hs_base64_encode(hs_arena *a, hs_str bytes, bool url_safe, hs_str *ret);
 HS_NODISCARD hs_error *hs_base64_decode(hs_arena *a, hs_str text, bool url_safe, hs_str *ret, bool *ok);
 HS_NODISCARD hs_error *hs_hex_encode(hs_arena *a, hs_str bytes, hs_str *ret);
