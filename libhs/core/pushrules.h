@@ -1,4 +1,4 @@
-/* Push rules: the default set, a user's changes on top of it, and their evaluation. Pure.
+/* Push rules: the default set and its evaluation. Pure.
  * Spec: Client-Server API, "Push Notifications", "Push Rules". */
 #ifndef HS_CORE_PUSHRULES_H
 #define HS_CORE_PUSHRULES_H
@@ -7,9 +7,9 @@
 
 typedef struct hs_pushrules hs_pushrules;
 
-/* A user's whole rule set as the client reads it ({"global":{…}}), from the defaults for `user_id` and stored changes
- * (`stored`: what the store keeps, empty for none). */
+/* The rule set of somebody who has changed nothing, as a client reads it ({"global":{…}}). */
 HS_NODISCARD hs_error *hs_pushrules_default_json(hs_arena *a, hs_str user_id, hs_str *ret);
+/* From that form. Unknown conditions never match; disabled rules are dropped. `rules_json` is borrowed. */
 HS_NODISCARD hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **ret);
 
 typedef struct {

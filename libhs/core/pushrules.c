@@ -1,0 +1,272 @@
+/* See pushrules.h. Rules are compiled once into conditions with their key paths split; evaluating reads the event's
+ * tape. */
+#include "core/pushrules.h"
+
+#include "base/checked.h"
+#include "base/vec.h"
+#include "core/glob.h"
+
+typedef enum {
+    MATCH,
+    PROPERTY_IS,
+    PROPERTY_CONTAINS,
+    DISPLAY_NAME,
+    MEMBER_COUNT,
+    SENDER_PERMISSION,
+    IN_ROOM,
+    FROM_SENDER,
+    NEVER, /* an unknown condition matches nothing */
+} condition_kind;
+
+typedef struct {
+    condition_kind kind;
+    hs_strs path;
+    hs_str text;     /* pattern, value, room or sender */
+    hs_jv value;     /* property conditions */
+    char compare[2]; /* member count: '<', '>', '=' and whether '=' follows */
+    int64_t count;
+    bool body; /* content.body: matched at word boundaries */
+} condition;
+
+typedef struct {
+    const condition *conditions;
+    size_t n;
+    hs_push_result result;
+    bool legacy_mention; /* off when the event states its mentions */
+} rule;
+
+struct hs_pushrules {
+    const rule *rules; /* enabled ones only, in order */
+    size_t n;
+};
+
+typedef HS_VEC(rule) rule_vec;
+
+/* "content.m\.relates_to.rel_type": dots separate, a backslash keeps a dot or a backslash. */
+static hs_error *split_path(hs_arena *a, hs_str key, hs_strs *ret)
+{
+    HS_VEC(hs_str) parts = { 0 };
+    char *p;
+    size_t from = 0, n = 0;
+
+    HS_TRY(hs_alloc(a, key.n + 1, &p));
+    for (size_t i = 0; i < key.n; i++) {
+        char c = key.p[i];
+        if (c == '.') {
+            HS_TRY(hs_vec_push(a, &parts, hs_str_make(p + from, n - from)));
+            from = n;
+            continue;
+        }
+        if (c == '\\' && i + 1 < key.n && (key.p[i + 1] == '.' || key.p[i + 1] == '\\'))
+            c = key.p[++i];
+        p[n++] = c;
+    }
+    HS_TRY(hs_vec_push(a, &parts, hs_str_make(p + from, n - from)));
+
+    *ret = (hs_strs){ .at = parts.at, .n = parts.n };
+    return NULL;
+}
+
+static bool read_count(hs_str is, condition *c)
+{
+    size_t i = 0;
+
+    c->compare[0] = '=';
+    if (is.n && strchr("<>=", is.p[0])) {
+        c->compare[0] = is.p[i++];
+        if (i < is.n && is.p[i] == '=')
+            c->compare[1] = is.p[i++];
+    }
+    return hs_str_to_i64(hs_str_from(is, i), &c->count);
+}
+
+static hs_error *read_condition(hs_arena *a, hs_jv v, condition *c)
+{
+    hs_str kind = hs_jv_str_or_null(hs_jv_get(v, HS_S("kind")));
+    hs_str key = hs_jv_str_or_null(hs_jv_get(v, HS_S("key")));
+
+    *c = (condition){ .kind = NEVER };
+    if (hs_str_eq(kind, HS_S("event_match"))) {
+        if (key.p && hs_jv_str(hs_jv_get(v, HS_S("pattern")), &c->text))
+            c->kind = MATCH;
+        c->body = hs_str_eq(key, HS_S("content.body"));
+    } else if (hs_str_eq(kind, HS_S("event_property_is")) || hs_str_eq(kind, HS_S("event_property_contains"))) {
+        c->value = hs_jv_get(v, HS_S("value"));
+        if (key.p && hs_jv_is(c->value))
+            c->kind = kind.n == strlen("event_property_is") ? PROPERTY_IS : PROPERTY_CONTAINS;
+    } else if (hs_str_eq(kind, HS_S("contains_display_name"))) {
+        c->kind = DISPLAY_NAME;
+    } else if (hs_str_eq(kind, HS_S("room_member_count"))) {
+        if (read_count(hs_jv_str_or_null(hs_jv_get(v, HS_S("is"))), c))
+            c->kind = MEMBER_COUNT;
+    } else if (hs_str_eq(kind, HS_S("sender_notification_permission"))) {
+        c->kind = hs_str_eq(key, HS_S("room")) ? SENDER_PERMISSION : NEVER;
+    }
+    return c->kind != NEVER && key.p ? split_path(a, key, &c->path) : NULL;
+}
+
+/* notify counts; highlight is a tweak whose value is true unless it says otherwise. */
+static hs_push_result read_actions(hs_jv actions)
+{
+    hs_push_result r = { 0 };
+
+    for (hs_jv_iter it = { 0 }; hs_jv_next(actions, &it);) {
+        hs_str s = hs_jv_str_or_null(it.value);
+        if (hs_str_eq(s, HS_S("notify")) || hs_str_eq(s, HS_S("coalesce")))
+            r.notify = true;
+        if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("set_tweak"))), HS_S("highlight"))) {
+            r.highlight = true;
+            (void)hs_jv_bool(hs_jv_get(it.value, HS_S("value")), &r.highlight);
+        }
+    }
+    r.highlight = r.highlight && r.notify;
+    return r;
+}
+
+static bool is_legacy_mention(hs_str rule_id)
+{
+    return hs_str_eq(rule_id, HS_S(".m.rule.contains_display_name")) ||
+           hs_str_eq(rule_id, HS_S(".m.rule.contains_user_name")) || hs_str_eq(rule_id, HS_S(".m.rule.roomnotif"));
+}
+
+static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out)
+{
+    hs_str id = hs_jv_str_or_null(hs_jv_get(v, HS_S("rule_id")));
+    hs_jv list = hs_jv_get(v, HS_S("conditions"));
+    bool enabled = true;
+    condition *c;
+    size_t n = 0;
+
+    (void)hs_jv_bool(hs_jv_get(v, HS_S("enabled")), &enabled);
+    if (!enabled)
+        return NULL;
+    HS_TRY(hs_alloc(a, hs_jv_count(list) + 1, &c));
+    if (hs_str_eq(kind, HS_S("content"))) {
+        c[n] = (condition){ .kind = MATCH, .body = true };
+        HS_TRY(split_path(a, HS_S("content.body"), &c[n].path));
+        if (!hs_jv_str(hs_jv_get(v, HS_S("pattern")), &c[n++].text))
+            return NULL;
+    } else if (hs_str_eq(kind, HS_S("room")) || hs_str_eq(kind, HS_S("sender"))) {
+        c[n++] = (condition){ .kind = kind.p[0] == 'r' ? IN_ROOM : FROM_SENDER, .text = id };
+    } else {
+        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
+            HS_TRY(read_condition(a, it.value, &c[n++]));
+    }
+    return hs_vec_push(a, out,
+                       (rule){ .conditions = c,
+                               .n = n,
+                               .result = read_actions(hs_jv_get(v, HS_S("actions"))),
+                               .legacy_mention = is_legacy_mention(id) });
+}
+
+hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **ret)
+{
+    static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("room"), HS_S_INIT("sender"),
+                                    HS_S_INIT("underride") };
+    rule_vec rules = { 0 };
+    hs_pushrules *r;
+    hs_jv top;
+
+    HS_TRY(hs_tape_parse(a, rules_json, HS_JSON_OBJECT, &top));
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+        hs_jv list = hs_jv_get(hs_jv_get(top, HS_S("global")), KINDS[k]);
+        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
+            HS_TRY(read_rule(a, KINDS[k], it.value, &rules));
+    }
+    HS_TRY(hs_alloc(a, 1, &r));
+    *r = (hs_pushrules){ .rules = rules.at, .n = rules.n };
+
+    *ret = r;
+    return NULL;
+}
+
+static hs_jv lookup(const hs_event *e, hs_strs path)
+{
+    hs_jv v = e->top;
+
+    for (size_t i = 0; i < path.n; i++)
+        v = hs_jv_get(v, path.at[i]);
+    return v;
+}
+
+/* Of the same type and value; containers never are. */
+static bool same_scalar(hs_jv x, hs_jv y)
+{
+    hs_jv_type t = hs_jv_type_of(x);
+    hs_str s1, s2;
+
+    if (t != hs_jv_type_of(y) || t == HS_JV_ABSENT || t == HS_JV_ARR || t == HS_JV_OBJ)
+        return false;
+    if (hs_jv_str(x, &s1) && hs_jv_str(y, &s2))
+        return hs_str_eq(s1, s2);
+    return hs_str_eq(hs_jv_raw(x), hs_jv_raw(y));
+}
+
+static bool contains(hs_jv list, hs_jv wanted)
+{
+    if (hs_jv_type_of(list) != HS_JV_ARR)
+        return false;
+    for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
+        if (same_scalar(it.value, wanted))
+            return true;
+    return false;
+}
+
+static bool count_matches(const condition *c, int64_t members)
+{
+    switch (c->compare[0]) {
+    case '<':
+        return members < c->count || (c->compare[1] && members == c->count);
+    case '>':
+        return members > c->count || (c->compare[1] && members == c->count);
+    default:
+        return members == c->count;
+    }
+}
+
+static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx)
+{
+    hs_str s;
+
+    switch (c->kind) {
+    case MATCH:
+        if (!hs_jv_str(lookup(e, c->path), &s))
+            return false;
+        return c->body ? hs_glob_match_words(c->text, s) : hs_glob_match(c->text, s, true);
+    case PROPERTY_IS:
+        return same_scalar(lookup(e, c->path), c->value);
+    case PROPERTY_CONTAINS:
+        return contains(lookup(e, c->path), c->value);
+    case DISPLAY_NAME:
+        return ctx->display_name.n && hs_jv_str(hs_jv_get(e->content, HS_S("body")), &s) &&
+               hs_glob_match_words(ctx->display_name, s);
+    case MEMBER_COUNT:
+        return count_matches(c, ctx->room_members);
+    case SENDER_PERMISSION:
+        return ctx->sender_power >= ctx->room_notification_power;
+    case IN_ROOM:
+        return hs_str_eq(c->text, e->room_id);
+    case FROM_SENDER:
+        return hs_str_eq(c->text, e->sender);
+    case NEVER:
+        break;
+    }
+    return false;
+}
+
+hs_push_result hs_push_eval(const hs_pushrules *r, const hs_event *e, const hs_push_ctx *ctx)
+{
+    bool states_mentions = hs_jv_is(hs_jv_get(e->content, HS_S("m.mentions")));
+
+    for (size_t i = 0; i < r->n; i++) {
+        const rule *rule = &r->rules[i];
+        size_t k = 0;
+        if (rule->legacy_mention && states_mentions)
+            continue;
+        while (k < rule->n && holds(&rule->conditions[k], e, ctx))
+            k++;
+        if (k == rule->n)
+            return rule->result;
+    }
+    return (hs_push_result){ 0 };
+}

@@ -1,0 +1,116 @@
+/* The rules that everybody has until they change them, as a table. Spec: Client-Server API, "Predefined Rules". */
+#include "base/json_out.h"
+#include "core/pushrules.h"
+
+/* In the texts below, '~' stands for the user's id and '^' for its localpart, quoted. */
+#define NOTIFY "[\"notify\",{\"set_tweak\":\"highlight\",\"value\":false}]"
+#define NOTIFY_DEFAULT                                                                                                 \
+    "[\"notify\",{\"set_tweak\":\"sound\",\"value\":\"default\"},{\"set_tweak\":\"highlight\",\"value\":false}]"
+#define NOTIFY_RING                                                                                                    \
+    "[\"notify\",{\"set_tweak\":\"sound\",\"value\":\"ring\"},{\"set_tweak\":\"highlight\",\"value\":false}]"
+#define NOTIFY_INVITE                                                                                                  \
+    "[\"notify\",{\"set_tweak\":\"highlight\",\"value\":false},{\"set_tweak\":\"sound\",\"value\":\"default\"}]"
+#define HIGHLIGHT       "[\"notify\",{\"set_tweak\":\"highlight\"}]"
+#define HIGHLIGHT_SOUND "[\"notify\",{\"set_tweak\":\"highlight\"},{\"set_tweak\":\"sound\",\"value\":\"default\"}]"
+#define NOTHING         "[]"
+
+#define MATCH(key, pattern) "{\"kind\":\"event_match\",\"key\":\"" key "\",\"pattern\":" pattern "}"
+#define IS(key, value)      "{\"kind\":\"event_property_is\",\"key\":\"" key "\",\"value\":" value "}"
+#define MAY_ROOM            "{\"kind\":\"sender_notification_permission\",\"key\":\"room\"}"
+#define TWO                 "{\"kind\":\"room_member_count\",\"is\":\"2\"}"
+
+typedef struct {
+    const char *id;
+    const char *conditions; /* of a content rule: its pattern */
+    const char *actions;
+    bool off;
+} rule;
+
+/* clang-format off */
+static const rule OVERRIDE[] = {
+    { .id = ".m.rule.master", .conditions = "", .actions = NOTHING, .off = true },
+    { .id = ".m.rule.suppress_notices", .conditions = MATCH("content.msgtype", "\"m.notice\""), .actions = NOTHING },
+    { .id = ".m.rule.invite_for_me",
+      .conditions = MATCH("type", "\"m.room.member\"") "," MATCH("content.membership", "\"invite\"") "," MATCH("state_key", "~"),
+      .actions = NOTIFY_INVITE },
+    { .id = ".m.rule.member_event", .conditions = MATCH("type", "\"m.room.member\""), .actions = NOTHING },
+    { .id = ".m.rule.is_user_mention",
+      .conditions = "{\"kind\":\"event_property_contains\",\"key\":\"content.m\\\\.mentions.user_ids\",\"value\":~}",
+      .actions = HIGHLIGHT_SOUND },
+    { .id = ".m.rule.contains_display_name", .conditions = "{\"kind\":\"contains_display_name\"}", .actions = HIGHLIGHT_SOUND },
+    { .id = ".m.rule.is_room_mention", .conditions = IS("content.m\\\\.mentions.room", "true") "," MAY_ROOM, .actions = HIGHLIGHT },
+    { .id = ".m.rule.roomnotif", .conditions = MAY_ROOM "," MATCH("content.body", "\"@room\""), .actions = HIGHLIGHT },
+    { .id = ".m.rule.tombstone", .conditions = MATCH("type", "\"m.room.tombstone\"") "," MATCH("state_key", "\"\""), .actions = HIGHLIGHT },
+    { .id = ".m.rule.reaction", .conditions = MATCH("type", "\"m.reaction\""), .actions = NOTHING },
+    { .id = ".m.rule.room.server_acl", .conditions = MATCH("type", "\"m.room.server_acl\"") "," MATCH("state_key", "\"\""), .actions = NOTHING },
+    { .id = ".m.rule.suppress_edits", .conditions = IS("content.m\\\\.relates_to.rel_type", "\"m.replace\""), .actions = NOTHING },
+    { 0 },
+};
+
+static const rule CONTENT[] = {
+    { .id = ".m.rule.contains_user_name", .conditions = "^", .actions = HIGHLIGHT_SOUND },
+    { 0 },
+};
+
+static const rule UNDERRIDE[] = {
+    { .id = ".m.rule.call", .conditions = MATCH("type", "\"m.call.invite\""), .actions = NOTIFY_RING },
+    { .id = ".m.rule.encrypted_room_one_to_one", .conditions = MATCH("type", "\"m.room.encrypted\"") "," TWO, .actions = NOTIFY_DEFAULT },
+    { .id = ".m.rule.room_one_to_one", .conditions = MATCH("type", "\"m.room.message\"") "," TWO, .actions = NOTIFY_DEFAULT },
+    { .id = ".m.rule.message", .conditions = MATCH("type", "\"m.room.message\""), .actions = NOTIFY },
+    { .id = ".m.rule.encrypted", .conditions = MATCH("type", "\"m.room.encrypted\""), .actions = NOTIFY },
+    { .id = ".im.vector.jitsi",
+      .conditions = MATCH("type", "\"im.vector.modular.widgets\"") "," MATCH("content.type", "\"jitsi\"") "," MATCH("state_key", "\"*\""),
+      .actions = NOTIFY },
+    { 0 },
+};
+/* clang-format on */
+
+static void add_filled(hs_buf *b, const char *text, hs_str user_id, hs_str localpart)
+{
+    hs_str rest = hs_str_c(text);
+
+    while (rest.n) {
+        size_t at = 0;
+        while (at < rest.n && rest.p[at] != '~' && rest.p[at] != '^')
+            at++;
+        hs_buf_add(b, hs_str_first(rest, at));
+        if (at < rest.n)
+            hs_json_quote(b, rest.p[at] == '~' ? user_id : localpart);
+        rest = hs_str_from(rest, at + 1);
+    }
+}
+
+static void add_rules(hs_buf *b, const char *kind, const rule *rules, bool content, hs_str user_id, hs_str localpart)
+{
+    hs_json_quote(b, hs_str_c(kind));
+    hs_buf_add(b, HS_S(":["));
+    for (const rule *r = rules; r->id; r++) {
+        hs_buf_add(b, r == rules ? HS_S("{\"actions\":") : HS_S(",{\"actions\":"));
+        hs_buf_add(b, hs_str_c(r->actions));
+        hs_buf_add(b, content ? HS_S(",\"pattern\":") : HS_S(",\"conditions\":["));
+        add_filled(b, r->conditions, user_id, localpart);
+        hs_buf_add(b, content ? HS_S("") : HS_S("]"));
+        hs_buf_add(b, HS_S(",\"default\":true,\"enabled\":"));
+        hs_buf_add(b, r->off ? HS_S("false") : HS_S("true"));
+        hs_buf_add(b, HS_S(",\"rule_id\":"));
+        hs_json_quote(b, hs_str_c(r->id));
+        hs_buf_addc(b, '}');
+    }
+    hs_buf_addc(b, ']');
+}
+
+hs_error *hs_pushrules_default_json(hs_arena *a, hs_str user_id, hs_str *ret)
+{
+    hs_str local = hs_str_make(user_id.p + 1, hs_str_find(user_id, ':', 0) - 1);
+    hs_buf b;
+
+    hs_buf_init(&b, a);
+    hs_buf_add(&b, HS_S("{\"global\":{"));
+    add_rules(&b, "override", OVERRIDE, false, user_id, local);
+    hs_buf_addc(&b, ',');
+    add_rules(&b, "content", CONTENT, true, user_id, local);
+    hs_buf_add(&b, HS_S(",\"room\":[],\"sender\":[],"));
+    add_rules(&b, "underride", UNDERRIDE, false, user_id, local);
+    hs_buf_add(&b, HS_S("}}"));
+    return hs_buf_flatten(&b, ret);
+}
