@@ -2,7 +2,7 @@
  * tape. */
 #include "core/pushrules.h"
 
-#include "base/checked.h"
+#include "base/fields.h"
 #include "base/vec.h"
 #include "core/glob.h"
 
