@@ -64,13 +64,11 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members(hs_db *db, hs_arena *a, hs_n
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members_get(hs_db *db, hs_arena *a, hs_nid room, const hs_nid *users,
                                                         size_t n, hs_membership *ret);
 /* Joined users of our own server. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_local_members(hs_db *db, hs_arena *a, hs_nid room, hs_nid server,
-                                                          hs_nids *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_local_members(hs_db *db, hs_arena *a, hs_nid room, hs_nids *ret);
 typedef struct {
     int32_t joined, invited, knocked, banned, left, local_joined;
 } hs_member_counts;
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_member_counts(hs_db *db, hs_arena *a, hs_nid room, hs_nid server,
-                                                          hs_member_counts *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_member_counts(hs_db *db, hs_arena *a, hs_nid room, hs_member_counts *ret);
 /* Rooms in which both are joined. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_shared_rooms(hs_db *db, hs_arena *a, hs_nid user, hs_nid other,
                                                          hs_nids *ret);
@@ -79,7 +77,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_users_share_room(hs_db *db, hs_arena
                                                              size_t n, bool *ret);
 /* Users of our own server, but not the user, joined in a room where the user is joined: whom a profile change is shown
  * to. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_local_neighbours(hs_db *db, hs_arena *a, hs_nid user, hs_nid server,
-                                                             hs_nids *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_local_neighbours(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret);
 
 #endif

@@ -1,10 +1,17 @@
 /* The lists of statements, one a module, sorted. */
 #include "store/statements.h"
 
-#define LISTS(X)                                                                                                       \
-    X(hs_db_statements)                                                                                                \
-    X(hs_names_statements)                                                                                             \
-    X(hs_ticket_statements)
+/* clang-format off */
+#define LISTS(X) \
+    X(hs_db_statements) \
+    X(hs_events_statements) \
+    X(hs_members_statements) \
+    X(hs_names_statements) \
+    X(hs_rooms_statements) \
+    X(hs_state_statements) \
+    X(hs_ticket_statements) \
+    X(hs_timeline_statements)
+/* clang-format on */
 
 #define DECLARE(list) extern const hs_stmt *const list[];
 LISTS(DECLARE)

@@ -142,6 +142,11 @@ hs_error *hs_write_open(hs_db *db, hs_arena *a, hs_write **ret)
     return NULL;
 }
 
+hs_arena *hs_write_arena(const hs_write *w)
+{
+    return w->a;
+}
+
 static hs_error *bind_into(hs_write *w, const hs_stmt *s, va_list ap, unit_stmt *ret)
 {
     ret->s = s;

@@ -57,8 +57,5 @@ typedef struct {
 } hs_room_pos;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_rooms_after(hs_db *db, hs_arena *a, int64_t low, hs_room_pos **ret,
                                                         size_t *ret_n);
-/* The event nearest in time: at or after ts going forward, at or before it going backward; *ret_found false: none. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_by_ts(hs_db *db, hs_arena *a, hs_nid room, int64_t ts,
-                                                           hs_direction dir, hs_timeline_row *ret, bool *ret_found);
 
 #endif

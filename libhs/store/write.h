@@ -48,6 +48,7 @@ typedef struct {
 } hs_write_timeline;
 
 HS_NODISCARD hs_error *hs_write_open(hs_db *db, hs_arena *a, hs_write **ret);
+hs_arena *hs_write_arena(const hs_write *w);
 /* Parameters are copied into the unit's arena. */
 HS_NODISCARD hs_error *hs_write_before(hs_write *w, const hs_stmt *s, ...);
 HS_NODISCARD hs_error *hs_write_after(hs_write *w, const hs_stmt *s, ...); /* 'p' params: uint32_t at */

@@ -78,7 +78,7 @@ CREATE TABLE timeline(room_nid bigint, pos bigint, event_nid bigint NOT NULL, de
   delta bigint[],                                          -- state events this row made current besides itself (resolution, end of partial state)
   n_notify int NOT NULL, n_high int NOT NULL,              -- running totals, §3.5
   PRIMARY KEY(room_nid, pos));
-CREATE INDEX timeline_depth ON timeline(room_nid, depth, pos);
+CREATE INDEX timeline_depth ON timeline(room_nid, depth, pos) INCLUDE (event_nid);  -- also finds the row of an event whose depth is known
 CREATE INDEX timeline_pos ON timeline USING brin(pos);
 CREATE TABLE state_line(room_nid bigint, line int, base_line int, base_snap int, low int NOT NULL DEFAULT 0,  -- snapshots below low: purged
   flags int NOT NULL, PRIMARY KEY(room_nid, line));           -- flags: partial; born of fork | join | gap | rollover
@@ -127,6 +127,7 @@ CREATE TABLE user_room(user_nid bigint, room_nid bigint, membership smallint NOT
   notify_base smallint NOT NULL DEFAULT 0,                 -- 0 server default, 1 explicit notes only (muted, mentions), 2 own rules
   stripped bytea, left_pos bigint, PRIMARY KEY(user_nid, room_nid));             -- local users: the sync list
 CREATE INDEX user_room_pos ON user_room(user_nid, pos);
+CREATE INDEX user_room_room ON user_room(room_nid, membership) INCLUDE (user_nid);   -- local members of a room
 CREATE TABLE room_summary(room_nid bigint PRIMARY KEY, name text, canonical_alias text, topic text, avatar text, join_rules text, history_visibility text,
   guest_access text, encryption text, room_type text, successor text, federatable bool, heroes bigint[], joined int NOT NULL, invited int NOT NULL,
   knocked int NOT NULL, banned int NOT NULL, local_joined int NOT NULL, state_events int NOT NULL, retention_min bigint, retention_max bigint,
