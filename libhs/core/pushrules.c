@@ -259,14 +259,14 @@ hs_push_result hs_push_eval(const hs_pushrules *r, const hs_event *e, const hs_p
     bool states_mentions = hs_jv_is(hs_jv_get(e->content, HS_S("m.mentions")));
 
     for (size_t i = 0; i < r->n; i++) {
-        const rule *rule = &r->rules[i];
+        const rule *one = &r->rules[i];
         size_t k = 0;
-        if (rule->legacy_mention && states_mentions)
+        if (one->legacy_mention && states_mentions)
             continue;
-        while (k < rule->n && holds(&rule->conditions[k], e, ctx))
+        while (k < one->n && holds(&one->conditions[k], e, ctx))
             k++;
-        if (k == rule->n)
-            return rule->result;
+        if (k == one->n)
+            return one->result;
     }
     return (hs_push_result){ 0 };
 }
