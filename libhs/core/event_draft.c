@@ -276,7 +276,8 @@ hs_error *hs_event_build(hs_arena *a, const hs_roomver *rv, const hs_event_draft
 
     /* What the reader refuses came with the content: too deep inside an event, for one. */
     hs_error *err = hs_event_read(a, rv, hs_str_make(w.p, w.n), event_id, ret);
-    if (err && err->cause && err->cause->status == 400)
-        return hs_err(a, 400, err->cause->code, "%.*s", HS_FMT(err->cause->message));
+    for (const hs_error *cause = err; cause; cause = cause->cause)
+        if (cause->status == 400)
+            return hs_err(a, 400, cause->code, "%.*s", HS_FMT(cause->message));
     return err;
 }
