@@ -3,14 +3,17 @@
 
 /* clang-format off */
 #define LISTS(X) \
+    X(hs_account_data_statements) \
     X(hs_db_statements) \
     X(hs_events_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
     X(hs_rooms_statements) \
+    X(hs_sessions_statements) \
     X(hs_state_statements) \
     X(hs_ticket_statements) \
-    X(hs_timeline_statements)
+    X(hs_timeline_statements) \
+    X(hs_users_statements)
 /* clang-format on */
 
 #define DECLARE(list) extern const hs_stmt *const list[];

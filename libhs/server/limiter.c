@@ -1,0 +1,195 @@
+/* A bucket is what was done since `start`, the moment when it was last known empty; its level now is what was done minus
+ * what has leaked since. Empty buckets carry no information and are dropped, so memory follows the active keys. */
+#include "server/limiter.h"
+
+#include "base/map.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define PRUNE_EVERY_MS 15000
+
+typedef struct {
+    double done;
+    double rate; /* the rate it was filled under, for pruning */
+    int64_t start;
+} bucket;
+
+struct hs_limiter {
+    hs_map *buckets;
+    int64_t pruned_at;
+};
+
+hs_limiter *hs_limiter_open(uint64_t seed)
+{
+    hs_limiter *l = calloc(1, sizeof *l);
+
+    if (!l)
+        return NULL;
+    l->buckets = hs_map_open(seed);
+    if (!l->buckets) {
+        free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void hs_limiter_close(hs_limiter *l)
+{
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    if (!l)
+        return;
+    while (hs_map_next(l->buckets, &it, &key, &v))
+        free(v);
+    hs_map_close(l->buckets);
+    free(l);
+}
+
+size_t hs_limiter_count(const hs_limiter *l)
+{
+    return hs_map_count(l->buckets);
+}
+
+static double level(const bucket *b, int64_t now_ms)
+{
+    double left = b->done - (double)(now_ms - b->start) / 1000.0 * b->rate;
+    return left > 0 ? left : 0;
+}
+
+void hs_limiter_prune(hs_limiter *l, int64_t now_ms)
+{
+    enum { AT_ONCE = 256 };
+    char keys[AT_ONCE][300];
+    size_t lens[AT_ONCE], n;
+
+    l->pruned_at = now_ms;
+    do { /* the map must not change during a walk: collect, then remove */
+        size_t it = 0;
+        hs_str key;
+        void *v;
+        n = 0;
+        while (n < AT_ONCE && hs_map_next(l->buckets, &it, &key, &v)) {
+            if (level(v, now_ms) > 0 || key.n > sizeof keys[0])
+                continue;
+            memcpy(keys[n], key.p, key.n);
+            lens[n++] = key.n;
+        }
+        for (size_t i = 0; i < n; i++)
+            free(hs_map_remove(l->buckets, hs_str_make(keys[i], lens[i])));
+    } while (n == AT_ONCE);
+}
+
+/* One map for all kinds: the key is prefixed by the kind and cut to what fits; user ids, room ids and addresses do. */
+static hs_str bucket_key(char buf[static 300], unsigned kind, hs_str key)
+{
+    size_t n = key.n < 299 ? key.n : 299;
+
+    buf[0] = (char)kind;
+    if (n)
+        memcpy(buf + 1, key.p, n);
+    return hs_str_make(buf, n + 1);
+}
+
+bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, hs_limit_how how, int64_t now_ms,
+                    int64_t *ret_retry_ms)
+{
+    char buf[300];
+    hs_str k = bucket_key(buf, kind, key);
+
+    if (now_ms - l->pruned_at >= PRUNE_EVERY_MS)
+        hs_limiter_prune(l, now_ms);
+
+    bucket *b = hs_map_get(l->buckets, k);
+    bucket fresh = { .start = now_ms };
+    bucket now = b ? *b : fresh;
+    now.rate = rate.per_second;
+    double full = level(&now, now_ms);
+    if (full <= 0)
+        now = (bucket){ .start = now_ms, .rate = rate.per_second };
+
+    if (how != HS_LIMIT_FORCE && full > (double)rate.burst - 1) {
+        if (rate.per_second <= 0) {
+            *ret_retry_ms = -1;
+        } else {
+            double wait = (full - (double)rate.burst + 1) / rate.per_second * 1000.0;
+            *ret_retry_ms = wait < 1 ? 1 : wait > 9e15 ? INT64_C(9000000000000000) : (int64_t)ceil(wait);
+        }
+        return false;
+    }
+    if (how == HS_LIMIT_PEEK)
+        return true;
+
+    now.done += 1;
+    if (!b) {
+        b = malloc(sizeof *b);
+        if (!b)
+            return true; /* without memory nobody is refused for what could not be counted */
+        if (!hs_map_put(l->buckets, k, b, NULL)) {
+            free(b);
+            return true;
+        }
+    }
+    *b = now;
+    return true;
+}
+
+static hs_rate_limit configured(const hs_config *c, hs_limit kind)
+{
+    switch (kind) {
+    case HS_LIMIT_MESSAGE:
+        return c->rc_message;
+    case HS_LIMIT_REGISTRATION:
+        return c->rc_registration;
+    case HS_LIMIT_REGISTRATION_TOKEN:
+        return c->rc_registration_token;
+    case HS_LIMIT_LOGIN_ADDRESS:
+        return c->rc_login_address;
+    case HS_LIMIT_LOGIN_ACCOUNT:
+        return c->rc_login_account;
+    case HS_LIMIT_LOGIN_FAILED:
+        return c->rc_login_failed;
+    case HS_LIMIT_ADMIN_REDACTION:
+        return c->has_rc_admin_redaction ? c->rc_admin_redaction : c->rc_message;
+    case HS_LIMIT_JOINS_LOCAL:
+        return c->rc_joins_local;
+    case HS_LIMIT_JOINS_REMOTE:
+        return c->rc_joins_remote;
+    case HS_LIMIT_JOINS_PER_ROOM:
+        return c->rc_joins_per_room;
+    case HS_LIMIT_INVITES_PER_ROOM:
+        return c->rc_invites_per_room;
+    case HS_LIMIT_INVITES_PER_USER:
+        return c->rc_invites_per_user;
+    case HS_LIMIT_INVITES_PER_ISSUER:
+        return c->rc_invites_per_issuer;
+    case HS_LIMIT_ROOM_CREATION:
+        return c->rc_room_creation;
+    case HS_LIMIT_REPORTS:
+        return c->rc_reports;
+    case HS_LIMIT_USER_DIRECTORY:
+        return c->rc_user_directory;
+    case HS_LIMIT_PRESENCE:
+        return c->rc_presence_per_user;
+    case HS_LIMIT_KINDS:
+        break;
+    }
+    return (hs_rate_limit){ 0 };
+}
+
+hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how)
+{
+    int64_t retry_ms;
+
+    if (hs_limiter_use(srv->limiter, kind, configured(srv->config, kind), key, how, hs_loop_now(srv->loop), &retry_ms))
+        return NULL;
+
+    hs_str extra;
+    hs_error *e = hs_err(a, 429, HS_M_LIMIT_EXCEEDED, "Too Many Requests");
+    HS_TRY(hs_str_fmt(a, &extra, "\"retry_after_ms\":%lld", (long long)(retry_ms < 0 ? 0 : retry_ms)));
+    if (e != HS_ERR_NOMEM)
+        e->extra = extra;
+    return e;
+}

@@ -1,0 +1,50 @@
+/* Who may do how much how often: Synapse's rc_ options as leaky buckets, in memory. A bucket holds what was done and leaks at the
+ * configured rate; what does not fit is refused with 429. */
+#ifndef HS_SERVER_LIMITER_H
+#define HS_SERVER_LIMITER_H
+
+#include "server/context.h"
+
+typedef enum {
+    HS_LIMIT_MESSAGE,
+    HS_LIMIT_REGISTRATION,
+    HS_LIMIT_REGISTRATION_TOKEN,
+    HS_LIMIT_LOGIN_ADDRESS,
+    HS_LIMIT_LOGIN_ACCOUNT,
+    HS_LIMIT_LOGIN_FAILED,
+    HS_LIMIT_ADMIN_REDACTION,
+    HS_LIMIT_JOINS_LOCAL,
+    HS_LIMIT_JOINS_REMOTE,
+    HS_LIMIT_JOINS_PER_ROOM,
+    HS_LIMIT_INVITES_PER_ROOM,
+    HS_LIMIT_INVITES_PER_USER,
+    HS_LIMIT_INVITES_PER_ISSUER,
+    HS_LIMIT_ROOM_CREATION,
+    HS_LIMIT_REPORTS,
+    HS_LIMIT_USER_DIRECTORY,
+    HS_LIMIT_PRESENCE,
+    HS_LIMIT_KINDS
+} hs_limit;
+
+typedef enum {
+    HS_LIMIT_TAKE,  /* counts when there is room */
+    HS_LIMIT_PEEK,  /* only asks */
+    HS_LIMIT_FORCE, /* counts in any case, never refuses */
+} hs_limit_how;
+
+/* `key`: a user id, room id or address. 429 M_LIMIT_EXCEEDED with retry_after_ms when the bucket is full. */
+HS_NODISCARD hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how);
+
+/* ── the buckets alone, for whoever has a clock and rates of their own ── */
+typedef struct hs_limiter hs_limiter;
+
+hs_limiter *hs_limiter_open(uint64_t seed); /* NULL without memory */
+void hs_limiter_close(hs_limiter *l);
+/* True when allowed; otherwise *ret_retry_ms says when to come back (-1: never, the rate is 0). */
+bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, hs_limit_how how, int64_t now_ms,
+                    int64_t *ret_retry_ms);
+/* Forgets buckets that have run empty. */
+void hs_limiter_prune(hs_limiter *l, int64_t now_ms);
+size_t hs_limiter_count(const hs_limiter *l);
+
+#endif

@@ -1,0 +1,104 @@
+/* See account_data.h. */
+#include "store/account_data.h"
+
+/* clang-format off */
+static const hs_stmt DATA_GET = {
+    .name = "account_data_get",
+    .sql = "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3",
+    .params = "nnt", .cols = "b", .big = "account_data",
+};
+static const hs_stmt DATA_AFTER = {
+    .name = "account_data_after",
+    .sql = "SELECT room_nid, type, content, pos FROM account_data"
+           " WHERE user_nid = $1 AND pos > $2 AND pos <= $3 ORDER BY pos",
+    .params = "nnn", .cols = "ntbn", .big = "account_data",
+};
+static const hs_stmt DATA_PUT = {
+    .name = "account_data_put",
+    .sql = "INSERT INTO account_data(user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, hs_pos($5))"
+           " ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
+    .params = "nntbp", .big = "account_data",
+};
+static const hs_stmt FILTER_FIND = {
+    .name = "filter_find",
+    .sql = "SELECT filter_id FROM filter WHERE user_nid = $1 AND body = $2",
+    .params = "nb", .cols = "n", .big = "filter",
+};
+static const hs_stmt FILTER_ADD = {
+    .name = "filter_add",
+    .sql = "INSERT INTO filter(user_nid, filter_id, body)"
+           " SELECT $1, coalesce(max(filter_id) + 1, 0), $2 FROM filter WHERE user_nid = $1"
+           " ON CONFLICT DO NOTHING",
+    .params = "nb", .big = "filter",
+};
+static const hs_stmt FILTER_GET = {
+    .name = "filter_get",
+    .sql = "SELECT body FROM filter WHERE user_nid = $1 AND filter_id = $2",
+    .params = "nn", .cols = "b", .big = "filter",
+};
+/* clang-format on */
+
+const hs_stmt *const hs_account_data_statements[] = {
+    &DATA_GET, &DATA_AFTER, &DATA_PUT, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
+};
+
+hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &DATA_GET, &rows, user, room, type));
+    *ret = hs_rows_count(rows) ? hs_rows_str(rows, 0, 0) : hs_str_make(NULL, 0);
+    return NULL;
+}
+
+hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64_t after, int64_t upto,
+                                      hs_account_data_row **ret, size_t *ret_n)
+{
+    hs_rows *rows;
+    hs_account_data_row *out;
+
+    HS_TRY(hs_db_query(db, a, &DATA_AFTER, &rows, user, after, upto));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_account_data_row){
+            .room = hs_rows_i64(rows, i, 0),
+            .type = hs_rows_str(rows, i, 1),
+            .content = hs_rows_str(rows, i, 2),
+            .pos = hs_rows_i64(rows, i, 3),
+        };
+
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content, uint32_t at)
+{
+    return hs_write_after(w, &DATA_PUT, user, room, type, content, at);
+}
+
+hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int64_t *ret_id)
+{
+    hs_rows *rows;
+
+    /* Two requests at once may draw the same number: one of them finds it taken and draws again. */
+    for (int round = 0; round < 5; round++) {
+        HS_TRY(hs_db_query(db, a, &FILTER_FIND, &rows, user, body));
+        if (hs_rows_count(rows)) {
+            *ret_id = hs_rows_i64(rows, 0, 0);
+            return NULL;
+        }
+        HS_TRY(hs_db_exec(db, a, &FILTER_ADD, NULL, user, body));
+    }
+    return hs_err_internal(a, NULL, "a filter could not be numbered");
+}
+
+hs_error *hs_store_filter_get(hs_db *db, hs_arena *a, hs_nid user, int64_t id, hs_str *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &FILTER_GET, &rows, user, id));
+    *ret = hs_rows_count(rows) ? hs_rows_str(rows, 0, 0) : hs_str_make(NULL, 0);
+    return NULL;
+}

@@ -1,0 +1,28 @@
+/* Account data (tags, read lines and the client's own) and stored filters. Owns: account_data, filter. */
+#ifndef HS_STORE_ACCOUNT_DATA_H
+#define HS_STORE_ACCOUNT_DATA_H
+
+#include "store/write.h"
+
+typedef struct {
+    hs_nid room; /* 0: global */
+    hs_str type, content;
+    int64_t pos;
+} hs_account_data_row;
+
+/* *ret: p NULL when there is none. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
+                                                             hs_str type, hs_str *ret);
+/* Everything of the user with after < pos <= upto, in order of position: a range of account_data_pos. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64_t after,
+                                                               int64_t upto, hs_account_data_row **ret, size_t *ret_n);
+HS_NODISCARD hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content,
+                                                 uint32_t at);
+
+/* The same body gives the same id, as in Synapse; ids of a user count from 0. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body,
+                                                       int64_t *ret_id);
+/* *ret: p NULL when there is none. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_get(hs_db *db, hs_arena *a, hs_nid user, int64_t id, hs_str *ret);
+
+#endif

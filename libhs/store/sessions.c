@@ -1,0 +1,257 @@
+/* See sessions.h. token_find reads account and user_id too: one round trip for what every request needs. */
+#include "store/sessions.h"
+
+/* clang-format off */
+static const hs_stmt TOKEN_FIND = {
+    .name = "token_find",
+    .sql = "SELECT t.user_nid, u.mxid, c.localpart, t.device_id, c.flags, t.expires_ts"
+           "  FROM access_token t JOIN account c USING (user_nid) JOIN user_id u USING (user_nid)"
+           " WHERE t.token_sha256 = $1",
+    .params = "b", .cols = "ntttin", .big = "access_token account user_id",
+};
+static const hs_stmt LOGIN_END = {
+    .name = "login_end",
+    .sql = "DELETE FROM access_token WHERE user_nid = $1 AND device_id = $2",
+    .params = "nt", .big = "access_token",
+};
+static const hs_stmt LOGIN_DEVICE = {
+    .name = "login_device",
+    .sql = "INSERT INTO device(user_nid, device_id, display_name) VALUES ($1, $2, $3)"
+           " ON CONFLICT (user_nid, device_id) DO UPDATE SET display_name = coalesce(device.display_name, excluded.display_name)",
+    .params = "ntt", .big = "device",
+};
+static const hs_stmt LOGIN_TOKEN = {
+    .name = "login_token",
+    .sql = "INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts) VALUES ($1, $2, $3, $4)",
+    .params = "bntn",
+};
+static const hs_stmt DEVICES_REMOVE = {
+    .name = "devices_remove",
+    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id = ANY ($2))"
+           " DELETE FROM device WHERE user_nid = $1 AND device_id = ANY ($2)",
+    .params = "nT", .big = "access_token device",
+};
+static const hs_stmt DEVICES_REMOVE_OTHERS = {
+    .name = "devices_remove_others",
+    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2)"
+           " DELETE FROM device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2",
+    .params = "nt", .big = "access_token device",
+};
+static const hs_stmt TOKEN_REMOVE = {
+    .name = "token_remove",
+    .sql = "DELETE FROM access_token WHERE token_sha256 = $1",
+    .params = "b", .big = "access_token",
+};
+static const hs_stmt DEVICES_LIST = {
+    .name = "devices_list",
+    .sql = "SELECT device_id, display_name, ip, user_agent, seen_ts FROM device"
+           " WHERE user_nid = $1 AND NOT hidden ORDER BY device_id",
+    .params = "n", .cols = "ttttn", .big = "device",
+};
+static const hs_stmt DEVICE_GET = {
+    .name = "device_get",
+    .sql = "SELECT device_id, display_name, ip, user_agent, seen_ts FROM device"
+           " WHERE user_nid = $1 AND device_id = $2 AND NOT hidden",
+    .params = "nt", .cols = "ttttn", .big = "device",
+};
+static const hs_stmt DEVICE_RENAME = {
+    .name = "device_rename",
+    .sql = "UPDATE device SET display_name = coalesce($3, display_name) WHERE user_nid = $1 AND device_id = $2",
+    .params = "ntt", .big = "device",
+};
+static const hs_stmt DEVICES_SEEN = {
+    .name = "devices_seen",
+    .sql = "UPDATE device d SET seen_ts = s.ts, ip = s.ip, user_agent = s.agent"
+           "  FROM unnest($1, $2, $3, $4, $5) s(user_nid, device_id, ip, agent, ts)"
+           " WHERE d.user_nid = s.user_nid AND d.device_id = s.device_id",
+    .params = "NTTTN",
+};
+static const hs_stmt UIA_INSERT = {
+    .name = "uia_insert",
+    .sql = "INSERT INTO uia_session(session_id, created_ts, method, uri, client) VALUES ($1, $2, $3, $4, $5::text::jsonb)",
+    .params = "tnttt",
+};
+static const hs_stmt UIA_GET = {
+    .name = "uia_get",
+    .sql = "SELECT method, uri, client::text, created_ts FROM uia_session WHERE session_id = $1",
+    .params = "t", .cols = "tttn", .big = "uia_session",
+};
+static const hs_stmt UIA_REMOVE = {
+    .name = "uia_remove",
+    .sql = "DELETE FROM uia_session WHERE session_id = $1",
+    .params = "t", .big = "uia_session",
+};
+static const hs_stmt UIA_EXPIRE = {
+    .name = "uia_expire",
+    .sql = "DELETE FROM uia_session WHERE created_ts < $1",
+    .params = "n",
+};
+static const hs_stmt SHORT_TOKEN_PUT = {
+    .name = "short_token_put",
+    .sql = "WITH old AS (DELETE FROM short_token WHERE kind = $1 AND expires_ts < $3 - 3600000)"
+           " INSERT INTO short_token(kind, token_sha256, expires_ts) VALUES ($1, $2, $3)",
+    .params = "tbn",
+};
+static const hs_stmt SHORT_TOKEN_TAKE = {
+    .name = "short_token_take",
+    .sql = "DELETE FROM short_token WHERE kind = $1 AND token_sha256 = $2 AND expires_ts > $3",
+    .params = "tbn", .big = "short_token",
+};
+/* clang-format on */
+
+const hs_stmt *const hs_sessions_statements[] = {
+    &TOKEN_FIND,   &LOGIN_END,    &LOGIN_DEVICE, &LOGIN_TOKEN,     &DEVICES_REMOVE,   &DEVICES_REMOVE_OTHERS,
+    &TOKEN_REMOVE, &DEVICES_LIST, &DEVICE_GET,   &DEVICE_RENAME,   &DEVICES_SEEN,     &UIA_INSERT,
+    &UIA_GET,      &UIA_REMOVE,   &UIA_EXPIRE,   &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE, NULL,
+};
+
+hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
+{
+    hs_rows *rows;
+
+    *ret = NULL;
+    HS_TRY(hs_db_query(db, a, &TOKEN_FIND, &rows, token_sha256));
+    if (!hs_rows_count(rows))
+        return NULL;
+    HS_TRY(hs_alloc(a, 1, ret));
+    **ret = (hs_token_row){
+        .user = hs_rows_i64(rows, 0, 0),
+        .user_id = hs_rows_str(rows, 0, 1),
+        .localpart = hs_rows_str(rows, 0, 2),
+        .device_id = hs_rows_str(rows, 0, 3),
+        .flags = (unsigned)hs_rows_i64(rows, 0, 4),
+        .expires_ts = hs_rows_i64(rows, 0, 5),
+    };
+    return NULL;
+}
+
+hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, hs_str display_name,
+                         hs_str token_sha256, int64_t now_ts)
+{
+    hs_tx *tx;
+
+    HS_TRY(hs_tx_begin(db, a, &tx));
+    HS_TRY(hs_tx_exec(tx, a, &LOGIN_END, NULL, user, device_id));
+    HS_TRY(hs_tx_exec(tx, a, &LOGIN_DEVICE, NULL, user, device_id, display_name));
+    HS_TRY(hs_tx_exec(tx, a, &LOGIN_TOKEN, NULL, token_sha256, user, device_id, now_ts));
+    return hs_tx_commit(tx);
+}
+
+hs_error *hs_store_devices_remove(hs_db *db, hs_arena *a, hs_nid user, hs_strs device_ids)
+{
+    return hs_db_exec(db, a, &DEVICES_REMOVE, NULL, user, device_ids);
+}
+
+hs_error *hs_store_devices_remove_others(hs_db *db, hs_arena *a, hs_nid user, hs_str keep)
+{
+    return hs_db_exec(db, a, &DEVICES_REMOVE_OTHERS, NULL, user, keep);
+}
+
+hs_error *hs_store_token_remove(hs_db *db, hs_arena *a, hs_str token_sha256)
+{
+    return hs_db_exec(db, a, &TOKEN_REMOVE, NULL, token_sha256);
+}
+
+static void device_row(const hs_rows *rows, size_t i, hs_device_row *ret)
+{
+    *ret = (hs_device_row){
+        .device_id = hs_rows_str(rows, i, 0),
+        .display_name = hs_rows_str(rows, i, 1),
+        .ip = hs_rows_str(rows, i, 2),
+        .user_agent = hs_rows_str(rows, i, 3),
+        .seen_ts = hs_rows_i64(rows, i, 4),
+    };
+}
+
+hs_error *hs_store_devices_list(hs_db *db, hs_arena *a, hs_nid user, hs_device_row **ret, size_t *ret_n)
+{
+    hs_rows *rows;
+    hs_device_row *out;
+
+    HS_TRY(hs_db_query(db, a, &DEVICES_LIST, &rows, user));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        device_row(rows, i, &out[i]);
+
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_device_get(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, hs_device_row **ret)
+{
+    hs_rows *rows;
+
+    *ret = NULL;
+    HS_TRY(hs_db_query(db, a, &DEVICE_GET, &rows, user, device_id));
+    if (!hs_rows_count(rows))
+        return NULL;
+    HS_TRY(hs_alloc(a, 1, ret));
+    device_row(rows, 0, *ret);
+    return NULL;
+}
+
+hs_error *hs_store_device_rename(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, hs_str display_name,
+                                 bool *ret_found)
+{
+    uint64_t n;
+
+    HS_TRY(hs_db_exec(db, a, &DEVICE_RENAME, &n, user, device_id, display_name));
+    *ret_found = n > 0;
+    return NULL;
+}
+
+hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs device_ids, hs_strs ips,
+                                hs_strs user_agents, hs_nids seen_ts)
+{
+    return hs_db_exec(db, a, &DEVICES_SEEN, NULL, users, device_ids, ips, user_agents, seen_ts);
+}
+
+hs_error *hs_store_uia_insert(hs_db *db, hs_arena *a, hs_str session_id, const hs_uia_row *row)
+{
+    return hs_db_exec(db, a, &UIA_INSERT, NULL, session_id, row->created_ts, row->method, row->uri, row->client);
+}
+
+hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row **ret)
+{
+    hs_rows *rows;
+
+    *ret = NULL;
+    HS_TRY(hs_db_query(db, a, &UIA_GET, &rows, session_id));
+    if (!hs_rows_count(rows))
+        return NULL;
+    HS_TRY(hs_alloc(a, 1, ret));
+    **ret = (hs_uia_row){
+        .method = hs_rows_str(rows, 0, 0),
+        .uri = hs_rows_str(rows, 0, 1),
+        .client = hs_rows_str(rows, 0, 2),
+        .created_ts = hs_rows_i64(rows, 0, 3),
+    };
+    return NULL;
+}
+
+hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id)
+{
+    return hs_db_exec(db, a, &UIA_REMOVE, NULL, session_id);
+}
+
+hs_error *hs_store_uia_expire(hs_db *db, hs_arena *a, int64_t before_ts)
+{
+    return hs_db_exec(db, a, &UIA_EXPIRE, NULL, before_ts);
+}
+
+hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t expires_ts)
+{
+    return hs_db_exec(db, a, &SHORT_TOKEN_PUT, NULL, kind, token_sha256, expires_ts);
+}
+
+hs_error *hs_store_short_token_take(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t now_ts,
+                                    bool *ret_found)
+{
+    uint64_t n;
+
+    HS_TRY(hs_db_exec(db, a, &SHORT_TOKEN_TAKE, &n, kind, token_sha256, now_ts));
+    *ret_found = n > 0;
+    return NULL;
+}

@@ -1,0 +1,59 @@
+/* Access tokens, devices, user-interactive authentication. Owns: access_token, device, uia_session, short_token. */
+#ifndef HS_STORE_SESSIONS_H
+#define HS_STORE_SESSIONS_H
+
+#include "store/db.h"
+
+typedef struct {
+    hs_nid user;
+    hs_str user_id, localpart;
+    hs_str device_id;   /* p NULL: a token without a device */
+    unsigned flags;     /* of the account */
+    int64_t expires_ts; /* 0: never */
+} hs_token_row;
+
+/* *ret NULL: no such token. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret);
+/* Makes or takes over a device (its display name stays if it has one), ends the device's earlier tokens, adds the new
+ * one. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id,
+                                                  hs_str display_name, hs_str token_sha256, int64_t now_ts);
+/* Ends the tokens of devices and removes the devices. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_remove(hs_db *db, hs_arena *a, hs_nid user, hs_strs device_ids);
+/* All of the user's but `keep` (p NULL: really all), tokens without a device included. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_remove_others(hs_db *db, hs_arena *a, hs_nid user, hs_str keep);
+/* Ends one token that has no device. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_remove(hs_db *db, hs_arena *a, hs_str token_sha256);
+
+typedef struct {
+    hs_str device_id, display_name, ip, user_agent; /* p NULL: not known */
+    int64_t seen_ts;                                /* 0: never */
+} hs_device_row;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_list(hs_db *db, hs_arena *a, hs_nid user, hs_device_row **ret,
+                                                         size_t *ret_n);
+/* *ret NULL: no such device. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_get(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id,
+                                                       hs_device_row **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_rename(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id,
+                                                          hs_str display_name, bool *ret_found);
+/* Last seen, of many devices in one statement. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs device_ids,
+                                                         hs_strs ips, hs_strs user_agents, hs_nids seen_ts);
+
+typedef struct {
+    hs_str method, uri, client; /* client: JSON of the first request, secrets left out */
+    int64_t created_ts;
+} hs_uia_row;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_insert(hs_db *db, hs_arena *a, hs_str session_id,
+                                                       const hs_uia_row *row);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_expire(hs_db *db, hs_arena *a, int64_t before_ts);
+
+/* One-time secrets: put once, taken once. *ret_found false: never given, used or expired. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,
+                                                            int64_t expires_ts);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_take(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,
+                                                             int64_t now_ts, bool *ret_found);
+
+#endif

@@ -1,0 +1,131 @@
+/* See users.h. */
+#include "store/users.h"
+
+/* clang-format off */
+static const hs_stmt ACCOUNT_GET = {
+    .name = "account_get",
+    .sql = "SELECT user_nid, localpart, password_hash, flags, created_ts FROM account WHERE user_nid = $1",
+    .params = "n", .cols = "nttin", .big = "account",
+};
+static const hs_stmt ACCOUNT_FIND = {
+    .name = "account_find",
+    .sql = "SELECT user_nid, localpart, password_hash, flags, created_ts FROM account WHERE localpart = $1",
+    .params = "t", .cols = "nttin", .big = "account",
+};
+static const hs_stmt ACCOUNT_INSERT = {
+    .name = "account_insert",
+    .sql = "WITH made AS (INSERT INTO account(user_nid, localpart, password_hash, created_ts, kind, flags)"
+           " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING user_nid)"
+           " INSERT INTO profile(user_nid, displayname, pos) SELECT user_nid, $7, 0 FROM made"
+           " ON CONFLICT (user_nid) DO UPDATE SET displayname = excluded.displayname",
+    .params = "nttntit", .big = "account profile",
+};
+static const hs_stmt ACCOUNT_SET_PASSWORD = {
+    .name = "account_set_password",
+    .sql = "UPDATE account SET password_hash = $2 WHERE user_nid = $1",
+    .params = "nt", .big = "account",
+};
+static const hs_stmt ACCOUNT_SET_FLAGS = {
+    .name = "account_set_flags",
+    .sql = "UPDATE account SET flags = $2 WHERE user_nid = $1",
+    .params = "ni", .big = "account",
+};
+static const hs_stmt PROFILE_GET = {
+    .name = "profile_get",
+    .sql = "SELECT displayname, avatar_url FROM profile WHERE user_nid = $1",
+    .params = "n", .cols = "tt", .big = "profile",
+};
+static const hs_stmt PROFILE_SET_NAME = {
+    .name = "profile_set_name",
+    .sql = "INSERT INTO profile(user_nid, displayname, pos) VALUES ($1, $2, hs_pos($3))"
+           " ON CONFLICT (user_nid) DO UPDATE SET displayname = excluded.displayname, pos = excluded.pos",
+    .params = "ntp", .big = "profile",
+};
+static const hs_stmt PROFILE_SET_AVATAR = {
+    .name = "profile_set_avatar",
+    .sql = "INSERT INTO profile(user_nid, avatar_url, pos) VALUES ($1, $2, hs_pos($3))"
+           " ON CONFLICT (user_nid) DO UPDATE SET avatar_url = excluded.avatar_url, pos = excluded.pos",
+    .params = "ntp", .big = "profile",
+};
+/* clang-format on */
+
+const hs_stmt *const hs_users_statements[] = {
+    &ACCOUNT_GET,          &ACCOUNT_FIND,       &ACCOUNT_INSERT,
+    &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS,  &PROFILE_GET,
+    &PROFILE_SET_NAME,     &PROFILE_SET_AVATAR, NULL,
+};
+
+static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
+{
+    *ret = NULL;
+    if (!hs_rows_count(rows))
+        return NULL;
+    HS_TRY(hs_alloc(a, 1, ret));
+    **ret = (hs_account_row){
+        .user = hs_rows_i64(rows, 0, 0),
+        .localpart = hs_rows_str(rows, 0, 1),
+        .password_hash = hs_rows_str(rows, 0, 2),
+        .flags = (unsigned)hs_rows_i64(rows, 0, 3),
+        .created_ts = hs_rows_i64(rows, 0, 4),
+    };
+    return NULL;
+}
+
+hs_error *hs_store_account_get(hs_db *db, hs_arena *a, hs_nid user, hs_account_row **ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ACCOUNT_GET, &rows, user));
+    return account_row(a, rows, ret);
+}
+
+hs_error *hs_store_account_find(hs_db *db, hs_arena *a, hs_str localpart, hs_account_row **ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ACCOUNT_FIND, &rows, localpart));
+    return account_row(a, rows, ret);
+}
+
+hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *row, hs_str kind, hs_str displayname,
+                                  bool *ret_new)
+{
+    uint64_t n;
+
+    HS_TRY(hs_db_exec(db, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts, kind,
+                      (int32_t)row->flags, displayname));
+    *ret_new = n > 0;
+    return NULL;
+}
+
+hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash)
+{
+    return hs_db_exec(db, a, &ACCOUNT_SET_PASSWORD, NULL, user, hash);
+}
+
+hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags)
+{
+    return hs_db_exec(db, a, &ACCOUNT_SET_FLAGS, NULL, user, (int32_t)flags);
+}
+
+hs_error *hs_store_profile_get(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found, hs_str *ret_name,
+                               hs_str *ret_avatar)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &PROFILE_GET, &rows, user));
+    *ret_found = hs_rows_count(rows) > 0;
+    *ret_name = *ret_found ? hs_rows_str(rows, 0, 0) : hs_str_make(NULL, 0);
+    *ret_avatar = *ret_found ? hs_rows_str(rows, 0, 1) : hs_str_make(NULL, 0);
+    return NULL;
+}
+
+hs_error *hs_store_profile_set_name(hs_write *w, hs_nid user, hs_str name, uint32_t at)
+{
+    return hs_write_after(w, &PROFILE_SET_NAME, user, name, at);
+}
+
+hs_error *hs_store_profile_set_avatar(hs_write *w, hs_nid user, hs_str avatar, uint32_t at)
+{
+    return hs_write_after(w, &PROFILE_SET_AVATAR, user, avatar, at);
+}

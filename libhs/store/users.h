@@ -1,0 +1,33 @@
+/* Accounts and profiles. Owns: account, profile. */
+#ifndef HS_STORE_USERS_H
+#define HS_STORE_USERS_H
+
+#include "store/write.h"
+
+typedef struct {
+    hs_nid user;
+    hs_str localpart;
+    hs_str password_hash; /* p NULL: cannot log in by password */
+    unsigned flags;       /* HS_ACCOUNT_* of server/session.h */
+    int64_t created_ts;
+} hs_account_row;
+
+/* *ret NULL: no such account. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_get(hs_db *db, hs_arena *a, hs_nid user, hs_account_row **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_find(hs_db *db, hs_arena *a, hs_str localpart,
+                                                         hs_account_row **ret);
+/* Account and profile in one statement. *ret_new false: the localpart was taken. `kind` p NULL: an ordinary person. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *row,
+                                                           hs_str kind, hs_str displayname, bool *ret_new);
+/* Hash p NULL: no password any more. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags);
+
+/* *ret_found false: no profile; name and avatar may be { NULL, 0 }. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_profile_get(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found,
+                                                        hs_str *ret_name, hs_str *ret_avatar);
+/* One of the two, p NULL clears it. Takes the position `at` of the unit. */
+HS_NODISCARD hs_error *hs_store_profile_set_name(hs_write *w, hs_nid user, hs_str name, uint32_t at);
+HS_NODISCARD hs_error *hs_store_profile_set_avatar(hs_write *w, hs_nid user, hs_str avatar, uint32_t at);
+
+#endif
