@@ -6,6 +6,7 @@ add_library(hs_flags INTERFACE)
 target_compile_options(hs_flags INTERFACE
   -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wconversion -Wstrict-prototypes -Wimplicit-fallthrough -Wundef
   -Wcast-qual -fno-common -fno-strict-aliasing -fno-delete-null-pointer-checks -fstack-protector-strong)
+target_compile_options(hs_flags INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=) # __FILE__ is said in logs
 target_compile_definitions(hs_flags INTERFACE _GNU_SOURCE)
 
 foreach(flag -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr)

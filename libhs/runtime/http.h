@@ -119,7 +119,7 @@ struct hs_res {
     int status;
     hs_buf body;
     hs_json_out json;
-    const hs_pair *headers;
+    hs_pair *headers;
     size_t headers_n, headers_cap;
     hs_str content_type; /* default application/json */
     bool parked;

@@ -196,7 +196,10 @@ void hs_loop_turn(hs_loop *loop, int max_ms)
     int wait = max_ms < 0 || max_ms > MAX_WAIT_MS ? MAX_WAIT_MS : max_ms;
 
     refresh_clock(loop);
-    wait = loop->ready.first || loop->deferred ? 0 : hs_timers_wait(loop, wait);
+    /* What was written outside h2o's callbacks has its completions waiting there. */
+    const h2o_evloop_t *h2o = loop->h2o;
+    bool busy = loop->ready.first || loop->deferred || h2o->_pending_as_client || h2o->_pending_as_server;
+    wait = busy ? 0 : hs_timers_wait(loop, wait);
     /* −1 is an interrupted wait; the next turn waits again. */
     (void)h2o_evloop_run(loop->h2o, wait);
     hs_timers_run(loop);
@@ -283,7 +286,9 @@ void hs_loop_close(hs_loop *loop)
     h2o_socket_read_stop(loop->io_sock);
     h2o_socket_close(loop->io_sock); /* closes io_epoll */
     int ep = ((struct evloop_epoll *)loop->h2o)->ep;
-    h2o_evloop_destroy(loop->h2o);
+    /* Timeouts that are still registered belong to an hs_http that could not close; destroying the loop under them would abort. */
+    if (h2o_linklist_is_empty(&((h2o_evloop_t *)loop->h2o)->_timeouts))
+        h2o_evloop_destroy(loop->h2o);
     close(ep);
     close(loop->post_fd);
     free(loop->heap);

@@ -202,6 +202,21 @@ void hs_metrics_collector(hs_metrics *m, void (*fn)(void *ud), void *ud)
     m->collectors = c;
 }
 
+void hs_metrics_forget(hs_metrics *m, const void *ud)
+{
+    collector **at = m ? &m->collectors : NULL;
+
+    while (at && *at) {
+        collector *c = *at;
+        if (c->ud == ud) {
+            *at = c->next;
+            free(c);
+        } else {
+            at = &c->next;
+        }
+    }
+}
+
 /* ── counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
@@ -288,6 +303,12 @@ void hs_metric_set(hs_metric *f, double v, ...)
     va_end(ap);
     if (s)
         s->v = v;
+}
+
+void hs_metric_clear(hs_metric *f)
+{
+    for (series *s = f ? f->first : NULL; s; s = s->next)
+        s->v = 0;
 }
 
 void hs_metric_observe(hs_metric *f, double v, ...)

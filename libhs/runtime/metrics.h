@@ -14,15 +14,18 @@ hs_metrics *hs_metrics_open(void);
 void hs_metrics_close(hs_metrics *m);
 /* The label server_name that each synapse_* series carries, as Synapse's do. */
 void hs_metrics_set_server_name(hs_metrics *m, hs_str name);
-/* Finds or makes a family; `labels` are names separated by blanks, NULL for none. NULL without memory; the functions below
- * accept NULL. Histograms have Synapse's buckets for seconds. */
+/* Finds or makes a family; `labels` are names separated by blanks, NULL for none. NULL without memory; the functions
+ * below accept NULL. Histograms have Synapse's buckets for seconds. */
 hs_metric *hs_metric_get(hs_metrics *m, hs_metric_kind kind, const char *name, const char *help, const char *labels);
 /* Label values in the order of the names; bounded: past 2,000 series of a family the rest is counted as "other". */
 void hs_metric_add(hs_metric *f, double v, ...); /* const char *, … one per label */
 void hs_metric_set(hs_metric *f, double v, ...);
+void hs_metric_clear(hs_metric *f); /* all series to 0: gauges that a collector counts anew */
 void hs_metric_observe(hs_metric *f, double v, ...);
 /* Called at each scrape, to fill gauges. */
 void hs_metrics_collector(hs_metrics *m, void (*fn)(void *ud), void *ud);
+/* Its owner goes: no call with this ud any more. */
+void hs_metrics_forget(hs_metrics *m, const void *ud);
 /* All families as text/plain; version=0.0.4. Process metrics (CPU, memory, descriptors) are included. */
 void hs_metrics_write(hs_metrics *m, hs_buf *out);
 
