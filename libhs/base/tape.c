@@ -18,7 +18,8 @@
 
 typedef struct {
     uint32_t at, n; /* the value's bytes */
-    uint32_t count; /* containers: members or elements; strings: 1 + index in decoded, 0 when the bytes are the string */
+    uint32_t
+        count; /* containers: members or elements; strings: 1 + index in decoded, 0 when the bytes are the string */
     uint32_t tag;
 } node;
 
@@ -586,7 +587,8 @@ static hs_error *after_value(reader *r, bool just_opened, bool *ret_more)
         }
         if (!just_opened) {
             if (r->p == r->end || *r->p != ',')
-                return not_json(r, f->object ? "a comma or a closing brace wanted" : "a comma or a closing bracket wanted");
+                return not_json(r, f->object ? "a comma or a closing brace wanted"
+                                             : "a comma or a closing bracket wanted");
             r->p++;
         }
         *ret_more = true;
