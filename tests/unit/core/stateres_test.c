@@ -447,7 +447,7 @@ static const char *random_user(unsigned *seed)
 
 static test_event_in random_event(hs_arena *a, unsigned *seed, size_t i)
 {
-    test_event_in in = { .sender = random_user(seed), .state_key = "", .ts = (int64_t)(next_random(seed) % 50) + 1 };
+    test_event_in in = { .sender = random_user(seed), .state_key = "", .ts = (int64_t)(next_random(seed) % 4) + 1 };
     hs_str text;
 
     assert_null(hs_str_fmt(a, &text, "$%03u-%zu:x", next_random(seed) % 1000, i));
