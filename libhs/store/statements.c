@@ -5,6 +5,7 @@
 #define LISTS(X) \
     X(hs_account_data_statements) \
     X(hs_db_statements) \
+    X(hs_directory_statements) \
     X(hs_events_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
