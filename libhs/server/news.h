@@ -26,8 +26,8 @@ typedef struct {
     int32_t d_notify, d_high;
     const hs_news_note *notes;
     size_t notes_n;
-    hs_nid target; /* member events: whose, and what they are now */
-    hs_membership membership;
+    hs_nid target; /* member events: whose, what they are now and were before */
+    hs_membership membership, was;
     hs_str device_id, txn_id; /* the sender's, for unsigned.transaction_id; p NULL: none */
     hs_nid redacts;           /* the event that this one redacts, when it takes effect */
 } hs_news_event;

@@ -101,6 +101,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_state_get(hs_server *srv, hs_arena *a
  * rules). */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_view(hs_server *srv, hs_arena *a, hs_room *room,
                                                 const hs_state_key_pair *want, size_t n, hs_state_view *ret);
+/* Is this one of our users, and joined? */
+bool hs_room_has_local(const hs_room *room, hs_nid user);
 /* Current membership of anybody; does not need the database for a cached room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_membership(hs_server *srv, hs_arena *a, hs_room *room, hs_str user_id,
                                                       hs_membership *ret);

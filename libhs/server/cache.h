@@ -1,0 +1,78 @@
+/* The inside of the room and event cache, shared by cache_room.c, cache_event.c and the writing of events. Everybody
+ * else uses room.h. */
+#ifndef HS_SERVER_CACHE_H
+#define HS_SERVER_CACHE_H
+
+#include "base/map.h"
+#include "server/event_persist.h"
+#include "server/news.h"
+#include "server/txns.h"
+
+/* Least recently used last. */
+typedef struct hs_lru_link {
+    struct hs_lru_link *prev, *next;
+} hs_lru_link;
+
+#define HS_PERSIST_HOOKS_MAX 8
+
+struct hs_rooms {
+    hs_server *srv;
+    hs_map *events;    /* number → entry */
+    hs_map *event_ids; /* event id → entry */
+    hs_lru_link event_lru;
+    size_t event_bytes, event_budget;
+    uint64_t redactions; /* counts what has been told: a load that saw it move starts again */
+
+    hs_map *rooms, *room_ids; /* number, id → hs_room */
+    hs_map *loading;          /* number → who waits for a load under way */
+    hs_lru_link room_lru;
+    size_t room_bytes, room_budget;
+
+    struct hs_txns *txns; /* txns.c: answers given lately */
+    hs_persist_hook *hooks[HS_PERSIST_HOOKS_MAX];
+    void *hook_ud[HS_PERSIST_HOOKS_MAX];
+    size_t hooks_n;
+};
+
+void hs_lru_init(hs_lru_link *head);
+void hs_lru_touch(hs_lru_link *head, hs_lru_link *l); /* in or to the front */
+void hs_lru_drop(hs_lru_link *l);
+
+/* ── events ── */
+HS_NODISCARD hs_error *hs_cache_events_open(struct hs_rooms *c);
+void hs_cache_events_close(struct hs_rooms *c);
+/* What is known of an event beside its bytes. */
+typedef struct {
+    hs_nid nid, room, sender;
+    uint32_t flags;
+    int64_t received_ts, slot;
+    int32_t line, snap;
+    hs_nid redacted_by;
+} hs_stored_facts;
+/* A stored event from canonical bytes, which are copied; not in the cache yet. One reference, the caller's. */
+HS_NODISCARD hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv,
+                                      const hs_stored_facts *facts, hs_str json, hs_str event_id, hs_stored **ret);
+/* Puts it in; if its number is there already, that one is returned. No reference changes hands. */
+hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s);
+hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid);
+/* `target` is redacted by `by` from now on. */
+void hs_cache_event_redact(struct hs_rooms *c, hs_nid target, hs_nid by);
+void hs_cache_events_trim(struct hs_rooms *c);
+
+/* ── rooms ── */
+/* hs_events_load for a room whose version is known. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_events_load_as(hs_server *srv, hs_arena *a, hs_nid room, const hs_roomver *rv,
+                                                     const hs_nid *nids, size_t n, hs_stored **ret);
+/* A room that is about to be written: in the cache by number at once, by id when its first unit is told. Held by `a`.
+ */
+HS_NODISCARD hs_error *hs_cache_room_new(hs_server *srv, hs_arena *a, hs_nid nid, const hs_roomver *rv, hs_room **ret);
+HS_NODISCARD hs_error *hs_cache_room_name(hs_room *room, hs_str id);
+/* What the store has now: the same room, or another object when somebody else has moved it on. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **ret);
+/* fanout's first listener. */
+void hs_cache_told(void *ud, int64_t first, const hs_news *news);
+
+/* Position of the entry with the slot, or where it belongs; *found says which. */
+size_t hs_state_search(const hs_state_entry *at, size_t n, int64_t slot, bool *found);
+
+#endif

@@ -1,0 +1,244 @@
+/* Stored events in memory: by number and by id, bounded by bytes, least recently used first out.
+ *
+ * An entry that somebody holds (a room's recent timeline, a request) is never dropped: there is one object for an
+ * event, so that a redaction reaches all who show it. The bytes of an event never change; a redaction puts the pruned
+ * form beside them in the same arena. */
+#include "server/cache.h"
+
+#include "base/checked.h"
+#include "core/client_event.h"
+#include "store/events.h"
+
+#define ARENA_CAP  HS_KIB(1024)
+#define TRIM_TRIES 64 /* held entries passed over in one go */
+
+typedef struct {
+    hs_stored s; /* first */
+    hs_lru_link lru;
+    struct hs_rooms *cache; /* NULL: not in it */
+    size_t bytes;
+} entry;
+
+void hs_lru_init(hs_lru_link *head)
+{
+    head->prev = head->next = head;
+}
+
+void hs_lru_drop(hs_lru_link *l)
+{
+    if (!l->next)
+        return;
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+}
+
+void hs_lru_touch(hs_lru_link *head, hs_lru_link *l)
+{
+    if (head->next == l)
+        return;
+    hs_lru_drop(l);
+    l->next = head->next;
+    l->prev = head;
+    head->next->prev = l;
+    head->next = l;
+}
+
+static entry *entry_of(hs_lru_link *l)
+{
+    return (entry *)(void *)((char *)l - offsetof(entry, lru));
+}
+
+hs_error *hs_cache_events_open(struct hs_rooms *c)
+{
+    c->events = hs_map_open(c->srv->hash_seed);
+    c->event_ids = hs_map_open(c->srv->hash_seed);
+    hs_lru_init(&c->event_lru);
+    return c->events && c->event_ids ? NULL : HS_ERR_NOMEM;
+}
+
+static void remove_entry(struct hs_rooms *c, entry *e)
+{
+    hs_map_remove_n(c->events, (uint64_t)e->s.nid);
+    hs_map_remove(c->event_ids, e->s.ev->event_id);
+    hs_lru_drop(&e->lru);
+    c->event_bytes -= e->bytes;
+    e->cache = NULL;
+    hs_stored_unref(&e->s);
+}
+
+void hs_cache_events_close(struct hs_rooms *c)
+{
+    if (c->events)
+        while (c->event_lru.next != &c->event_lru)
+            remove_entry(c, entry_of(c->event_lru.next));
+    hs_map_close(c->events);
+    hs_map_close(c->event_ids);
+}
+
+hs_stored *hs_stored_ref(hs_stored *s)
+{
+    s->refs++;
+    return s;
+}
+
+void hs_stored_unref(hs_stored *s)
+{
+    if (s && --s->refs == 0)
+        hs_arena_close(s->arena); /* the entry is in it */
+}
+
+static void unref_hook(void *ud)
+{
+    hs_stored_unref(ud);
+}
+
+hs_error *hs_stored_hold(hs_arena *a, hs_stored *s)
+{
+    HS_TRY(hs_arena_on_reset(a, unref_hook, s));
+    hs_stored_ref(s);
+    return NULL;
+}
+
+/* Sets ev and client from canonical bytes that the arena owns. */
+static hs_error *show(hs_stored *s, const hs_roomver *rv, hs_str json, hs_str event_id)
+{
+    hs_event *ev;
+    hs_str client;
+    hs_buf b;
+
+    HS_TRY(hs_event_read(s->arena, rv, json, event_id, &ev));
+    hs_buf_init(&b, s->arena);
+    hs_client_event_head(&b, ev);
+    HS_TRY(hs_buf_flatten(&b, &client));
+    s->ev = ev;
+    s->client = client;
+    return NULL;
+}
+
+static hs_error *make(hs_arena *own, hs_arena *a, const hs_roomver *rv, const hs_stored_facts *f, hs_str json,
+                      hs_str event_id, entry **ret)
+{
+    entry *e;
+    hs_str copy;
+
+    HS_TRY(hs_alloc(own, 1, &e));
+    e->s = (hs_stored){ .refs = 1,
+                        .flags = f->flags,
+                        .nid = f->nid,
+                        .room = f->room,
+                        .sender = f->sender,
+                        .received_ts = f->received_ts,
+                        .slot = f->slot,
+                        .line = f->line,
+                        .snap = f->snap,
+                        .redacted_by = f->redacted_by,
+                        .arena = own };
+    if (f->flags & HS_EV_REDACTED) {
+        hs_event *whole;
+        hs_str pruned;
+        HS_TRY(hs_event_read(a, rv, json, event_id, &whole));
+        HS_TRY(hs_event_redact(a, whole, &pruned));
+        event_id = whole->event_id;
+        json = pruned;
+    }
+    HS_TRY(hs_str_dup(own, json, &copy));
+    if (event_id.n)
+        HS_TRY(hs_str_dup(own, event_id, &event_id));
+    HS_TRY(show(&e->s, rv, copy, event_id));
+    *ret = e;
+    return NULL;
+}
+
+/* An error made in the event's own arena must outlive it. */
+static hs_error *moved(hs_arena *a, const hs_error *e)
+{
+    hs_str text;
+
+    if (e == HS_ERR_NOMEM)
+        return HS_ERR_NOMEM;
+    HS_TRY(hs_str_dup(a, e->message, &text));
+    return hs_err_internal(a, NULL, "reading a stored event: %.*s", HS_FMT(text));
+}
+
+hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, const hs_stored_facts *f, hs_str json,
+                         hs_str event_id, hs_stored **ret)
+{
+    hs_arena *own = hs_arena_open(ARENA_CAP);
+    entry *e = NULL;
+
+    (void)c;
+    if (!own)
+        return HS_ERR_NOMEM;
+    hs_error *err = make(own, a, rv, f, json, event_id, &e);
+    if (err) {
+        err = moved(a, err);
+        hs_arena_close(own);
+        return err;
+    }
+    e->bytes = hs_arena_used(own) + 256;
+    *ret = &e->s;
+    return NULL;
+}
+
+hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid)
+{
+    entry *e = hs_map_get_n(c->events, (uint64_t)nid);
+
+    if (!e)
+        return NULL;
+    hs_lru_touch(&c->event_lru, &e->lru);
+    return &e->s;
+}
+
+hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s)
+{
+    entry *e = (entry *)(void *)s;
+    hs_stored *there = hs_cache_event_get(c, s->nid);
+
+    if (there)
+        return there;
+    if (!hs_map_put_n(c->events, (uint64_t)s->nid, e, NULL))
+        return s;
+    if (!hs_map_put(c->event_ids, s->ev->event_id, e, NULL)) {
+        hs_map_remove_n(c->events, (uint64_t)s->nid);
+        return s;
+    }
+    e->cache = c;
+    hs_stored_ref(s);
+    hs_lru_touch(&c->event_lru, &e->lru);
+    c->event_bytes += e->bytes;
+    hs_cache_events_trim(c);
+    return s;
+}
+
+void hs_cache_events_trim(struct hs_rooms *c)
+{
+    for (int i = 0; i < TRIM_TRIES && c->event_bytes > c->event_budget && c->event_lru.prev != &c->event_lru; i++) {
+        entry *e = entry_of(c->event_lru.prev);
+        if (e->s.refs > 1)
+            hs_lru_touch(&c->event_lru, &e->lru);
+        else
+            remove_entry(c, e);
+    }
+}
+
+void hs_cache_event_redact(struct hs_rooms *c, hs_nid target, hs_nid by)
+{
+    entry *e = hs_map_get_n(c->events, (uint64_t)target);
+    hs_str pruned;
+
+    c->redactions++;
+    if (!e || (e->s.flags & HS_EV_REDACTED))
+        return;
+    e->s.flags |= HS_EV_REDACTED;
+    e->s.redacted_by = by;
+    hs_error *err = hs_event_redact(e->s.arena, e->s.ev, &pruned);
+    if (!err)
+        err = show(&e->s, e->s.ev->rv, pruned, e->s.ev->event_id);
+    if (err) { /* no memory: it must not be shown whole. Who holds it keeps an empty head; the next reader loads it anew
+                */
+        hs_log_error(c->srv->log, HS_LOG_ERROR, HS_S(""), "rooms.redact_in_memory", err);
+        e->s.client = HS_S("{\"content\":{}");
+    }
+}

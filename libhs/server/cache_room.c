@@ -1,0 +1,872 @@
+/* Rooms in memory: durable head, current state, recent timeline, local members; loaded from the store, kept current by
+ * what fanout tells.
+ *
+ * A room is dropped whenever memory or anything else fails while it is being changed: correctness does not hang on it,
+ * since the ticket checks what a writer saw. A load is taken only if the head did not move meanwhile, so that all of it
+ * is of one position. */
+#include "server/cache.h"
+
+#include "base/checked.h"
+#include "store/members.h"
+#include "store/rooms.h"
+#include "store/state.h"
+#include "store/timeline.h"
+
+#include <stdlib.h>
+
+#define RECENT_LOAD 50
+#define RECENT_MAX  150
+#define LOAD_TRIES  20
+#define TRIM_TRIES  16
+
+typedef struct {
+    hs_room r; /* first */
+    hs_lru_link lru;
+    size_t bytes;
+    bool cached;
+    size_t heads_cap;
+} entry;
+
+typedef struct {
+    hs_fiber_queue waiting;
+} load;
+
+static entry *entry_of_lru(hs_lru_link *l)
+{
+    return (entry *)(void *)((char *)l - offsetof(entry, lru));
+}
+
+static entry *entry_of(hs_room *room)
+{
+    return (entry *)(void *)room;
+}
+
+/* ── arrays on the heap ── */
+
+static bool grow(void **at, size_t size, size_t n, size_t *cap)
+{
+    if (n <= *cap)
+        return true;
+    size_t want = *cap ? *cap * 2 : 8, bytes;
+    if (want < n)
+        want = n;
+    if (!hs_mul_size(want, size, &bytes))
+        return false;
+    void *p = realloc(*at, bytes);
+    if (!p)
+        return false;
+    *at = p;
+    *cap = want;
+    return true;
+}
+
+size_t hs_state_search(const hs_state_entry *at, size_t n, int64_t slot, bool *found)
+{
+    size_t low = 0, high = n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (at[mid].slot < slot)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *found = low < n && at[low].slot == slot;
+    return low;
+}
+
+static bool set_state(hs_room *room, int64_t slot, hs_nid event)
+{
+    bool found;
+    size_t i = hs_state_search(room->state, room->state_n, slot, &found);
+
+    if (found && event > 0) {
+        room->state[i].event = event;
+    } else if (found) {
+        room->state_n--;
+        memmove(room->state + i, room->state + i + 1, (room->state_n - i) * sizeof *room->state);
+    } else if (event > 0) {
+        if (!grow((void **)(void *)&room->state, sizeof *room->state, room->state_n + 1, &room->state_cap))
+            return false;
+        memmove(room->state + i + 1, room->state + i, (room->state_n - i) * sizeof *room->state);
+        room->state[i] = (hs_state_entry){ .slot = slot, .event = event };
+        room->state_n++;
+    }
+    return true;
+}
+
+static size_t member_search(const hs_room *room, hs_nid user, bool *found)
+{
+    size_t low = 0, high = room->local_members_n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (room->local_members[mid] < user)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *found = low < room->local_members_n && room->local_members[low] == user;
+    return low;
+}
+
+bool hs_room_has_local(const hs_room *room, hs_nid user)
+{
+    bool found;
+
+    (void)member_search(room, user, &found);
+    return found;
+}
+
+static bool set_local_member(hs_room *room, hs_nid user, bool joined)
+{
+    bool found;
+    size_t i = member_search(room, user, &found);
+
+    if (found == joined)
+        return true;
+    if (!joined) {
+        room->local_members_n--;
+        memmove(room->local_members + i, room->local_members + i + 1,
+                (room->local_members_n - i) * sizeof *room->local_members);
+        return true;
+    }
+    if (!grow((void **)(void *)&room->local_members, sizeof *room->local_members, room->local_members_n + 1,
+              &room->local_members_cap))
+        return false;
+    memmove(room->local_members + i + 1, room->local_members + i,
+            (room->local_members_n - i) * sizeof *room->local_members);
+    room->local_members[i] = user;
+    room->local_members_n++;
+    return true;
+}
+
+/* Takes a reference to each. */
+static bool set_heads(hs_room *room, hs_stored *const *events, size_t n)
+{
+    size_t cap = entry_of(room)->heads_cap;
+    hs_nid *nids = (hs_nid *)(uintptr_t)room->heads.at;
+
+    if (n > cap) {
+        nids = malloc(n * sizeof *nids);
+        hs_stored **evs = malloc(n * sizeof(hs_stored *));
+        if (!nids || !evs) {
+            free(nids);
+            free(evs);
+            return false;
+        }
+        for (size_t i = 0; i < n; i++)
+            evs[i] = hs_stored_ref(events[i]);
+        for (size_t i = 0; i < room->heads.n; i++)
+            hs_stored_unref(room->head_events[i]);
+        free((void *)(uintptr_t)room->heads.at);
+        free(room->head_events);
+        room->head_events = evs;
+        entry_of(room)->heads_cap = n;
+    } else {
+        for (size_t i = 0; i < n; i++)
+            hs_stored_ref(events[i]);
+        for (size_t i = 0; i < room->heads.n; i++)
+            hs_stored_unref(room->head_events[i]);
+        memmove(room->head_events, events, n * sizeof *events);
+    }
+    for (size_t i = 0; i < n; i++)
+        nids[i] = room->head_events[i]->nid;
+    room->heads = (hs_nids){ .at = nids, .n = n };
+    return true;
+}
+
+static bool append_recent(hs_room *room, int64_t pos, hs_stored *ev, int32_t line, int32_t snap)
+{
+    if (room->recent_n >= RECENT_MAX) {
+        size_t gone = room->recent_n - RECENT_LOAD;
+        for (size_t i = 0; i < gone; i++)
+            hs_stored_unref(room->recent[i].event);
+        memmove(room->recent, room->recent + gone, RECENT_LOAD * sizeof *room->recent);
+        room->recent_n = RECENT_LOAD;
+        room->recent_complete = false;
+    }
+    if (!grow((void **)(void *)&room->recent, sizeof *room->recent, room->recent_n + 1, &room->recent_cap))
+        return false;
+    room->recent[room->recent_n++] =
+        (hs_timeline_entry){ .pos = pos, .event = ev ? hs_stored_ref(ev) : NULL, .line = line, .snap = snap };
+    return true;
+}
+
+/* ── lifetime ── */
+
+static void room_free(hs_room *room)
+{
+    for (size_t i = 0; i < room->recent_n; i++)
+        hs_stored_unref(room->recent[i].event);
+    for (size_t i = 0; i < room->heads.n; i++)
+        hs_stored_unref(room->head_events[i]);
+    free(room->recent);
+    free(room->head_events);
+    free((void *)(uintptr_t)room->heads.at);
+    free(room->state);
+    free(room->local_members);
+    free(room->pending);
+    free((void *)(uintptr_t)room->id.p);
+    free(entry_of(room));
+}
+
+static void room_unref(void *ud)
+{
+    hs_room *room = ud;
+
+    if (--room->refs == 0)
+        room_free(room);
+}
+
+hs_error *hs_room_hold(hs_server *srv, hs_arena *a, hs_room *room)
+{
+    (void)srv;
+    HS_TRY(hs_arena_on_reset(a, room_unref, room));
+    room->refs++;
+    return NULL;
+}
+
+static void room_forget(struct hs_rooms *c, entry *e)
+{
+    if (!e->cached)
+        return;
+    if (hs_map_get_n(c->rooms, (uint64_t)e->r.nid) == e)
+        hs_map_remove_n(c->rooms, (uint64_t)e->r.nid);
+    if (e->r.id.n && hs_map_get(c->room_ids, e->r.id) == e)
+        hs_map_remove(c->room_ids, e->r.id);
+    hs_lru_drop(&e->lru);
+    c->room_bytes -= e->bytes;
+    e->cached = false;
+    room_unref(&e->r);
+}
+
+static void account(struct hs_rooms *c, entry *e)
+{
+    const hs_room *r = &e->r;
+    size_t bytes = sizeof *e + 512 + r->state_cap * sizeof *r->state + r->recent_cap * sizeof *r->recent +
+                   r->local_members_cap * sizeof *r->local_members;
+
+    c->room_bytes += bytes - e->bytes;
+    e->bytes = bytes;
+    hs_lru_touch(&c->room_lru, &e->lru);
+    for (int i = 0; i < TRIM_TRIES && c->room_bytes > c->room_budget && c->room_lru.prev != &c->room_lru; i++) {
+        entry *last = entry_of_lru(c->room_lru.prev);
+        if (last->r.refs > 1)
+            hs_lru_touch(&c->room_lru, &last->lru);
+        else
+            room_forget(c, last);
+    }
+}
+
+static hs_error *room_put(struct hs_rooms *c, entry *e)
+{
+    if (!hs_map_put_n(c->rooms, (uint64_t)e->r.nid, e, NULL))
+        return HS_ERR_NOMEM;
+    e->cached = true;
+    e->r.refs++;
+    if (e->r.id.n && !e->r.is_new && !hs_map_put(c->room_ids, e->r.id, e, NULL)) {
+        room_forget(c, e);
+        return HS_ERR_NOMEM;
+    }
+    account(c, e);
+    return NULL;
+}
+
+hs_error *hs_cache_room_name(hs_room *room, hs_str id)
+{
+    char *p = malloc(id.n + 1);
+
+    if (!p)
+        return HS_ERR_NOMEM;
+    memcpy(p, id.p, id.n);
+    free((void *)(uintptr_t)room->id.p);
+    room->id = hs_str_make(p, id.n);
+    return NULL;
+}
+
+static hs_error *room_make(hs_arena *a, hs_nid nid, const hs_roomver *rv, entry **ret)
+{
+    entry *e = calloc(1, sizeof *e);
+
+    if (!e)
+        return HS_ERR_NOMEM;
+    e->r.refs = 1;
+    e->r.nid = nid;
+    e->r.rv = rv;
+    e->r.line = -1;
+    hs_error *err = hs_arena_on_reset(a, room_unref, &e->r);
+    if (err) {
+        room_free(&e->r);
+        return err;
+    }
+    *ret = e;
+    return NULL;
+}
+
+typedef struct {
+    struct hs_rooms *c;
+    entry *e;
+} new_room;
+
+/* A room that was never told goes with the request that wanted it. */
+static void forget_new(void *ud)
+{
+    new_room *n = ud;
+
+    if (n->e->r.is_new)
+        room_forget(n->c, n->e);
+}
+
+hs_error *hs_cache_room_new(hs_server *srv, hs_arena *a, hs_nid nid, const hs_roomver *rv, hs_room **ret)
+{
+    entry *e;
+    new_room *hook;
+
+    HS_TRY(room_make(a, nid, rv, &e));
+    e->r.is_new = true;
+    e->r.recent_complete = true;
+    HS_TRY(hs_alloc(a, 1, &hook));
+    *hook = (new_room){ .c = srv->rooms, .e = e };
+    HS_TRY(room_put(srv->rooms, e));
+    hs_error *err = hs_arena_on_reset(a, forget_new, hook);
+    if (err) {
+        room_forget(srv->rooms, e);
+        return err;
+    }
+    *ret = &e->r;
+    return NULL;
+}
+
+hs_error *hs_rooms_open(hs_server *srv, hs_arena *a)
+{
+    struct hs_rooms *c;
+    double factor = srv->config && srv->config->cache_factor > 0 ? srv->config->cache_factor : 0.5;
+
+    (void)a;
+    HS_TRY(hs_alloc(srv->arena, 1, &c));
+    c->srv = srv;
+    c->event_budget = (size_t)(factor * (double)HS_MIB(128));
+    c->room_budget = (size_t)(factor * (double)HS_MIB(128));
+    hs_lru_init(&c->room_lru);
+    c->rooms = hs_map_open(srv->hash_seed);
+    c->room_ids = hs_map_open(srv->hash_seed);
+    c->loading = hs_map_open(srv->hash_seed);
+    srv->rooms = c;
+    HS_TRY(hs_cache_events_open(c));
+    HS_TRY(hs_txns_open(srv, &c->txns));
+    return c->rooms && c->room_ids && c->loading ? NULL : HS_ERR_NOMEM;
+}
+
+void hs_rooms_close(hs_server *srv)
+{
+    struct hs_rooms *c = srv->rooms;
+
+    if (!c)
+        return;
+    if (c->rooms)
+        while (c->room_lru.next != &c->room_lru)
+            room_forget(c, entry_of_lru(c->room_lru.next));
+    hs_map_close(c->rooms);
+    hs_map_close(c->room_ids);
+    hs_map_close(c->loading);
+    hs_cache_events_close(c);
+    hs_txns_close(c->txns);
+    srv->rooms = NULL;
+}
+
+/* ── loading ── */
+
+/* What a read saw may not be durable yet: usually a flush is under way and it is told within a millisecond. If it is
+ * another worker's, we flush ourselves. */
+static hs_error *await_durable(hs_server *srv, hs_arena *a, int64_t pos)
+{
+    for (int i = 0; i < 5; i++) {
+        if (hs_fanout_position(srv) >= pos)
+            return NULL;
+        hs_fiber_sleep(srv->loop, 1);
+    }
+    return hs_write_durable(srv->db) >= pos ? NULL : hs_write_flush(srv->db, a);
+}
+
+static hs_error *event_of_row(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, const hs_event_row *row,
+                              hs_stored **ret)
+{
+    hs_stored *s = hs_cache_event_get(c, row->event);
+    hs_stored_facts f = { .nid = row->event,
+                          .room = row->room,
+                          .sender = row->sender,
+                          .flags = (uint32_t)row->flags,
+                          .received_ts = row->received_ts,
+                          .slot = row->state_key.p ? row->slot : 0,
+                          .line = row->line,
+                          .snap = row->snap,
+                          .redacted_by = row->redacted_by };
+
+    if (!s) {
+        hs_stored *made;
+        HS_TRY(hs_stored_make(c, a, rv, &f, row->json, row->event_id, &made));
+        s = hs_cache_event_put(c, made);
+        hs_error *e = hs_stored_hold(a, s);
+        hs_stored_unref(made);
+        if (e)
+            return e;
+    } else {
+        HS_TRY(hs_stored_hold(a, s));
+    }
+    *ret = s;
+    return NULL;
+}
+
+/* Reads everything but the head itself. */
+static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_timeline_row *head)
+{
+    hs_db *db = c->srv->db;
+    hs_room *r = &e->r;
+    hs_state_set state;
+    hs_timeline_row *rows;
+    hs_nids locals;
+    hs_room_summary sum;
+    hs_stored **heads;
+    size_t n;
+
+    r->pos = head->pos;
+    r->depth = head->depth;
+    r->line = head->line;
+    r->snap = head->snap;
+    r->n_notify = head->n_notify;
+    r->n_high = head->n_high;
+    HS_TRY(hs_store_state_at(db, a, r->nid, (hs_snap){ .line = head->line, .snap = head->snap }, &state));
+    if (state.n && !grow((void **)(void *)&r->state, sizeof *r->state, state.n, &r->state_cap))
+        return HS_ERR_NOMEM;
+    if (state.n)
+        memcpy(r->state, state.at, state.n * sizeof *state.at);
+    r->state_n = state.n;
+
+    HS_TRY(hs_store_timelines(db, a, &r->nid, 1, 0, head->pos, RECENT_LOAD, &rows, &n));
+    for (size_t i = n; i-- > 0;) {
+        hs_stored *s;
+        HS_TRY(event_of_row(c, a, r->rv, &rows[i].ev, &s));
+        if (!append_recent(r, rows[i].pos, s, rows[i].line, rows[i].snap))
+            return HS_ERR_NOMEM;
+    }
+    r->recent_complete = n < RECENT_LOAD;
+
+    HS_TRY(hs_store_local_members(db, a, r->nid, &locals));
+    for (size_t i = 0; i < locals.n; i++)
+        if (!set_local_member(r, locals.at[i], true))
+            return HS_ERR_NOMEM;
+    HS_TRY(hs_store_summaries(db, a, &r->nid, 1, &sum));
+    r->joined = sum.joined;
+    r->invited = sum.invited;
+
+    HS_TRY(hs_alloc(a, head->heads.n, &heads));
+    HS_TRY(hs_events_load_as(c->srv, a, r->nid, r->rv, head->heads.at, head->heads.n, heads));
+    for (size_t i = 0; i < head->heads.n; i++)
+        if (!heads[i])
+            return hs_err_internal(a, NULL, "head %lld of room %lld is missing", (long long)head->heads.at[i],
+                                   (long long)r->nid);
+    if (!set_heads(r, heads, head->heads.n))
+        return HS_ERR_NOMEM;
+    for (size_t i = 0; i < head->heads.n; i++)
+        if (heads[i]->ev->depth > r->depth)
+            r->depth = heads[i]->ev->depth;
+    r->create = hs_room_state_nid(c->srv, r, HS_S("m.room.create"), HS_S(""));
+    return NULL;
+}
+
+static hs_error *read_room(struct hs_rooms *c, hs_arena *a, hs_nid nid, entry **ret)
+{
+    hs_db *db = c->srv->db;
+    hs_room_row row;
+
+    HS_TRY(hs_store_rooms(db, a, &nid, 1, &row));
+    if (!row.room) {
+        *ret = NULL;
+        return NULL;
+    }
+    const hs_roomver *rv = hs_roomver_find(row.version);
+    if (!rv)
+        return hs_err_internal(a, NULL, "room %lld is of unknown version", (long long)nid);
+
+    for (int i = 0; i < LOAD_TRIES; i++) {
+        hs_timeline_row head, again;
+        uint64_t redactions = c->redactions;
+        entry *e = NULL;
+        bool found;
+
+        HS_TRY(hs_store_head(db, a, nid, &head, &found));
+        if (!found) { /* known from elsewhere only: an invite, an alias */
+            *ret = NULL;
+            return NULL;
+        }
+        HS_TRY(room_make(a, nid, rv, &e));
+        HS_TRY(hs_cache_room_name(&e->r, row.room_id));
+        HS_TRY(fill(c, a, e, &head));
+        HS_TRY(hs_store_head(db, a, nid, &again, &found));
+        HS_TRY(await_durable(c->srv, a, head.pos));
+        if (again.pos == head.pos && redactions == c->redactions && hs_fanout_room_position(c->srv, nid) <= head.pos) {
+            *ret = e;
+            return NULL;
+        }
+    }
+    return hs_err(a, 503, HS_M_UNKNOWN, "The room is changing too fast");
+}
+
+hs_room *hs_room_cached(hs_server *srv, hs_nid nid)
+{
+    entry *e = hs_map_get_n(srv->rooms->rooms, (uint64_t)nid);
+
+    return e && !e->r.is_new ? &e->r : NULL;
+}
+
+hs_error *hs_room_load(hs_server *srv, hs_arena *a, hs_nid nid, hs_room **ret)
+{
+    struct hs_rooms *c = srv->rooms;
+
+    for (;;) {
+        entry *e = hs_map_get_n(c->rooms, (uint64_t)nid);
+        load *l = hs_map_get_n(c->loading, (uint64_t)nid);
+        if (e) {
+            hs_lru_touch(&c->room_lru, &e->lru);
+            HS_TRY(hs_room_hold(srv, a, &e->r));
+            *ret = &e->r;
+            return NULL;
+        }
+        if (l) {
+            hs_fiber_wait(srv->loop, &l->waiting);
+            continue;
+        }
+
+        HS_TRY(hs_alloc(a, 1, &l));
+        if (!hs_map_put_n(c->loading, (uint64_t)nid, l, NULL))
+            return HS_ERR_NOMEM;
+        hs_error *err = read_room(c, a, nid, &e);
+        hs_map_remove_n(c->loading, (uint64_t)nid);
+        if (!err && e)
+            err = room_put(c, e);
+        hs_fiber_wake_all(&l->waiting);
+        if (err)
+            return err;
+        *ret = e ? &e->r : NULL; /* held since it was made */
+        return NULL;
+    }
+}
+
+hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **ret)
+{
+    hs_nid nid = room->nid;
+    hs_timeline_row head;
+    bool found;
+
+    HS_TRY(hs_store_head(srv->db, a, nid, &head, &found));
+    if (hs_room_cached(srv, nid) == room) {
+        if (found && head.pos == room->pos) {
+            *ret = room;
+            return NULL;
+        }
+        room_forget(srv->rooms, entry_of(room));
+    }
+    HS_TRY(hs_room_load(srv, a, nid, ret));
+    if (!*ret)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room");
+    return NULL;
+}
+
+hs_error *hs_room_find(hs_server *srv, hs_arena *a, hs_str room_id, hs_room **ret)
+{
+    struct hs_rooms *c = srv->rooms;
+    entry *e = hs_map_get(c->room_ids, room_id);
+    hs_room_row row;
+
+    if (e) {
+        hs_lru_touch(&c->room_lru, &e->lru);
+        HS_TRY(hs_room_hold(srv, a, &e->r));
+        *ret = &e->r;
+        return NULL;
+    }
+    if (room_id.n > 255 || memchr(room_id.p, 0, room_id.n) || !hs_str_is_utf8(room_id)) {
+        *ret = NULL;
+        return NULL;
+    }
+    HS_TRY(hs_store_room_by_id(srv->db, a, room_id, &row));
+    if (!row.room) {
+        *ret = NULL;
+        return NULL;
+    }
+    return hs_room_load(srv, a, row.room, ret);
+}
+
+/* ── events of a room ── */
+
+hs_error *hs_events_load_as(hs_server *srv, hs_arena *a, hs_nid room, const hs_roomver *rv, const hs_nid *nids,
+                            size_t n, hs_stored **ret)
+{
+    struct hs_rooms *c = srv->rooms;
+    hs_event_row *rows;
+    hs_nid *missing;
+    size_t *where, m = 0;
+    uint64_t redactions;
+
+    HS_TRY(hs_alloc(a, n, &missing));
+    HS_TRY(hs_alloc(a, n, &where));
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = hs_cache_event_get(c, nids[i]);
+        if (ret[i]) {
+            HS_TRY(hs_stored_hold(a, ret[i]));
+        } else {
+            where[m] = i;
+            missing[m++] = nids[i];
+        }
+    }
+    if (!m)
+        return NULL;
+    do {
+        redactions = c->redactions;
+        HS_TRY(hs_alloc(a, m, &rows));
+        HS_TRY(hs_store_events(srv->db, a, room, missing, m, rows));
+    } while (redactions != c->redactions);
+    for (size_t i = 0; i < m; i++)
+        if (rows[i].event && rows[i].json.p)
+            HS_TRY(event_of_row(c, a, rv, &rows[i], &ret[where[i]]));
+    return NULL;
+}
+
+static hs_error *version_of(hs_server *srv, hs_arena *a, hs_nid room, const hs_roomver **ret)
+{
+    entry *e = hs_map_get_n(srv->rooms->rooms, (uint64_t)room);
+    hs_room_row row;
+
+    if (e) {
+        *ret = e->r.rv;
+        return NULL;
+    }
+    HS_TRY(hs_store_rooms(srv->db, a, &room, 1, &row));
+    *ret = row.room ? hs_roomver_find(row.version) : NULL;
+    if (!*ret)
+        return hs_err_internal(a, NULL, "no version of room %lld", (long long)room);
+    return NULL;
+}
+
+hs_error *hs_events_load(hs_server *srv, hs_arena *a, hs_nid room, const hs_nid *nids, size_t n, hs_stored **ret)
+{
+    const hs_roomver *rv;
+
+    HS_TRY(version_of(srv, a, room, &rv));
+    return hs_events_load_as(srv, a, room, rv, nids, n, ret);
+}
+
+hs_error *hs_event_find(hs_server *srv, hs_arena *a, hs_nid room, hs_str event_id, hs_stored **ret)
+{
+    struct hs_rooms *c = srv->rooms;
+    hs_stored *s = hs_map_get(c->event_ids, event_id); /* the entry begins with it */
+    const hs_roomver *rv;
+    hs_event_row row;
+    uint64_t redactions;
+
+    if (s && s->room == room) {
+        HS_TRY(hs_stored_hold(a, s));
+        *ret = hs_cache_event_get(c, s->nid);
+        return NULL;
+    }
+    *ret = NULL;
+    if (event_id.n > 255 || !event_id.n || memchr(event_id.p, 0, event_id.n) || !hs_str_is_utf8(event_id))
+        return NULL;
+    HS_TRY(version_of(srv, a, room, &rv));
+    do {
+        redactions = c->redactions;
+        HS_TRY(hs_store_events_by_id(srv->db, a, room, &event_id, 1, &row));
+    } while (redactions != c->redactions);
+    if (row.event && row.json.p && row.room == room)
+        HS_TRY(event_of_row(c, a, rv, &row, ret));
+    return NULL;
+}
+
+/* ── state ── */
+
+hs_nid hs_room_state_nid(hs_server *srv, const hs_room *room, hs_str type, hs_str state_key)
+{
+    bool found;
+    size_t i = hs_state_search(room->state, room->state_n, hs_slot(srv->slot_key, type, state_key), &found);
+
+    return found ? room->state[i].event : 0;
+}
+
+hs_error *hs_room_state_get(hs_server *srv, hs_arena *a, hs_room *room, hs_str type, hs_str state_key, hs_stored **ret)
+{
+    hs_nid nid = hs_room_state_nid(srv, room, type, state_key);
+
+    *ret = NULL;
+    if (!nid)
+        return NULL;
+    HS_TRY(hs_events_load_as(srv, a, room->nid, room->rv, &nid, 1, ret));
+    if (!*ret)
+        return hs_err_internal(a, NULL, "state event %lld of room %lld is missing", (long long)nid,
+                               (long long)room->nid);
+    return NULL;
+}
+
+typedef struct {
+    hs_state_key_pair key;
+    const hs_event *event;
+} view_entry;
+
+typedef struct {
+    hs_server *srv;
+    const hs_room *room;
+    view_entry *at;
+    size_t n;
+} view;
+
+static const hs_event *view_get(void *ud, hs_str type, hs_str state_key)
+{
+    const view *v = ud;
+
+    for (size_t i = 0; i < v->n; i++)
+        if (hs_str_eq(v->at[i].key.type, type) && hs_str_eq(v->at[i].key.state_key, state_key))
+            return v->at[i].event;
+    hs_nid nid = hs_room_state_nid(v->srv, v->room, type, state_key);
+    const hs_stored *s = nid ? hs_cache_event_get(v->srv->rooms, nid) : NULL;
+    return s ? s->ev : NULL;
+}
+
+hs_error *hs_room_view(hs_server *srv, hs_arena *a, hs_room *room, const hs_state_key_pair *want, size_t n,
+                       hs_state_view *ret)
+{
+    const hs_state_key_pair always[] = { { HS_S("m.room.create"), HS_S("") },
+                                         { HS_S("m.room.power_levels"), HS_S("") },
+                                         { HS_S("m.room.join_rules"), HS_S("") } };
+    size_t total = n + sizeof always / sizeof *always, m = 0;
+    hs_nid *nids;
+    size_t *where;
+    hs_stored **found;
+    view *v;
+
+    HS_TRY(hs_alloc(a, 1, &v));
+    HS_TRY(hs_alloc(a, total, &v->at));
+    HS_TRY(hs_alloc(a, total, &nids));
+    HS_TRY(hs_alloc(a, total, &where));
+    HS_TRY(hs_alloc(a, total, &found));
+    v->srv = srv;
+    v->room = room;
+    v->n = total;
+    for (size_t i = 0; i < total; i++) {
+        v->at[i].key = i < n ? want[i] : always[i - n];
+        hs_nid nid = hs_room_state_nid(srv, room, v->at[i].key.type, v->at[i].key.state_key);
+        if (nid) {
+            where[m] = i;
+            nids[m++] = nid;
+        }
+    }
+    HS_TRY(hs_events_load_as(srv, a, room->nid, room->rv, nids, m, found));
+    for (size_t i = 0; i < m; i++) {
+        if (!found[i])
+            return hs_err_internal(a, NULL, "state event %lld of room %lld is missing", (long long)nids[i],
+                                   (long long)room->nid);
+        v->at[where[i]].event = found[i]->ev;
+    }
+    *ret = (hs_state_view){ .get = view_get, .ud = v, .create = v->at[n].event };
+    return NULL;
+}
+
+hs_error *hs_room_membership(hs_server *srv, hs_arena *a, hs_room *room, hs_str user_id, hs_membership *ret)
+{
+    hs_stored *s;
+
+    HS_TRY(hs_room_state_get(srv, a, room, HS_S("m.room.member"), user_id, &s));
+    *ret = s ? hs_membership_parse(hs_jv_str_or_null(hs_jv_get(s->ev->content, HS_S("membership")))) : HS_MEMBER_NONE;
+    return NULL;
+}
+
+/* ── keeping current ── */
+
+static bool has_parent(const hs_event *ev, hs_str event_id)
+{
+    for (size_t i = 0; i < ev->prev_n; i++)
+        if (hs_str_eq(ev->prev[i], event_id))
+            return true;
+    return false;
+}
+
+/* As hs_commit does it: what the new event follows is no head any more. */
+static bool move_heads(hs_room *room, hs_stored *s)
+{
+    hs_stored *few[21], **heads = few;
+    size_t n = 0;
+    bool ok;
+
+    if (room->heads.n + 1 > sizeof few / sizeof *few && !(heads = malloc((room->heads.n + 1) * sizeof(hs_stored *))))
+        return false;
+    for (size_t i = 0; i < room->heads.n; i++)
+        if (!has_parent(s->ev, room->head_events[i]->ev->event_id))
+            heads[n++] = room->head_events[i];
+    heads[n++] = s;
+    ok = set_heads(room, heads, n);
+    if (heads != few)
+        free(heads);
+    return ok;
+}
+
+static bool is_local(const hs_server *srv, hs_str user_id)
+{
+    size_t colon = hs_str_find(user_id, ':', 0);
+
+    return colon < user_id.n && hs_str_eq(hs_str_from(user_id, colon + 1), srv->server_name);
+}
+
+static bool count_member(hs_server *srv, hs_room *room, const hs_news_event *e)
+{
+    room->joined += (e->membership == HS_MEMBER_JOIN) - (e->was == HS_MEMBER_JOIN);
+    room->invited += (e->membership == HS_MEMBER_INVITE) - (e->was == HS_MEMBER_INVITE);
+    if (!e->event || !is_local(srv, e->event->ev->state_key))
+        return true;
+    return set_local_member(room, e->target, e->membership == HS_MEMBER_JOIN);
+}
+
+static bool apply(struct hs_rooms *c, hs_room *room, int64_t pos, const hs_news_event *e)
+{
+    hs_stored *s = e->event ? hs_cache_event_put(c, e->event) : NULL;
+
+    room->pos = pos;
+    room->depth = e->depth > room->depth ? e->depth : room->depth;
+    room->line = e->line;
+    room->snap = e->snap;
+    room->n_notify += e->d_notify;
+    room->n_high += e->d_high;
+    for (size_t i = 0; i < e->state_n; i++)
+        if (!set_state(room, e->state[i].slot, e->state[i].event))
+            return false;
+    if (e->target && !count_member(c->srv, room, e))
+        return false;
+    if (s && !move_heads(room, s))
+        return false;
+    if (!append_recent(room, pos, s, e->line, e->snap))
+        return false;
+    if (room->is_new) {
+        room->is_new = false;
+        room->create = s ? s->nid : 0;
+        if (!hs_map_put(c->room_ids, room->id, entry_of(room), NULL))
+            return false;
+    }
+    return true;
+}
+
+void hs_cache_told(void *ud, int64_t first, const hs_news *news)
+{
+    struct hs_rooms *c = ud;
+
+    for (size_t i = 0; i < news->events_n; i++) {
+        const hs_news_event *e = &news->events[i];
+        entry *en = hs_map_get_n(c->rooms, (uint64_t)e->room);
+        int64_t pos = first + e->at;
+
+        if (en && pos > en->r.pos) {
+            if (apply(c, &en->r, pos, e))
+                account(c, en);
+            else
+                room_forget(c, en);
+        }
+        if (e->redacts)
+            hs_cache_event_redact(c, e->redacts, e->event ? e->event->nid : 0);
+    }
+}
