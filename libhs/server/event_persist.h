@@ -21,7 +21,7 @@ typedef struct {
     bool is_state;
     hs_str sender;     /* user id … */
     hs_nid sender_nid; /* … and number */
-    hs_str content;    /* canonical JSON object */
+    hs_jv content;     /* an object */
     hs_str redacts;    /* p NULL: none */
     bool has_ts;
     int64_t ts;
@@ -43,9 +43,11 @@ typedef hs_error *hs_room_write_fn(hs_room_write *w, void *ud);
 typedef enum { HS_WRITE_MESSAGE, HS_WRITE_STATE } hs_room_write_kind;
 
 /* Runs fill under the room's lock and commits, rebuilding when stale (3 times; then 503). The room must be held by `a`.
- */
+ * *ret_conflict (may be NULL: then that is 500): a row was there already, which for a transaction id means that it has
+ * its answer. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_run(hs_server *srv, hs_arena *a, hs_room *room,
-                                                     hs_room_write_kind kind, hs_room_write_fn *fill, void *ud);
+                                                     hs_room_write_kind kind, hs_room_write_fn *fill, void *ud,
+                                                     bool *ret_conflict);
 /* Inside fill: builds, checks against the auth rules (403 M_FORBIDDEN with Synapse's text) and adds. The state of later
  * events includes earlier ones. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_event_made *ret);
@@ -58,6 +60,12 @@ hs_write *hs_room_write_unit(const hs_room_write *w);
 /* The state that the next event will be checked against. Loads what is named. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_view(hs_room_write *w, const hs_state_key_pair *want, size_t n,
                                                       hs_state_view *ret);
+
+/* What holds (type, state_key) before the next event; *ret NULL: nothing. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_state(hs_room_write *w, hs_str type, hs_str state_key,
+                                                       hs_stored **ret);
+/* JSON text of our own making as an event's content. */
+HS_NODISCARD hs_error *hs_content_parse(hs_arena *a, hs_str json, hs_jv *ret);
 
 /* ── rows of other modules ────────────────────────────────────────────────────────────────────────────────────────────
  * Called once for each event while its unit is put together (relations, threads, push notes, implicit receipts): adds

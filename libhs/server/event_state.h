@@ -1,0 +1,27 @@
+/* The state before an event, when its parents may disagree. Spec: Rooms, "State resolution". */
+#ifndef HS_SERVER_EVENT_STATE_H
+#define HS_SERVER_EVENT_STATE_H
+
+#include "server/room.h"
+#include "server/room_state.h"
+#include "store/state.h"
+
+typedef struct {
+    hs_snap at;       /* where it is stored; line -1: nowhere, it was resolved from several */
+    hs_state_set set; /* sorted by slot */
+} hs_resolved;
+
+/* The state that n snapshots of a room make together: theirs if they are one, else what the room version's algorithm
+ * says. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_state_resolve_snaps(hs_server *srv, hs_arena *a, hs_room *room,
+                                                          const hs_snap *snaps, size_t n, hs_resolved *ret);
+/* Event number at a slot; 0: none. */
+hs_nid hs_state_set_get(const hs_state_set *set, int64_t slot);
+/* What takes `from` to `to`, sorted by slot; 0: none there. */
+HS_NODISCARD hs_error *hs_state_set_diff(hs_arena *a, const hs_state_set *from, const hs_state_set *to,
+                                         hs_state_change **ret, size_t *ret_n);
+/* A view of a state that the auth rules may ask about one event: loads what hs_auth_types names. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_state_set_view(hs_server *srv, hs_arena *a, hs_room *room,
+                                                     const hs_state_set *set, const hs_event *ev, hs_state_view *ret);
+
+#endif

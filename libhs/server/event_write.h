@@ -1,0 +1,68 @@
+/* The inside of a room's unit of writing: shared by event_persist.c (order, locks, commit) and event_rows.c (rows of an
+ * event). */
+#ifndef HS_SERVER_EVENT_WRITE_H
+#define HS_SERVER_EVENT_WRITE_H
+
+#include "base/vec.h"
+#include "server/cache.h"
+#include "store/rooms.h"
+#include "store/state.h"
+
+typedef struct {
+    int64_t slot;
+    hs_stored *event;
+} hs_overlay;
+
+typedef struct {
+    hs_snap at;
+    int64_t slot;
+    hs_nid event; /* HS_STATE_GONE: nothing from here on */
+} hs_state_row;
+
+typedef struct {
+    int64_t slot;
+    hs_stored *was, *now; /* NULL: nothing */
+} hs_state_swap;
+
+struct hs_room_write {
+    hs_server *srv;
+    hs_arena *a;
+    hs_room *room;
+    hs_write *unit;
+    /* what the next event is built on */
+    HS_VEC(hs_stored *) heads;
+    int64_t depth;
+    int32_t line, snap;
+    int64_t seen_pos;           /* 0: only the snapshot matters */
+    HS_VEC(hs_overlay) overlay; /* state set by the unit's earlier events */
+    int64_t n_notify, n_high;
+    uint32_t last_at;
+    /* what is told and counted at the end */
+    HS_VEC(hs_news_event) events;
+    hs_summary_delta counts;
+    bool counts_changed, summary_changed;
+};
+
+/* One event that has been built or received, and checked. */
+typedef struct {
+    hs_stored *event;
+    hs_nids prev, auth;
+    hs_str device_id, txn_id; /* txn_id.p NULL: none */
+    hs_nid redacts;           /* 0: nothing */
+    const hs_push_outcome *push;
+    /* the room's resolved state once it is in */
+    hs_snap after;
+    const hs_state_row *rows; /* what is written to state lines for it */
+    size_t rows_n;
+    const hs_state_swap *changes; /* what changes in the present state */
+    size_t changes_n;
+} hs_event_rows_in;
+
+/* The event itself and its transaction id, without a place in the timeline. */
+HS_NODISCARD hs_error *hs_event_rows_insert(hs_room_write *w, const hs_event_rows_in *in);
+/* All of it. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in);
+/* Once for the unit: summary and counts. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_event_rows_end(hs_room_write *w);
+
+#endif
