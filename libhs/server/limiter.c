@@ -1,5 +1,6 @@
-/* A bucket is what was done since `start`, the moment when it was last known empty; its level now is what was done minus
- * what has leaked since. Empty buckets carry no information and are dropped, so memory follows the active keys. */
+/* A bucket is what was done since `start`, the moment when it was last known empty; its level now is what was done
+ * minus what has leaked since. Empty buckets carry no information and are dropped, so memory follows the active keys.
+ */
 #include "server/limiter.h"
 
 #include "base/map.h"

@@ -1,5 +1,5 @@
-/* Who may do how much how often: Synapse's rc_ options as leaky buckets, in memory. A bucket holds what was done and leaks at the
- * configured rate; what does not fit is refused with 429. */
+/* Who may do how much how often: Synapse's rc_ options as leaky buckets, in memory. A bucket holds what was done and
+ * leaks at the configured rate; what does not fit is refused with 429. */
 #ifndef HS_SERVER_LIMITER_H
 #define HS_SERVER_LIMITER_H
 

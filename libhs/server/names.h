@@ -1,4 +1,5 @@
-/* User ids and server names ↔ our numbers. Both directions are cached; a number never changes its name, so entries never go stale. */
+/* User ids and server names ↔ our numbers. Both directions are cached; a number never changes its name, so entries
+ * never go stale. */
 #ifndef HS_SERVER_NAMES_H
 #define HS_SERVER_NAMES_H
 
@@ -10,12 +11,14 @@ void hs_names_close(hs_server *srv);
 /* The number of a user id, made when the user is new. The id must have been checked (hs_user_id_parse). */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nid(hs_server *srv, hs_arena *a, hs_str user_id, hs_nid *ret);
 /* The same for many, in the order given; one round trip for those that are not cached. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nids(hs_server *srv, hs_arena *a, const hs_str *user_ids, size_t n, hs_nid *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nids(hs_server *srv, hs_arena *a, const hs_str *user_ids, size_t n,
+                                                hs_nid *ret);
 /* 0 when this server has never heard of the user. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nid_find(hs_server *srv, hs_arena *a, hs_str user_id, hs_nid *ret);
 /* The name of a number; an unknown number is an internal error. The string lives in `a` or as long as the server. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_name(hs_server *srv, hs_arena *a, hs_nid user, hs_str *ret);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_user_names(hs_server *srv, hs_arena *a, const hs_nid *users, size_t n, hs_str *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_user_names(hs_server *srv, hs_arena *a, const hs_nid *users, size_t n,
+                                                 hs_str *ret);
 /* The name if it is in memory, else { NULL, 0 }; does not suspend. */
 hs_str hs_user_name_cached(hs_server *srv, hs_nid user);
 /* 0 if it is not in memory; does not suspend. */

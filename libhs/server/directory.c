@@ -1,0 +1,244 @@
+/* Room aliases and the list of public rooms, with Synapse's checks and texts. */
+#include "server/directory.h"
+
+#include "core/ids.h"
+#include "server/cache.h"
+#include "server/names.h"
+#include "store/directory.h"
+#include "store/rooms.h"
+
+#include <stdio.h>
+
+#define LIST_DEFAULT 100
+#define LIST_MAX     1000
+
+static bool is_our_alias(const hs_server *srv, hs_str alias, hs_id *ret)
+{
+    return hs_alias_parse(alias, ret) && hs_str_eq(ret->server, srv->server_name);
+}
+
+hs_error *hs_alias_get(hs_server *srv, hs_arena *a, hs_str alias, hs_str *ret_room_id, hs_strs *ret_servers)
+{
+    hs_alias_row row;
+    hs_str *servers;
+    hs_id id;
+
+    if (!hs_alias_parse(alias, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
+    HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
+    if (!row.room)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Room alias %.*s not found", HS_FMT(alias));
+    HS_TRY(hs_alloc(a, 1, &servers));
+    servers[0] = srv->server_name;
+    *ret_room_id = row.room_id;
+    *ret_servers = (hs_strs){ .at = servers, .n = 1 };
+    return NULL;
+}
+
+hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_str alias, hs_str room_id)
+{
+    hs_alias_row row;
+    hs_room *room;
+    hs_id id;
+    bool added;
+
+    if (!hs_alias_parse(alias, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
+    if (!is_our_alias(srv, alias, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias must be local");
+    for (size_t i = 0; i < id.local.n; i++)
+        if (strchr(" \t\n\r\v\f", id.local.p[i]))
+            return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid characters in room alias");
+    HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
+    if (row.room)
+        return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (!room)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Room does not exist");
+    if (!hs_room_has_local(room, who->user) && !(who->flags & HS_ACCOUNT_ADMIN))
+        return hs_err(a, 403, HS_M_FORBIDDEN, "You must be in the room to create an alias for it");
+    HS_TRY(hs_store_alias_add(srv->db, a, alias, room->nid, who->user, &added));
+    if (!added)
+        return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
+    return NULL;
+}
+
+/* Who may set the canonical alias may also publish the room and take aliases away. */
+static hs_error *may_manage(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, bool *ret)
+{
+    hs_state_view view;
+
+    *ret = (who->flags & HS_ACCOUNT_ADMIN) != 0;
+    if (*ret || !hs_room_has_local(room, who->user))
+        return NULL;
+    HS_TRY(hs_room_view(srv, a, room, NULL, 0, &view));
+    *ret = hs_auth_power(room->rv, &view, who->user_id) >=
+           hs_auth_level_for(room->rv, &view, HS_S("m.room.canonical_alias"), true);
+    return NULL;
+}
+
+hs_error *hs_alias_delete(hs_server *srv, const hs_session *who, hs_arena *a, hs_str alias)
+{
+    hs_alias_row row;
+    hs_room *room;
+    hs_id id;
+    bool may = false, removed;
+
+    if (!hs_alias_parse(alias, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
+    HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
+    if (!row.room)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Room alias %.*s not found", HS_FMT(alias));
+    if (row.creator != who->user) {
+        HS_TRY(hs_room_load(srv, a, row.room, &room));
+        if (room)
+            HS_TRY(may_manage(srv, who, a, room, &may));
+        if (!may)
+            return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to delete the alias.");
+    }
+    return hs_store_alias_remove(srv->db, a, alias, &removed);
+}
+
+hs_error *hs_alias_list(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_strs *ret)
+{
+    hs_room *room;
+    hs_stored *visibility = NULL;
+
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (room && !hs_room_has_local(room, who->user))
+        HS_TRY(hs_room_state_get(srv, a, room, HS_S("m.room.history_visibility"), HS_S(""), &visibility));
+    bool readable =
+        visibility && hs_str_eq(hs_jv_str_or_null(hs_jv_get(visibility->ev->content, HS_S("history_visibility"))),
+                                HS_S("world_readable"));
+    if (!room || (!hs_room_has_local(room, who->user) && !readable))
+        return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s, and room previews are disabled",
+                      HS_FMT(who->user_id), HS_FMT(room_id));
+    return hs_store_aliases_of(srv->db, a, room->nid, ret);
+}
+
+hs_error *hs_directory_visibility_get(hs_server *srv, hs_arena *a, hs_str room_id, bool *ret)
+{
+    hs_room *room;
+
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (!room)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room");
+    return hs_store_published_get(srv->db, a, room->nid, ret);
+}
+
+hs_error *hs_directory_visibility_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
+                                      bool is_public)
+{
+    hs_room *room;
+    bool may;
+
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (!room)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room");
+    HS_TRY(may_manage(srv, who, a, room, &may));
+    if (!may)
+        return hs_err(a, 403, HS_M_FORBIDDEN,
+                      "This server requires you to be a moderator in the room to edit its room list entry");
+    return is_public ? hs_store_published_add(srv->db, a, room->nid) : hs_store_published_remove(srv->db, a, room->nid);
+}
+
+/* ── the list ── token: 'n' or 'p', members, '_', room number of the page's edge */
+
+static hs_error *mark_read(hs_arena *a, hs_str s, hs_public_mark *ret, bool *ret_backwards)
+{
+    size_t at = hs_str_find(s, '_', 0);
+
+    if (s.n < 4 || (s.p[0] != 'n' && s.p[0] != 'p') || at == s.n ||
+        !hs_str_to_i64(hs_str_make(s.p + 1, at - 1), &ret->joined) ||
+        !hs_str_to_i64(hs_str_from(s, at + 1), &ret->room))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid since token");
+    *ret_backwards = s.p[0] == 'p';
+    return NULL;
+}
+
+static hs_error *mark_write(hs_arena *a, char way, const hs_public_row *row, hs_str *ret)
+{
+    return hs_str_fmt(a, ret, "%c%lld_%lld", way, (long long)row->joined, (long long)row->room);
+}
+
+static hs_error *read_types(hs_arena *a, hs_jv types, hs_public_filter *f)
+{
+    hs_str *out;
+    size_t n = 0;
+
+    if (hs_jv_type_of(types) != HS_JV_ARR)
+        return NULL;
+    f->by_type = true;
+    HS_TRY(hs_alloc(a, hs_jv_count(types), &out));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(types, &it);) {
+        if (hs_jv_type_of(it.value) == HS_JV_NULL)
+            f->untyped = true;
+        else if (hs_jv_type_of(it.value) == HS_JV_STR)
+            out[n++] = hs_jv_str_or_null(it.value);
+    }
+    f->types = (hs_strs){ .at = out, .n = n };
+    return NULL;
+}
+
+static hs_public_room shown(const hs_public_row *r)
+{
+    return (hs_public_room){ .room_id = r->room_id,
+                             .name = r->name,
+                             .topic = r->topic,
+                             .canonical_alias = r->canonical_alias,
+                             .avatar_url = r->avatar,
+                             .join_rule = r->join_rules,
+                             .room_type = r->room_type,
+                             .joined = r->joined,
+                             .world_readable = hs_str_eq(r->history_visibility, HS_S("world_readable")),
+                             .guest_can_join = hs_str_eq(r->guest_access, HS_S("can_join")) };
+}
+
+static hs_error *edges(hs_arena *a, const hs_public_filter *f, const hs_public_row *rows, size_t n, bool more,
+                       hs_public_page *ret)
+{
+    bool after = f->backwards || more, before = f->backwards ? more : f->from != NULL;
+
+    if (n && after)
+        HS_TRY(mark_write(a, 'n', &rows[n - 1], &ret->next_batch));
+    if (n && before)
+        HS_TRY(mark_write(a, 'p', &rows[0], &ret->prev_batch));
+    return NULL;
+}
+
+hs_error *hs_public_rooms(hs_server *srv, hs_arena *a, const hs_public_query *in, hs_public_page *ret)
+{
+    int64_t limit = in->limit > 0 ? in->limit : LIST_DEFAULT;
+    hs_public_filter f = { .search = in->search };
+    hs_public_page page = { 0 };
+    hs_public_mark mark;
+    hs_public_row *rows;
+    hs_public_room *out;
+    size_t n;
+
+    if (in->network.p && !in->all_networks) { /* no bridges: their networks are empty */
+        *ret = page;
+        return NULL;
+    }
+    limit = limit > LIST_MAX ? LIST_MAX : limit;
+    f.limit = (int32_t)limit + 1;
+    if (in->since.n) {
+        HS_TRY(mark_read(a, in->since, &mark, &f.backwards));
+        f.from = &mark;
+    }
+    HS_TRY(read_types(a, in->room_types, &f));
+    HS_TRY(hs_store_public_rooms(srv->db, a, &f, &rows, &n));
+    HS_TRY(hs_store_public_count(srv->db, a, &page.total));
+    bool more = n > (size_t)limit;
+    if (more && f.backwards)
+        rows++; /* the one too many is the first */
+    n = more ? (size_t)limit : n;
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = shown(&rows[i]);
+    page.at = out;
+    page.n = n;
+    HS_TRY(edges(a, &f, rows, n, more, &page));
+    *ret = page;
+    return NULL;
+}

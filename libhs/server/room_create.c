@@ -1,0 +1,506 @@
+/* Making rooms: the initial events in Synapse's order, as one unit.
+ *
+ *   m.room.create, the creator's join, m.room.power_levels, m.room.canonical_alias, m.room.join_rules,
+ * m.room.history_visibility, m.room.guest_access, initial_state in its order, m.room.encryption (if the server asks for
+ * it), m.room.name, m.room.topic, the invites */
+#include "server/room_create.h"
+
+#include "base/vec.h"
+#include "core/ids.h"
+#include "server/cache.h"
+#include "server/directory.h"
+#include "server/limiter.h"
+#include "server/names.h"
+#include "store/directory.h"
+#include "store/rooms.h"
+#include "store/state.h"
+#include "store/users.h"
+
+#define INVITES_MAX 100
+
+typedef struct {
+    hs_str name;
+    hs_str join_rule;
+    bool invitees_have_ops, guest_can_join;
+    bool anyone_invites;
+    bool encrypted_when_invite;
+} preset;
+
+static const preset PRESETS[] = {
+    { HS_S_INIT("private_chat"), HS_S_INIT("invite"), false, true, true, true },
+    { HS_S_INIT("trusted_private_chat"), HS_S_INIT("invite"), true, true, true, true },
+    { HS_S_INIT("public_chat"), HS_S_INIT("public"), false, false, false, false },
+};
+
+typedef struct {
+    hs_str type, state_key;
+    hs_jv content;
+    bool used; /* taken for one of the fixed places */
+} initial;
+
+typedef struct {
+    hs_server *srv;
+    const hs_session *who;
+    const hs_room_wish *in;
+    const hs_roomver *rv;
+    const preset *preset;
+    hs_nid nid;
+    bool is_public;
+    hs_str alias; /* p NULL: none */
+    HS_VEC(initial) state;
+    hs_str name, avatar; /* the creator's profile */
+} plan;
+
+/* ── reading the wish ── */
+
+static hs_error *read_initial_state(hs_arena *a, plan *p)
+{
+    for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->initial_state, &it);) {
+        initial s = { .type = hs_jv_str_or_null(hs_jv_get(it.value, HS_S("type"))),
+                      .state_key = HS_S(""),
+                      .content = hs_jv_get(it.value, HS_S("content")) };
+        hs_jv key = hs_jv_get(it.value, HS_S("state_key"));
+        if (!s.type.p)
+            return hs_err(a, 400, HS_M_BAD_JSON, "Each of 'initial_state' needs a 'type'");
+        if (hs_jv_type_of(s.content) != HS_JV_OBJ)
+            return hs_err(a, 400, HS_M_BAD_JSON, "Each of 'initial_state' needs an object 'content'");
+        if (hs_jv_is(key) && !hs_jv_str(key, &s.state_key))
+            return hs_err(a, 400, HS_M_BAD_JSON, "'state_key' must be a string");
+        HS_TRY(hs_state_content_check(a, s.type, s.content));
+        /* the last of a key counts */
+        for (size_t i = 0; i < p->state.n; i++)
+            if (hs_str_eq(p->state.at[i].type, s.type) && hs_str_eq(p->state.at[i].state_key, s.state_key))
+                p->state.at[i].used = true;
+        HS_TRY(hs_vec_push(a, &p->state, s));
+    }
+    return NULL;
+}
+
+static hs_error *read_version(hs_arena *a, plan *p)
+{
+    hs_str v = p->in->room_version.p ? p->in->room_version : p->srv->config->default_room_version;
+
+    if (!v.n)
+        v = HS_S("10");
+    p->rv = hs_roomver_find(v);
+    if (!p->rv || (p->rv->stateres == HS_STATERES_V1))
+        return hs_err(a, 400, HS_M_UNSUPPORTED_ROOM_VERSION, "Your homeserver does not support this room version");
+    return NULL;
+}
+
+static hs_error *read_preset(hs_arena *a, plan *p)
+{
+    hs_str want = p->in->preset;
+
+    p->is_public = hs_str_eq(p->in->visibility, HS_S("public"));
+    if (p->in->visibility.p && !p->is_public && !hs_str_eq(p->in->visibility, HS_S("private")))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "'visibility' must be 'public' or 'private'");
+    if (!want.p)
+        want = p->is_public ? HS_S("public_chat") : HS_S("private_chat");
+    for (size_t i = 0; i < sizeof PRESETS / sizeof *PRESETS; i++)
+        if (hs_str_eq(PRESETS[i].name, want))
+            p->preset = &PRESETS[i];
+    if (!p->preset)
+        return hs_err(a, 400, HS_M_BAD_JSON, "'%.*s' is not a valid preset", HS_FMT(want));
+    return NULL;
+}
+
+static hs_error *read_alias(hs_arena *a, plan *p)
+{
+    hs_str local = p->in->room_alias_name, room_id;
+    hs_strs servers;
+    hs_id id;
+
+    if (!local.p)
+        return NULL;
+    for (size_t i = 0; i < local.n; i++) {
+        if (strchr(" \t\n\r\v\f", local.p[i]))
+            return hs_err(a, 400, HS_M_UNKNOWN, "Invalid characters in room alias");
+        if (local.p[i] == ':')
+            return hs_err(a, 400, HS_M_INVALID_PARAM,
+                          "':' is not permitted in the room alias name. Please note this expects a local part, "
+                          "'wombat', not '#wombat:example.com'.");
+    }
+    HS_TRY(hs_str_cat(a, &p->alias, 4, HS_S("#"), local, HS_S(":"), p->srv->server_name));
+    if (!hs_alias_parse(p->alias, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid room alias");
+    hs_error *e = hs_alias_get(p->srv, a, p->alias, &room_id, &servers);
+    if (!e)
+        return hs_err(a, 400, HS_M_ROOM_IN_USE, "Room alias already taken");
+    return e->code == HS_M_NOT_FOUND ? NULL : e;
+}
+
+static hs_error *read_people(hs_arena *a, const plan *p)
+{
+    hs_jv override = p->in->power_level_content_override, users = hs_jv_get(override, HS_S("users"));
+
+    if (p->in->invite.n > INVITES_MAX)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Cannot invite so many users at once");
+    for (size_t i = 0; i < p->in->invite.n; i++) {
+        hs_id id;
+        if (!hs_user_id_parse(p->in->invite.at[i], &id) || !hs_server_name_is_valid(id.server))
+            return hs_err(a, 400, HS_M_UNKNOWN, "Invalid user_id: %.*s", HS_FMT(p->in->invite.at[i]));
+    }
+    if (hs_jv_count(p->in->invite_3pid))
+        return hs_err(a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
+    if (hs_jv_is(users) && !p->rv->privileged_creators && !hs_jv_is(hs_jv_get(users, p->who->user_id)))
+        return hs_err(a, 400, HS_M_UNKNOWN, "Not a valid power_level_content_override: 'users' did not contain %.*s",
+                      HS_FMT(p->who->user_id));
+    return hs_state_content_check(a, HS_S("m.room.power_levels"), override);
+}
+
+/* ── contents ── */
+
+typedef struct {
+    hs_buf b;
+    hs_json_out j;
+} object;
+
+static void object_open(object *o, hs_arena *a)
+{
+    hs_buf_init(&o->b, a);
+    hs_json_out_init(&o->j, &o->b);
+    hs_json_obj(&o->j);
+}
+
+static hs_error *object_done(object *o, hs_arena *a, hs_jv *ret)
+{
+    hs_str text;
+
+    hs_json_end(&o->j);
+    HS_TRY(hs_buf_flatten(&o->b, &text));
+    return hs_content_parse(a, text, ret);
+}
+
+static hs_error *one_member(hs_arena *a, const char *key, hs_str value, hs_jv *ret)
+{
+    object o;
+
+    object_open(&o, a);
+    hs_json_str(&o.j, key, value);
+    return object_done(&o, a, ret);
+}
+
+static void add_creators(object *o, const plan *p)
+{
+    hs_jv given = hs_jv_get(p->in->creation_content, HS_S("additional_creators"));
+
+    if (!p->rv->privileged_creators || (!hs_jv_is(given) && !(p->preset->invitees_have_ops && p->in->invite.n)))
+        return;
+    if (!p->preset->invitees_have_ops || (hs_jv_is(given) && hs_jv_type_of(given) != HS_JV_ARR)) {
+        hs_json_raw(&o->j, "additional_creators", hs_jv_raw(given));
+        return;
+    }
+    hs_json_arr_at(&o->j, "additional_creators");
+    for (hs_jv_iter it = { 0 }; hs_jv_next(given, &it);)
+        hs_json_v_raw(&o->j, hs_jv_raw(it.value));
+    for (size_t i = 0; i < p->in->invite.n; i++) {
+        bool twice = hs_str_eq(p->in->invite.at[i], p->who->user_id);
+        for (hs_jv_iter it = { 0 }; hs_jv_next(given, &it);)
+            twice = twice || hs_str_eq(hs_jv_str_or_null(it.value), p->in->invite.at[i]);
+        for (size_t k = 0; k < i; k++)
+            twice = twice || hs_str_eq(p->in->invite.at[k], p->in->invite.at[i]);
+        if (!twice)
+            hs_json_v_str(&o->j, p->in->invite.at[i]);
+    }
+    hs_json_end(&o->j);
+}
+
+static hs_error *create_content(hs_arena *a, const plan *p, hs_jv *ret)
+{
+    object o;
+
+    object_open(&o, a);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->creation_content, &it);) {
+        if (hs_str_eq(it.key, HS_S("room_version")) || hs_str_eq(it.key, HS_S("creator")) ||
+            (p->rv->privileged_creators && hs_str_eq(it.key, HS_S("additional_creators"))))
+            continue;
+        hs_json_key(&o.j, it.key);
+        hs_json_v_raw(&o.j, hs_jv_raw(it.value));
+    }
+    hs_json_str(&o.j, "room_version", p->rv->name);
+    if (!p->rv->creator_is_sender)
+        hs_json_str(&o.j, "creator", p->who->user_id);
+    add_creators(&o, p);
+    return object_done(&o, a, ret);
+}
+
+static bool overridden(const plan *p, const char *key)
+{
+    return hs_jv_is(hs_jv_get(p->in->power_level_content_override, hs_str_c(key)));
+}
+
+static void level_unless(object *o, const plan *p, const char *key, int64_t v)
+{
+    if (!overridden(p, key))
+        hs_json_int(&o->j, key, v);
+}
+
+static void power_users(object *o, const plan *p)
+{
+    if (overridden(p, "users"))
+        return;
+    hs_json_obj_at(&o->j, "users");
+    if (!p->rv->privileged_creators) {
+        hs_json_key(&o->j, p->who->user_id);
+        hs_json_v_int(&o->j, 100);
+    }
+    for (size_t i = 0; p->preset->invitees_have_ops && !p->rv->privileged_creators && i < p->in->invite.n; i++) {
+        bool twice = hs_str_eq(p->in->invite.at[i], p->who->user_id);
+        for (size_t k = 0; k < i; k++)
+            twice = twice || hs_str_eq(p->in->invite.at[k], p->in->invite.at[i]);
+        if (twice)
+            continue;
+        hs_json_key(&o->j, p->in->invite.at[i]);
+        hs_json_v_int(&o->j, 100);
+    }
+    hs_json_end(&o->j);
+}
+
+static void power_events(object *o, const plan *p)
+{
+    if (overridden(p, "events"))
+        return;
+    hs_json_obj_at(&o->j, "events");
+    hs_json_int(&o->j, "m.room.name", 50);
+    hs_json_int(&o->j, "m.room.power_levels", 100);
+    hs_json_int(&o->j, "m.room.history_visibility", 100);
+    hs_json_int(&o->j, "m.room.canonical_alias", 50);
+    hs_json_int(&o->j, "m.room.avatar", 50);
+    hs_json_int(&o->j, "m.room.tombstone", p->rv->privileged_creators ? 150 : 100);
+    hs_json_int(&o->j, "m.room.server_acl", 100);
+    hs_json_int(&o->j, "m.room.encryption", 100);
+    hs_json_end(&o->j);
+}
+
+static hs_error *power_content(hs_arena *a, const plan *p, hs_jv *ret)
+{
+    object o;
+
+    object_open(&o, a);
+    power_users(&o, p);
+    power_events(&o, p);
+    level_unless(&o, p, "users_default", 0);
+    level_unless(&o, p, "events_default", 0);
+    level_unless(&o, p, "state_default", 50);
+    level_unless(&o, p, "ban", 50);
+    level_unless(&o, p, "kick", 50);
+    level_unless(&o, p, "redact", 50);
+    level_unless(&o, p, "invite", p->preset->anyone_invites ? 0 : 50);
+    level_unless(&o, p, "historical", 100);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->power_level_content_override, &it);) {
+        hs_json_key(&o.j, it.key);
+        hs_json_v_raw(&o.j, hs_jv_raw(it.value));
+    }
+    return object_done(&o, a, ret);
+}
+
+/* Plain and, for clients that know it, as an extensible text (MSC3765). */
+static hs_error *topic_content(hs_arena *a, hs_str topic, hs_jv *ret)
+{
+    object o;
+
+    object_open(&o, a);
+    hs_json_str(&o.j, "topic", topic);
+    hs_json_obj_at(&o.j, "m.topic");
+    hs_json_arr_at(&o.j, "m.text");
+    hs_json_obj(&o.j);
+    hs_json_str(&o.j, "body", topic);
+    hs_json_end(&o.j);
+    hs_json_end(&o.j);
+    hs_json_end(&o.j);
+    return object_done(&o, a, ret);
+}
+
+static hs_error *member_content(hs_arena *a, const char *membership, hs_str name, hs_str avatar, bool direct,
+                                hs_jv *ret)
+{
+    object o;
+
+    object_open(&o, a);
+    hs_json_str(&o.j, "membership", hs_str_c(membership));
+    hs_json_opt_str(&o.j, "displayname", name);
+    hs_json_opt_str(&o.j, "avatar_url", avatar);
+    if (direct)
+        hs_json_bool(&o.j, "is_direct", true);
+    return object_done(&o, a, ret);
+}
+
+/* ── the unit ── */
+
+static hs_error *add(hs_room_write *w, const plan *p, hs_str type, hs_str state_key, hs_jv content)
+{
+    hs_event_wish wish = { .type = type,
+                           .state_key = state_key,
+                           .is_state = true,
+                           .sender = p->who->user_id,
+                           .sender_nid = p->who->user,
+                           .content = content,
+                           .no_push = true };
+    hs_event_made made;
+
+    return hs_room_write_add(w, &wish, &made);
+}
+
+/* What initial_state gives for a fixed place, which is then taken; absent: nothing. */
+static hs_jv given(plan *p, const char *type)
+{
+    hs_jv found = { 0 };
+
+    for (size_t i = 0; i < p->state.n; i++)
+        if (!p->state.at[i].used && !p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type))) {
+            p->state.at[i].used = true;
+            found = p->state.at[i].content;
+        }
+    return found;
+}
+
+static bool is_given(const plan *p, const char *type)
+{
+    for (size_t i = 0; i < p->state.n; i++)
+        if (!p->state.at[i].used && !p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type)))
+            return true;
+    return false;
+}
+
+static hs_error *add_member_unless_given(hs_room_write *w, const plan *p, const char *type, const char *key,
+                                         hs_str value)
+{
+    hs_jv content;
+
+    if (is_given(p, type))
+        return NULL;
+    HS_TRY(one_member(hs_room_write_arena(w), key, value, &content));
+    return add(w, p, hs_str_c(type), HS_S(""), content);
+}
+
+static hs_error *add_rules(hs_room_write *w, plan *p)
+{
+    hs_arena *a = hs_room_write_arena(w);
+    hs_jv content = given(p, "m.room.power_levels");
+
+    if (!hs_jv_is(content))
+        HS_TRY(power_content(a, p, &content));
+    HS_TRY(add(w, p, HS_S("m.room.power_levels"), HS_S(""), content));
+    if (p->alias.p)
+        HS_TRY(add_member_unless_given(w, p, "m.room.canonical_alias", "alias", p->alias));
+    HS_TRY(add_member_unless_given(w, p, "m.room.join_rules", "join_rule", p->preset->join_rule));
+    HS_TRY(add_member_unless_given(w, p, "m.room.history_visibility", "history_visibility", HS_S("shared")));
+    if (p->preset->guest_can_join)
+        HS_TRY(add_member_unless_given(w, p, "m.room.guest_access", "guest_access", HS_S("can_join")));
+    return NULL;
+}
+
+static hs_error *add_wishes(hs_room_write *w, plan *p)
+{
+    const hs_config *cfg = p->srv->config;
+    hs_arena *a = hs_room_write_arena(w);
+    bool encrypt = cfg->encryption_default_all || (cfg->encryption_default_invite && p->preset->encrypted_when_invite);
+    hs_jv content;
+
+    encrypt = encrypt && !is_given(p, "m.room.encryption");
+    for (size_t i = 0; i < p->state.n; i++)
+        if (!p->state.at[i].used)
+            HS_TRY(add(w, p, p->state.at[i].type, p->state.at[i].state_key, p->state.at[i].content));
+    if (encrypt) {
+        HS_TRY(one_member(a, "algorithm", HS_S("m.megolm.v1.aes-sha2"), &content));
+        HS_TRY(add(w, p, HS_S("m.room.encryption"), HS_S(""), content));
+    }
+    if (p->in->name.p) {
+        HS_TRY(one_member(a, "name", p->in->name, &content));
+        HS_TRY(add(w, p, HS_S("m.room.name"), HS_S(""), content));
+    }
+    if (p->in->topic.p) {
+        HS_TRY(topic_content(a, p->in->topic, &content));
+        HS_TRY(add(w, p, HS_S("m.room.topic"), HS_S(""), content));
+    }
+    return NULL;
+}
+
+static hs_error *add_invites(hs_room_write *w, const plan *p)
+{
+    hs_arena *a = hs_room_write_arena(w);
+
+    for (size_t i = 0; i < p->in->invite.n; i++) {
+        hs_str user_id = p->in->invite.at[i], name = { NULL, 0 }, avatar = { NULL, 0 };
+        hs_jv content;
+        hs_nid user;
+        bool found;
+        if (p->srv->config->include_profile_data_on_invite && hs_user_is_local(p->srv, user_id)) {
+            HS_TRY(hs_user_nid(p->srv, a, user_id, &user));
+            HS_TRY(hs_store_profile_get(p->srv->db, a, user, &found, &name, &avatar));
+        }
+        HS_TRY(member_content(a, "invite", name, avatar, p->in->is_direct, &content));
+        HS_TRY(add(w, p, HS_S("m.room.member"), user_id, content));
+    }
+    return NULL;
+}
+
+static hs_error *fill_room(hs_room_write *w, void *ud)
+{
+    plan *p = ud;
+    hs_arena *a = hs_room_write_arena(w);
+    hs_room *room = hs_room_write_room(w);
+    hs_write *unit = hs_room_write_unit(w);
+    hs_jv content;
+
+    HS_TRY(hs_store_line_insert(unit, room->nid, 0, (hs_snap){ .line = -1 }, 0));
+    HS_TRY(create_content(a, p, &content));
+    HS_TRY(add(w, p, HS_S("m.room.create"), HS_S(""), content));
+    hs_room_row row = { .room = room->nid,
+                        .room_id = room->id,
+                        .version = p->rv->name,
+                        .creator = p->who->user,
+                        .created_ts = hs_loop_wall(p->srv->loop) };
+    HS_TRY(hs_store_room_insert(unit, &row));
+    if (p->is_public)
+        HS_TRY(hs_store_published_insert(unit, room->nid));
+    if (p->alias.p)
+        HS_TRY(hs_store_alias_insert(unit, p->alias, room->nid, p->who->user));
+
+    HS_TRY(member_content(a, "join", p->name, p->avatar, false, &content));
+    HS_TRY(add(w, p, HS_S("m.room.member"), p->who->user_id, content));
+    HS_TRY(add_rules(w, p));
+    HS_TRY(add_wishes(w, p));
+    return add_invites(w, p);
+}
+
+/* Versions before 12: a random id; 12: the create event's hash gives it. */
+static hs_error *name_room(hs_server *srv, hs_arena *a, hs_room *room)
+{
+    hs_str opaque, id;
+
+    if (room->rv->room_id_is_hash)
+        return NULL;
+    HS_TRY(hs_random_text(a, 18, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &opaque));
+    HS_TRY(hs_str_cat(a, &id, 4, HS_S("!"), opaque, HS_S(":"), srv->server_name));
+    return hs_cache_room_name(room, id);
+}
+
+hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_wish *in,
+                         hs_str *ret_room_id, hs_str *ret_alias)
+{
+    plan p = { .srv = srv, .who = who, .in = in };
+    hs_room *room;
+    bool conflict, found;
+
+    HS_TRY(read_version(a, &p));
+    HS_TRY(read_preset(a, &p));
+    HS_TRY(read_alias(a, &p));
+    HS_TRY(read_people(a, &p));
+    HS_TRY(read_initial_state(a, &p));
+    for (size_t i = 0; i < in->invite.n; i++)
+        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_USER, in->invite.at[i], HS_LIMIT_TAKE));
+    HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &p.name, &p.avatar));
+
+    HS_TRY(hs_db_new_nid(srv->db, a, &p.nid));
+    HS_TRY(hs_cache_room_new(srv, a, p.nid, p.rv, &room));
+    HS_TRY(name_room(srv, a, room));
+    HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill_room, &p, &conflict));
+    if (conflict)
+        return p.alias.p ? hs_err(a, 400, HS_M_ROOM_IN_USE, "Room alias already taken")
+                         : hs_err_internal(a, NULL, "the room id was there already");
+    *ret_room_id = room->id;
+    *ret_alias = p.alias;
+    return NULL;
+}
