@@ -1,0 +1,100 @@
+#include "support/rooms.h"
+
+#include "server/limiter.h"
+#include "server/names.h"
+#include "store/names.h"
+
+#include <stdlib.h>
+
+void test_rooms_open(test_rooms *t)
+{
+    const uint8_t seed[32] = { 7 };
+    hs_signing_key *key;
+
+    test_db_open(&t->db);
+    t->config =
+        (hs_config){ .default_room_version = HS_S("11"), .cache_factor = 0.5, .include_profile_data_on_invite = true };
+    for (hs_rate_limit *r = &t->config.rc_message; r <= &t->config.rc_presence_per_user; r++)
+        *r = (hs_rate_limit){ 1e6, 1000000 };
+    test_ok(hs_alloc(t->db.a, 1, &t->srv));
+    *t->srv = (hs_server){ .loop = t->db.loop,
+                           .config = &t->config,
+                           .db = t->db.db,
+                           .server_name = HS_S("test"),
+                           .hash_seed = 5,
+                           .arena = t->db.a };
+    test_ok(hs_signing_key_open(t->db.a, HS_S("a"), seed, &key));
+    t->srv->key = key;
+    test_ok(hs_store_servers_ensure(t->db.db, t->db.a, &t->srv->server_name, 1, &t->srv->server_nid));
+    test_ok(hs_names_open(t->srv, t->db.a));
+    t->srv->limiter = hs_limiter_open(1);
+    test_ok(hs_fanout_open(t->srv, t->db.a));
+    test_ok(hs_rooms_open(t->srv, t->db.a));
+    test_ok(hs_fanout_listen(t->srv, hs_cache_told, t->srv->rooms));
+}
+
+void test_rooms_close(test_rooms *t)
+{
+    hs_rooms_close(t->srv);
+    hs_fanout_close(t->srv);
+    hs_limiter_close(t->srv->limiter);
+    hs_names_close(t->srv);
+    test_db_close(&t->db);
+}
+
+hs_session *test_user(test_rooms *t, const char *name)
+{
+    hs_session *s;
+
+    test_ok(hs_alloc(t->db.a, 1, &s));
+    test_ok(hs_str_fmt(t->db.a, &s->user_id, "@%s:test", name));
+    s->localpart = hs_str_c(name);
+    s->device_id = HS_S("DEV");
+    test_ok(hs_store_users_ensure(t->db.db, t->db.a, &s->user_id, 1, &s->user));
+    return s;
+}
+
+hs_jv test_json(hs_arena *a, const char *text)
+{
+    hs_jv v;
+
+    test_ok(hs_tape_parse(a, hs_str_c(text), HS_JSON_OBJECT, &v));
+    return v;
+}
+
+hs_str test_create(test_rooms *t, const hs_session *who, const char *body)
+{
+    static const hs_field BODY[] = {
+        HS_OPT_STR(hs_room_wish, visibility),
+        HS_OPT_STR(hs_room_wish, room_alias_name),
+        HS_OPT_STR(hs_room_wish, name),
+        HS_OPT_STR(hs_room_wish, topic),
+        HS_OPT_STR(hs_room_wish, preset),
+        HS_OPT_STR(hs_room_wish, room_version),
+        HS_OPT_STRS(hs_room_wish, invite),
+        HS_OPT_ARR(hs_room_wish, initial_state),
+        HS_OPT_OBJ(hs_room_wish, creation_content),
+        HS_OPT_OBJ(hs_room_wish, power_level_content_override),
+        { 0 },
+    };
+    hs_room_wish wish = { 0 };
+    hs_str room_id, alias;
+
+    test_ok(hs_fields_read(t->db.a, test_json(t->db.a, body), BODY, &wish));
+    test_ok(hs_room_create(t->srv, who, t->db.a, &wish, &room_id, &alias));
+    return room_id;
+}
+
+hs_str test_send(test_rooms *t, const hs_session *who, hs_str room_id, const char *text, const char *txn_id)
+{
+    hs_send in = { .room_id = room_id, .type = HS_S("m.room.message"), .txn_id = hs_str_c(txn_id) };
+    hs_arena *a = hs_arena_open(1 << 20); /* a request's own */
+    hs_str body, id;
+
+    test_ok(hs_str_fmt(a, &body, "{\"msgtype\":\"m.text\",\"body\":\"%s\"}", text));
+    test_ok(hs_tape_parse(a, body, HS_JSON_OBJECT, &in.content));
+    test_ok(hs_room_send(t->srv, who, a, &in, &id));
+    test_ok(hs_str_dup(t->db.a, id, &id));
+    hs_arena_close(a);
+    return id;
+}

@@ -1,0 +1,24 @@
+/* A server with rooms on a test database: users are made by name, without accounts. */
+#ifndef HS_TESTS_SUPPORT_ROOMS_H
+#define HS_TESTS_SUPPORT_ROOMS_H
+
+#include "server/cache.h"
+#include "server/room_create.h"
+#include "support/pg.h"
+
+typedef struct {
+    test_db db;
+    hs_server *srv;
+    hs_config config;
+} test_rooms;
+
+void test_rooms_open(test_rooms *t);
+void test_rooms_close(test_rooms *t);
+/* Session of '@name:test'. */
+hs_session *test_user(test_rooms *t, const char *name);
+/* A room by `who` from a JSON body of createRoom. */
+hs_str test_create(test_rooms *t, const hs_session *who, const char *body);
+hs_str test_send(test_rooms *t, const hs_session *who, hs_str room_id, const char *text, const char *txn_id);
+hs_jv test_json(hs_arena *a, const char *text);
+
+#endif

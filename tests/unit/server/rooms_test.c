@@ -1,0 +1,386 @@
+#include "support/rooms.h"
+
+#include "store/events.h"
+#include "store/timeline.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static int open_rooms(void **state)
+{
+    static test_rooms t;
+
+    test_rooms_open(&t);
+    *state = &t;
+    return 0;
+}
+
+static int close_rooms(void **state)
+{
+    test_rooms_close(*state);
+    return 0;
+}
+
+/* Locks and sleeps need a fiber. */
+typedef struct {
+    void (*fn)(void **state);
+    void **state;
+} on_fiber;
+
+static void run_on_fiber(void *ud)
+{
+    on_fiber *o = ud;
+
+    o->fn(o->state);
+}
+
+#define ON_FIBER(f)                                                                                                    \
+    static void f##_(void **state)                                                                                     \
+    {                                                                                                                  \
+        test_on_fiber(((test_rooms *)*state)->db.loop, run_on_fiber, &(on_fiber){ f, state });                         \
+    }
+
+static hs_room *room_of(test_rooms *t, hs_str room_id)
+{
+    hs_room *room;
+
+    test_ok(hs_room_find(t->srv, t->db.a, room_id, &room));
+    assert_non_null(room);
+    return room;
+}
+
+static void assert_types(const hs_room *room, const char *const *types, size_t n)
+{
+    for (size_t i = 0; i < room->recent_n && i < n; i++) {
+        hs_str type = room->recent[i].event->ev->type;
+        if (!hs_str_eq(type, hs_str_c(types[i])))
+            fail_msg("event %zu is %.*s, not %s", i, HS_FMT(type), types[i]);
+    }
+    assert_int_equal(room->recent_n, n);
+}
+
+static hs_str content_at(test_rooms *t, hs_room *room, const char *type, const char *key)
+{
+    hs_stored *s;
+
+    test_ok(hs_room_state_get(t->srv, t->db.a, room, hs_str_c(type), HS_S(""), &s));
+    return s ? hs_jv_str_or_null(hs_jv_get(s->ev->content, hs_str_c(key))) : hs_str_make(NULL, 0);
+}
+
+static void assert_str(hs_str s, const char *want)
+{
+    if (!hs_str_eq(s, hs_str_c(want)))
+        fail_msg("'%.*s' is not '%s'", HS_FMT(s), want);
+}
+
+/* The graph is a line: each event follows the one before, with the next depth and a later position. */
+static void assert_linear(const hs_room *room)
+{
+    for (size_t i = 1; i < room->recent_n; i++) {
+        const hs_event *ev = room->recent[i].event->ev, *before = room->recent[i - 1].event->ev;
+        assert_int_equal(ev->prev_n, 1);
+        assert_true(hs_str_eq(ev->prev[0], before->event_id));
+        assert_int_equal(ev->depth, before->depth + 1);
+        assert_true(room->recent[i].pos > room->recent[i - 1].pos);
+    }
+    assert_int_equal(room->heads.n, 1);
+    assert_int_equal(room->heads.at[0], room->recent[room->recent_n - 1].event->nid);
+}
+
+static void a_private_room_has_synapses_events_in_its_order(void **state)
+{
+    static const char *const TYPES[] = {
+        "m.room.create",       "m.room.member", "m.room.power_levels", "m.room.join_rules", "m.room.history_visibility",
+        "m.room.guest_access", "m.room.name",   "m.room.topic",        "m.room.member"
+    };
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_room *room = room_of(t, test_create(t, alice, "{\"name\":\"N\",\"topic\":\"T\",\"invite\":[\"@bob:test\"]}"));
+
+    assert_types(room, TYPES, 9);
+    assert_linear(room);
+    assert_str(content_at(t, room, "m.room.join_rules", "join_rule"), "invite");
+    assert_str(content_at(t, room, "m.room.history_visibility", "history_visibility"), "shared");
+    assert_str(content_at(t, room, "m.room.guest_access", "guest_access"), "can_join");
+    assert_str(content_at(t, room, "m.room.create", "room_version"), "11");
+    assert_int_equal(room->joined, 1);
+    assert_int_equal(room->invited, 1);
+    assert_int_equal(room->local_members_n, 1);
+}
+
+static void a_public_room_is_open_and_closed_to_guests(void **state)
+{
+    static const char *const TYPES[] = { "m.room.create",          "m.room.member",     "m.room.power_levels",
+                                         "m.room.canonical_alias", "m.room.join_rules", "m.room.history_visibility" };
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_room *room = room_of(t, test_create(t, alice, "{\"visibility\":\"public\",\"room_alias_name\":\"open\"}"));
+
+    assert_types(room, TYPES, 6);
+    assert_str(content_at(t, room, "m.room.join_rules", "join_rule"), "public");
+    assert_str(content_at(t, room, "m.room.canonical_alias", "alias"), "#open:test");
+}
+
+static void initial_state_takes_the_place_of_a_preset(void **state)
+{
+    static const char *const TYPES[] = { "m.room.create",
+                                         "m.room.member",
+                                         "m.room.power_levels",
+                                         "m.room.join_rules",
+                                         "m.room.guest_access",
+                                         "m.room.history_visibility",
+                                         "x.y" };
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_room *room = room_of(
+        t,
+        test_create(t, alice,
+                    "{\"initial_state\":[{\"type\":\"m.room.history_visibility\",\"content\":{\"history_visibility\":"
+                    "\"joined\"}},{\"type\":\"x.y\",\"state_key\":\"k\",\"content\":{\"a\":1}}]}"));
+
+    assert_types(room, TYPES, 7);
+    assert_str(content_at(t, room, "m.room.history_visibility", "history_visibility"), "joined");
+}
+
+static void a_version_12_room_is_named_by_its_create_event(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str id = test_create(t, alice,
+                            "{\"room_version\":\"12\",\"preset\":\"trusted_private_chat\",\"invite\":[\"@bob:test\"]}");
+    hs_room *room = room_of(t, id);
+
+    assert_true(hs_str_find(id, ':', 0) == id.n);
+    assert_true(hs_str_eq(hs_str_from(id, 1), hs_str_from(room->recent[0].event->ev->event_id, 1)));
+    assert_linear(room);
+    test_send(t, alice, id, "hello", NULL);
+    assert_linear(room);
+}
+
+static void the_same_transaction_gives_the_same_event(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}"), first, second, third;
+    size_t n = room_of(t, room_id)->recent_n;
+
+    first = test_send(t, alice, room_id, "hello", "t1");
+    second = test_send(t, alice, room_id, "hello", "t1");
+    assert_true(hs_str_eq(first, second));
+    hs_txns_close(t->srv->rooms->txns); /* as after a restart: only the store knows */
+    test_ok(hs_txns_open(t->srv, &t->srv->rooms->txns));
+    third = test_send(t, alice, room_id, "hello", "t1");
+    assert_true(hs_str_eq(first, third));
+    assert_int_equal(room_of(t, room_id)->recent_n, n + 1);
+    assert_false(hs_str_eq(first, test_send(t, alice, room_id, "hello", "t2")));
+}
+
+enum { SENDERS = 20, EACH = 10 };
+typedef struct {
+    test_rooms *t;
+    hs_session *who;
+    hs_str room_id;
+    int number, *left;
+} sender;
+
+static void send_many(void *ud)
+{
+    sender *s = ud;
+
+    for (int i = 0; i < EACH; i++) {
+        char txn[32], text[32];
+        snprintf(txn, sizeof txn, "%d-%d", s->number, i);
+        snprintf(text, sizeof text, "%d", i);
+        test_send(s->t, s->who, s->room_id, text, txn);
+    }
+    --*s->left;
+}
+
+static void concurrent_senders_make_one_line(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}");
+    hs_room *room = room_of(t, room_id);
+    int left = SENDERS;
+    sender s[SENDERS];
+    hs_timeline_row *rows;
+    size_t n;
+
+    for (int i = 0; i < SENDERS; i++) {
+        s[i] = (sender){ .t = t, .who = alice, .room_id = room_id, .number = i, .left = &left };
+        test_ok(hs_fiber_spawn(t->db.loop, send_many, &s[i]));
+    }
+    while (left)
+        hs_fiber_sleep(t->db.loop, 1);
+    assert_linear(room);
+    test_ok(hs_store_timeline(t->db.db, t->db.a, room->nid, 0, INT64_MAX, HS_FORWARD, 1000, &rows, &n));
+    assert_int_equal(n, 6 + SENDERS * EACH);
+    for (size_t i = 1; i < n; i++)
+        assert_int_equal(rows[i].depth, rows[i - 1].depth + 1);
+    assert_int_equal(room->n_notify, SENDERS * EACH);
+    assert_int_equal(rows[n - 1].n_notify, SENDERS * EACH);
+}
+
+static void state_sent_among_messages_keeps_the_line(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}"), id, again;
+    hs_room *room = room_of(t, room_id);
+    int left = 4;
+    sender s[4];
+
+    for (int i = 0; i < 4; i++) {
+        s[i] = (sender){ .t = t, .who = alice, .room_id = room_id, .number = i, .left = &left };
+        test_ok(hs_fiber_spawn(t->db.loop, send_many, &s[i]));
+    }
+    for (int i = 0; i < 5; i++) {
+        hs_send in = { .room_id = room_id, .type = HS_S("m.room.topic"), .state_key = HS_S("") };
+        char text[64];
+        snprintf(text, sizeof text, "{\"topic\":\"%d\"}", i);
+        in.content = test_json(t->db.a, text);
+        test_ok(hs_room_send_state(t->srv, alice, t->db.a, &in, &id));
+        test_ok(hs_room_send_state(t->srv, alice, t->db.a, &in, &again));
+        assert_true(hs_str_eq(id, again));
+    }
+    while (left)
+        hs_fiber_sleep(t->db.loop, 1);
+    assert_linear(room);
+    assert_str(content_at(t, room, "m.room.topic", "topic"), "4");
+}
+
+/* A second server on the same database: another worker. */
+static void a_head_moved_by_another_worker_is_built_on_anew(void **state)
+{
+    test_rooms *t = *state;
+    test_rooms other = { .db = t->db, .config = t->config };
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}"), id;
+    hs_room *room = room_of(t, room_id);
+    hs_send in = { .room_id = room_id, .type = HS_S("m.room.topic"), .state_key = HS_S("") };
+
+    test_ok(hs_db_open(t->db.loop, t->db.a, &(hs_db_options){ .conninfo = t->db.conninfo }, &other.db.db));
+    test_ok(hs_alloc(t->db.a, 1, &other.srv));
+    *other.srv = *t->srv;
+    other.srv->db = other.db.db;
+    test_ok(hs_fanout_open(other.srv, t->db.a));
+    test_ok(hs_rooms_open(other.srv, t->db.a));
+    test_ok(hs_fanout_listen(other.srv, hs_cache_told, other.srv->rooms));
+
+    in.content = test_json(t->db.a, "{\"topic\":\"elsewhere\"}");
+    test_ok(hs_room_send_state(other.srv, alice, t->db.a, &in, &id));
+    assert_null(content_at(t, room, "m.room.topic", "topic").p);
+    test_send(t, alice, room_id, "hello", "t1");
+    room = room_of(t, room_id);
+    assert_str(content_at(t, room, "m.room.topic", "topic"), "elsewhere");
+    assert_linear(room);
+
+    hs_rooms_close(other.srv);
+    hs_fanout_close(other.srv);
+    hs_db_close(other.db.db);
+}
+
+static void a_room_reads_back_as_it_was(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice"), *bob = test_user(t, "bob");
+    hs_str room_id = test_create(t, alice, "{\"preset\":\"public_chat\"}");
+    hs_member_change join = { .action = HS_CHANGE_JOIN, .room_id = room_id };
+    hs_room *before = room_of(t, room_id), *after;
+    hs_state_entry *entries;
+
+    test_ok(hs_room_member_change(t->srv, bob, t->db.a, &join, NULL));
+    test_send(t, bob, room_id, "hello", NULL);
+    hs_rooms_close(t->srv);
+    /* the request's arena still holds the old one */
+    test_ok(hs_rooms_open(t->srv, t->db.a));
+    after = room_of(t, room_id);
+    assert_ptr_not_equal(before, after);
+    assert_int_equal(after->pos, before->pos);
+    assert_int_equal(after->depth, before->depth);
+    assert_int_equal(after->snap, before->snap);
+    assert_int_equal(after->state_n, before->state_n);
+    entries = after->state;
+    assert_memory_equal(entries, before->state, after->state_n * sizeof *entries);
+    assert_int_equal(after->recent_n, before->recent_n);
+    assert_int_equal(after->joined, 2);
+    assert_int_equal(before->joined, 2);
+    assert_int_equal(after->local_members_n, 2);
+    assert_true(hs_room_has_local(after, bob->user));
+    assert_true(after->heads.at[0] == before->heads.at[0]);
+    test_send(t, bob, room_id, "again", NULL);
+    assert_linear(after);
+    /* the listener of the closed cache must not be told any more: this test is the last of its server */
+}
+
+static void a_redacted_event_is_pruned_in_memory_and_when_read_again(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}"), id, redaction;
+    hs_room *room = room_of(t, room_id);
+    hs_redact in = { .room_id = room_id, .content = test_json(t->db.a, "{\"reason\":\"spam\"}") };
+    hs_event_row row;
+    hs_stored *s;
+
+    id = test_send(t, alice, room_id, "secret", NULL);
+    in.event_id = id;
+    test_ok(hs_room_redact(t->srv, alice, t->db.a, &in, &redaction));
+    test_ok(hs_event_find(t->srv, t->db.a, room->nid, id, &s));
+    assert_true(s->flags & HS_EV_REDACTED);
+    assert_int_equal(hs_jv_count(s->ev->content), 0);
+    test_ok(hs_store_events_by_id(t->db.db, t->db.a, room->nid, &id, 1, &row));
+    assert_true(row.flags & HS_EVENT_REDACTED);
+    assert_int_equal(row.redacted_by, s->redacted_by);
+}
+
+static void who_is_not_in_the_room_may_not_send(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice"), *eve = test_user(t, "eve");
+    hs_send in = { .room_id = test_create(t, alice, "{}"), .type = HS_S("m.room.message") };
+    hs_str id;
+    hs_error *e;
+
+    in.content = test_json(t->db.a, "{\"body\":\"x\"}");
+    e = hs_room_send(t->srv, eve, t->db.a, &in, &id);
+    assert_non_null(e);
+    assert_int_equal(e->status, 403);
+    assert_int_equal(e->code, HS_M_FORBIDDEN);
+}
+
+ON_FIBER(a_private_room_has_synapses_events_in_its_order)
+ON_FIBER(a_public_room_is_open_and_closed_to_guests)
+ON_FIBER(initial_state_takes_the_place_of_a_preset)
+ON_FIBER(a_version_12_room_is_named_by_its_create_event)
+ON_FIBER(the_same_transaction_gives_the_same_event)
+ON_FIBER(concurrent_senders_make_one_line)
+ON_FIBER(state_sent_among_messages_keeps_the_line)
+ON_FIBER(a_head_moved_by_another_worker_is_built_on_anew)
+ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
+ON_FIBER(who_is_not_in_the_room_may_not_send)
+ON_FIBER(a_room_reads_back_as_it_was)
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, close_rooms)
+    const struct CMUnitTest tests[] = {
+        TEST(a_private_room_has_synapses_events_in_its_order),
+        TEST(a_public_room_is_open_and_closed_to_guests),
+        TEST(initial_state_takes_the_place_of_a_preset),
+        TEST(a_version_12_room_is_named_by_its_create_event),
+        TEST(the_same_transaction_gives_the_same_event),
+        TEST(concurrent_senders_make_one_line),
+        TEST(state_sent_among_messages_keeps_the_line),
+        TEST(a_head_moved_by_another_worker_is_built_on_anew),
+        TEST(a_redacted_event_is_pruned_in_memory_and_when_read_again),
+        TEST(who_is_not_in_the_room_may_not_send),
+        TEST(a_room_reads_back_as_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
