@@ -189,8 +189,8 @@ static void on_tick(hs_timer *t)
     hs_conn_tick(db->exec, now);
     hs_tx_tick(db, now);
     hs_ticket_tick(db, now);
-    queue_expire(&db->reads, now - HS_DB_AWAY_MS);
-    queue_expire(&db->execs, now - HS_DB_AWAY_MS);
+    queue_expire(&db->reads, now - db->away_ms);
+    queue_expire(&db->execs, now - db->away_ms);
     (void)!hs_timer_arm(db->loop, &db->tick, TICK_MS);
 }
 
@@ -246,6 +246,7 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
         return HS_ERR_NOMEM;
     db->loop = loop;
     db->log = o->log;
+    db->away_ms = o->away_ms ? o->away_ms : 5000;
     db->conninfo = strdup(o->conninfo);
     db->flush = (hs_timer){ .fn = flush_queues, .ud = db };
     db->tick = (hs_timer){ .fn = on_tick, .ud = db };

@@ -41,6 +41,7 @@ typedef struct hs_rows hs_rows;
 typedef struct {
     const char *conninfo;     /* libpq's */
     bool allow_unsafe_locale; /* a collation other than C is accepted */
+    unsigned away_ms;         /* how long a request waits for PostgreSQL to be there; 0: 5,000 */
     unsigned readers;         /* connections beside the writer; 0: 3 */
     hs_logger *log;
     hs_metrics *metrics;

@@ -5,7 +5,7 @@
 #include "store/pipeline.h"
 #include "store/write.h"
 
-enum { HS_DB_READERS_MAX = 16, HS_DB_TX_MAX = 4, HS_DB_AWAY_MS = 5000 };
+enum { HS_DB_READERS_MAX = 16, HS_DB_TX_MAX = 4 };
 
 /* A fiber (or, off fibers, a caller that turns the loop) that waits for something of this database. */
 typedef struct hs_waiting {
@@ -40,6 +40,7 @@ struct hs_db {
     hs_logger *log;
     char *conninfo;
     bool closing;
+    int64_t away_ms; /* how long a request waits for a connection */
     hs_conn *readers[HS_DB_READERS_MAX], *exec, *writer;
     size_t readers_n;
     hs_group_queue reads, execs;

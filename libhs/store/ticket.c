@@ -873,7 +873,7 @@ void hs_ticket_tick(hs_db *db, int64_t now)
         kick(t);
         return;
     }
-    while (t->first && t->first->since < now - HS_DB_AWAY_MS) {
+    while (t->first && t->first->since < now - db->away_ms) {
         hs_write *w = t->first;
         t->first = w->next;
         if (!t->first)

@@ -237,7 +237,7 @@ void hs_tx_tick(hs_db *db, int64_t now)
     for (size_t i = 0; i < HS_DB_TX_MAX; i++)
         if (db->tx[i].conn)
             hs_conn_tick(db->tx[i].conn, now);
-    while (db->tx_first && db->tx_first->since < now - HS_DB_AWAY_MS) {
+    while (db->tx_first && db->tx_first->since < now - db->away_ms) {
         hs_tx_waiter *w = db->tx_first;
         db->tx_first = w->next;
         if (!db->tx_first)

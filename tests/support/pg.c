@@ -91,7 +91,10 @@ void test_db_open(test_db *t)
     assert_non_null(t->a);
     if (!t->conninfo)
         t->conninfo = test_pg_create("");
-    test_ok(hs_db_open(t->loop, t->a, &(hs_db_options){ .conninfo = t->conninfo }, &t->db));
+    if (getenv("HS_TEST_LOG"))
+        t->log = hs_logger_open(2, HS_LOG_DEBUG, false);
+    test_ok(
+        hs_db_open(t->loop, t->a, &(hs_db_options){ .conninfo = t->conninfo, .log = t->log, .away_ms = 1000 }, &t->db));
 }
 
 void test_db_close(test_db *t)
@@ -100,6 +103,7 @@ void test_db_close(test_db *t)
     hs_db_close(t->db);
     hs_arena_close(t->a);
     hs_loop_close(t->loop);
+    hs_logger_close(t->log);
 }
 
 typedef struct {

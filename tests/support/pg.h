@@ -18,6 +18,7 @@ typedef struct {
     hs_arena *a;
     const char *conninfo;
     hs_db *db;
+    hs_logger *log; /* to stderr when HS_TEST_LOG is set */
 } test_db;
 void test_db_open(test_db *t);
 void test_db_close(test_db *t);
