@@ -210,6 +210,7 @@ hs_error *hs_str_dup(hs_arena *a, hs_str s, hs_str *ret)
     return NULL;
 }
 
+HS_PRINTF(3, 0)
 static hs_error *str_vfmt(hs_arena *a, hs_str *ret, const char *fmt, va_list ap)
 {
     va_list again;

@@ -23,6 +23,7 @@ hs_str hs_errcode_str(hs_errcode code)
     return code < HS_M_COUNT ? NAMES[code] : NAMES[HS_M_UNKNOWN];
 }
 
+HS_PRINTF(6, 0)
 static hs_error *make(hs_arena *a, const char *where, int status, hs_errcode code, const hs_error *cause,
                       const char *fmt, va_list ap)
 {

@@ -310,6 +310,7 @@ static void log_line(hs_logger *l, hs_log_level level, hs_str id, const char *ev
     pthread_mutex_unlock(&l->lock);
 }
 
+HS_PRINTF(5, 0)
 static void log_va(hs_logger *l, hs_log_level level, hs_str id, const char *event, const char *fmt, va_list ap)
 {
     char text[LINE_MAX_BYTES];
