@@ -1,5 +1,5 @@
-/* homeserver.yaml, as Synapse reads it: several files merged, unknown options warned about with a pointer, options that would be
- * unsafe to ignore are errors. The table of keys is config_keys.def; docs/config.md is made from it. */
+/* homeserver.yaml, as Synapse reads it: several files merged, unknown options warned about with a pointer, options that
+ * would be unsafe to ignore are errors. The table of keys is config_keys.def; docs/config.md is made from it. */
 #ifndef HS_RUNTIME_CONFIG_H
 #define HS_RUNTIME_CONFIG_H
 
@@ -18,7 +18,25 @@ typedef struct {
     unsigned unix_mode;
     bool tls, x_forwarded, metrics; /* metrics: a listener of type metrics */
     hs_strs resources;              /* client, federation, media, health, metrics … */
+    hs_str tag, request_id_header;
 } hs_config_listener;
+
+/* A rule of alias_creation_rules or room_list_publication_rules: the first that matches decides. Globs; p NULL:
+ * anything. */
+typedef struct {
+    hs_str user_id, alias, room_id;
+    bool allow;
+} hs_config_rule;
+
+typedef struct {
+    const hs_config_rule *at;
+    size_t n;
+} hs_config_rules;
+
+typedef struct {
+    hs_str type, state_key;
+    bool any_state_key;
+} hs_config_state_key;
 
 typedef struct hs_config {
     hs_str server_name, public_baseurl, web_client_location;
@@ -31,49 +49,71 @@ typedef struct hs_config {
     bool private_postgres;
     hs_str conninfo;
     bool allow_unsafe_locale;
-    int64_t cp_max;
+    int64_t cp_max; /* 0: as many as the store thinks fit */
     /* log */
     hs_log_level log_level;
     bool log_json;
-    hs_str log_file;
+    hs_str log_file; /* empty: standard error */
+    hs_str log_config;
     /* registration and login */
     bool enable_registration, enable_registration_without_verification, registration_requires_token;
     bool enable_set_displayname, enable_set_avatar_url, inhibit_user_in_use_error, allow_guest_access;
     hs_str registration_shared_secret, macaroon_secret_key, form_secret;
-    bool password_enabled, password_localdb_enabled;
+    hs_str registration_shared_secret_path; /* set when the file is missing and must be made */
+    bool enable_registration_token_3pid_bypass, allow_underscore_prefixed_localpart;
+    bool password_enabled, password_only_for_reauth, password_localdb_enabled;
     hs_str password_pepper;
     int64_t bcrypt_rounds;
     bool password_policy_enabled, password_require_digit, password_require_symbol, password_require_lowercase,
         password_require_uppercase;
     int64_t password_minimum_length;
     hs_strs auto_join_rooms;
-    bool autocreate_auto_join_rooms;
+    bool autocreate_auto_join_rooms, auto_join_rooms_for_guests;
+    hs_str autocreate_auto_join_room_preset, auto_join_mxid_localpart;
     bool refreshable_tokens; /* session_lifetime and friends, ms; 0: none */
     int64_t session_lifetime_ms, refreshable_access_token_lifetime_ms, refresh_token_lifetime_ms,
         nonrefreshable_access_token_lifetime_ms;
     int64_t ui_auth_session_timeout_ms;
+    bool login_via_existing_session, login_via_existing_session_ui_auth;
+    int64_t login_via_existing_session_timeout_ms;
     /* rooms */
     hs_str default_room_version;
-    bool require_auth_for_profile_requests, limit_profile_requests_to_users_who_share_rooms, include_profile_data_on_invite;
+    bool require_auth_for_profile_requests, limit_profile_requests_to_users_who_share_rooms,
+        include_profile_data_on_invite;
     bool allow_public_rooms_without_auth, allow_public_rooms_over_federation, enable_room_list_search;
     bool encryption_default_all, encryption_default_invite;
     int64_t filter_timeline_limit;
     bool presence_enabled, block_non_admin_invites;
-    int64_t redaction_retention_ms, forgotten_room_retention_ms;
+    int64_t redaction_retention_ms, forgotten_room_retention_ms, user_ips_max_age_ms;
+    bool require_membership_for_aliases, forget_rooms_on_leave;
+    hs_config_rules alias_creation_rules, room_list_publication_rules;
+    hs_jv default_power_level_content_override; /* by preset; absent: none */
+    hs_strs exclude_rooms_from_sync;
+    bool prejoin_disable_default; /* what invited people see of a room */
+    const hs_config_state_key *prejoin_state;
+    size_t prejoin_state_n;
     /* limits */
-    hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account, rc_login_failed,
-        rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room, rc_invites_per_user,
-        rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory, rc_presence_per_user;
+    hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account,
+        rc_login_failed, rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room,
+        rc_invites_per_user, rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory,
+        rc_presence_per_user;
     bool has_rc_admin_redaction;
-    int64_t max_upload_size, max_mau_value;
+    int64_t max_upload_size, max_mau_value, soft_file_limit;
     double cache_factor;
     bool disable_msisdn_registration, serve_server_wellknown, hs_disabled;
-    hs_str hs_disabled_message, admin_contact;
+    hs_str hs_disabled_message, admin_contact, default_identity_server;
     hs_jv extra_well_known_client; /* extra_well_known_client_content as JSON; absent: none */
     bool use_presence, metrics_enabled;
 } hs_config;
 
-/* Reads and merges files. The error's message is one line for an operator: file, line, what. Warnings go to `log`. */
-HS_NODISCARD hs_error *hs_config_load(hs_arena *a, const hs_str *paths, size_t n, hs_logger *log, const hs_config **ret);
+/* Reads and merges files (or folders: their *.yaml by name). Top-level options of later files replace earlier ones
+ * whole. The error's message is one line for an operator: file, line, what. Warnings go to `log`. */
+HS_NODISCARD hs_error *hs_config_load(hs_arena *a, const hs_str *paths, size_t n, hs_logger *log,
+                                      const hs_config **ret);
+/* The same from text, for tests and embedders. */
+HS_NODISCARD hs_error *hs_config_load_text(hs_arena *a, hs_str name, hs_str yaml, hs_logger *log,
+                                           const hs_config **ret);
+/* docs/config.md */
+HS_NODISCARD hs_error *hs_config_describe(hs_arena *a, hs_str *ret);
 
 #endif
