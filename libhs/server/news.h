@@ -39,6 +39,7 @@ typedef struct {
     hs_nid event;
     int64_t ts;
     uint32_t at;
+    hs_str user_id, event_id, thread_id; /* the names behind the numbers; thread_id.p NULL: no thread or the main one */
 } hs_news_receipt;
 
 typedef enum {

@@ -12,6 +12,9 @@ typedef struct {
     size_t notes_n;
 } hs_push_outcome;
 
+HS_NODISCARD hs_error *hs_push_open(hs_server *srv, hs_arena *a);
+void hs_push_close(hs_server *srv);
+
 /* Before the event is written. `room` is as it is before the event; ret->notes live in `a`. May suspend when rules or
  * members are not in memory: the caller holds the room's writing order meanwhile. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room,

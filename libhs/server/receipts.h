@@ -22,9 +22,9 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_read_markers_put(hs_server *srv, const hs_session *who, hs_arena *a,
                                                        const hs_read_markers *in);
 
-/* Content of the m.receipt event of a room with what happened after `since` (0: all receipts), as `viewer` may see it;
- * p NULL: nothing. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_receipts_content(hs_server *srv, hs_arena *a, hs_nid room, hs_nid viewer,
-                                                       int64_t since, int64_t upto, hs_str *ret);
+/* Content of the m.receipt event of each of some rooms with what happened in since < pos <= upto, as `viewer` may see
+ * it; p NULL: nothing. No round trip where the process remembers, one for all the others. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_receipts_content(hs_server *srv, hs_arena *a, const hs_nid *rooms, size_t n,
+                                                       hs_nid viewer, int64_t since, int64_t upto, hs_str *ret);
 
 #endif

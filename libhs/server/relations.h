@@ -6,6 +6,7 @@
 #include "server/event_persist.h"
 #include "server/room.h"
 #include "server/session.h"
+#include "server/timeline.h"
 
 /* What content["m.relates_to"] says; rel_type.p NULL: no relation. Pure. */
 typedef struct {
@@ -26,12 +27,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_relations_check(hs_server *srv, hs_arena *
 HS_NODISCARD HS_SUSPENDS hs_error *hs_thread_of(hs_server *srv, hs_arena *a, hs_room *room, hs_jv content,
                                                 hs_nid *ret_root);
 
-/* The aggregations to bundle with n events for a viewer: ret[i] is the value of unsigned["m.relations"] as JSON, p
- * NULL: none. ret_edit[i]: the event that replaces it, whose content Synapse puts in … NULL: none. Either may be NULL.
- */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_relations_bundle(hs_server *srv, hs_arena *a, hs_room *room, hs_nid viewer,
-                                                       hs_stored *const *events, size_t n, hs_str *ret);
-
 typedef struct {
     hs_str room_id, event_id;
     hs_str rel_type, event_type; /* p NULL: any */
@@ -41,8 +36,8 @@ typedef struct {
 } hs_relations_query;
 
 typedef struct {
-    hs_stored **events; /* in the order asked */
-    hs_str *bundles;    /* of each; p NULL: none */
+    hs_room *room;
+    hs_dressed *events; /* in the order asked */
     size_t n;
     hs_str next_batch, prev_batch; /* p NULL: none */
 } hs_relations_page;

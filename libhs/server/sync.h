@@ -14,15 +14,32 @@ typedef struct {
 HS_NODISCARD hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret);
 HS_NODISCARD hs_error *hs_sync_token_write(hs_arena *a, const hs_sync_token *t, hs_str *ret);
 
+/* ── filters ── compiled once, shared by equal requests */
+typedef struct {
+    uint32_t refs;
+    uint64_t id; /* equal for equal filters */
+    hs_filter filter;
+    hs_arena *arena;
+} hs_sync_filter;
+
+/* `s` is the parameter: p NULL for none, JSON when it begins with a brace, else the id of a stored filter (400
+ * M_INVALID_PARAM when there is no such). Held by `a`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_filter_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str s,
+                                                      hs_sync_filter **ret);
+hs_sync_filter *hs_sync_filter_ref(hs_sync_filter *f);
+void hs_sync_filter_unref(hs_sync_filter *f);
+void hs_sync_filters_close(hs_server *srv);
+
 typedef struct {
     bool has_since;
     hs_sync_token since;
     bool full_state;
     const hs_filter *filter;
-    hs_str filter_key; /* equal for equal filters: what is shared between answers */
+    uint64_t filter_id;
+    const hs_waiter *woken; /* nothing but what it collected has happened since the token; NULL: look at everything */
 } hs_sync_in;
 
-/* Writes the answer into b. *ret_empty: nothing but a token is in it. */
+/* Writes the answer into b. *ret_next: the token in it. *ret_empty: nothing but the token is in it. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in,
                                            hs_buf *b, hs_sync_token *ret_next, bool *ret_empty);
 

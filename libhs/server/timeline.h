@@ -3,58 +3,85 @@
 #ifndef HS_SERVER_TIMELINE_H
 #define HS_SERVER_TIMELINE_H
 
+#include "base/json_out.h"
 #include "core/client_event.h"
 #include "core/filter.h"
 #include "server/room.h"
 #include "server/session.h"
+#include "store/timeline.h"
+
+enum { HS_PAGE_LIMIT = 1000 }; /* the most that any page holds, as Synapse's */
 
 /* ── how an event looks ── */
-typedef enum {
+enum {
     HS_SHOW_ROOM_ID = 1,    /* with room_id: everywhere but in /sync */
     HS_SHOW_FEDERATION = 2, /* the PDU as it is (event_format "federation") */
-} hs_show_flags;
+};
 
 typedef struct {
     unsigned flags;
-    const hs_session *viewer; /* for unsigned.transaction_id; NULL: none */
+    const hs_session *viewer; /* whose transaction ids hs_events_show may show; NULL: nobody's */
     int64_t now;              /* ms since 1970, for unsigned.age */
     hs_strs fields;           /* event_fields; n 0: all */
 } hs_show;
 
-/* An event with all that its `unsigned` needs, filled by hs_timeline_dress. */
-typedef struct {
+/* An event with all that its `unsigned` needs. The caller sets event and membership, hs_timeline_dress the rest. */
+typedef struct hs_dressed hs_dressed;
+struct hs_dressed {
     hs_stored *event;
+    hs_membership membership; /* the viewer's at the event; NONE: not shown */
+    int64_t pos;              /* of the timeline row, where the caller knows it; else 0 */
     hs_stored *redaction;     /* NULL: not redacted */
     hs_stored *replaced;      /* the state event before it; NULL: none */
     hs_str txn_id;            /* of the viewer's device; p NULL: none */
-    hs_str bundle;            /* value of m.relations; p NULL: none */
-    hs_membership membership; /* the viewer's at the event; NONE: not shown */
-} hs_dressed;
+    /* aggregations */
+    const hs_dressed *edit, *thread_last;
+    int64_t thread_count;
+    bool participated; /* the viewer is in the thread */
+    const hs_str *references;
+    size_t references_n;
+};
 
-/* Fills redaction, replaced, txn_id and (bundle true) bundle of n events whose `event` is set. One round trip at most
- * for each kind. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, hs_room *room,
-                                                     const hs_session *viewer, bool bundle, hs_dressed *events,
-                                                     size_t n);
-/* Writes the whole JSON object. Does not suspend. */
+enum {
+    HS_DRESS_BUNDLE = 1,   /* aggregations too */
+    HS_DRESS_REPLACED = 2, /* what state events replaced */
+};
+/* The events may be of several rooms. One round trip at most for each kind of thing that is not in memory. viewer NULL:
+ * nobody's transaction ids. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewer,
+                                                     unsigned what, hs_dressed *events, size_t n);
+/* Writes the whole JSON object as the next value. Does not suspend. */
 void hs_event_show(hs_json_out *j, const hs_show *how, const hs_dressed *e);
-/* Both for a list, as the next value: an array. */
+/* A list of them as an array. */
+void hs_dressed_show(hs_json_out *j, const hs_show *how, const hs_dressed *events, size_t n);
+/* Dresses and writes a list of events as an array, the next value. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_events_show(hs_server *srv, hs_arena *a, hs_json_out *j, hs_room *room,
                                                   const hs_show *how, bool bundle, hs_stored *const *events, size_t n);
+/* State events without any dress but their age. */
+void hs_state_show(hs_json_out *j, const hs_show *how, hs_stored *const *events, size_t n);
+
+/* What a state event replaced, for many; ret[i] is 0 for none and for what is no state event. Remembered. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_events_replaced(hs_server *srv, hs_arena *a, hs_stored *const *events, size_t n,
+                                                      hs_nid *ret);
+
+HS_NODISCARD hs_error *hs_timeline_open(hs_server *srv, hs_arena *a);
+void hs_timeline_close(hs_server *srv);
 
 /* ── what may be seen ── */
 /* visible[i]: may the user see events[i]? By history visibility at the event, membership then and now, and ignored
- * users. ret_membership (may be NULL) gets the user's membership at each. */
+ * users. membership[i]: the user's at the event (LEAVE when there was none). */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room,
                                                        const hs_session *who, hs_stored *const *events, size_t n,
-                                                       bool *visible, hs_membership *ret_membership);
+                                                       bool *visible, hs_membership *membership);
+/* Users whom somebody ignores. Remembered by the sync service's news; see account data. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret);
 
-/* ── tokens ── "t<depth>_<pos>" for paging; a sync token is accepted wherever one of these is */
+/* ── tokens ── "t<depth>_<pos>": between two events, after the one that it names. Sync tokens are accepted too. */
 typedef struct {
     bool has_depth; /* by (depth, pos); else by pos alone */
     int64_t depth, pos;
 } hs_page_token;
-/* 400 M_INVALID_PARAM? as Synapse answers for garbage. */
+/* 400 M_UNKNOWN for what is none. */
 HS_NODISCARD hs_error *hs_page_token_read(hs_arena *a, hs_str s, hs_page_token *ret);
 HS_NODISCARD hs_error *hs_page_token_write(hs_arena *a, const hs_page_token *t, hs_str *ret);
 
@@ -64,14 +91,14 @@ typedef struct {
     hs_str from, to; /* p NULL: none */
     bool forwards;
     int64_t limit;
-    hs_event_filter filter;
+    const hs_event_filter *filter; /* NULL: none */
 } hs_messages_query;
 
 typedef struct {
     hs_room *room;
     hs_dressed *chunk;
     size_t chunk_n;
-    hs_stored **state;
+    hs_stored **state; /* NULL: not lazy */
     size_t state_n;
     hs_str start, end; /* end.p NULL: nothing more */
 } hs_messages_page;
@@ -90,7 +117,7 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                   hs_str event_id, int64_t limit, const hs_event_filter *filter,
                                                   hs_event_context *ret);
-/* 404 M_NOT_FOUND when unknown or not visible. */
+/* 404 M_NOT_FOUND when unknown or not to be seen. Not dressed. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                      hs_str event_id, hs_room **ret_room, hs_dressed *ret);
 

@@ -9,11 +9,15 @@
     X(hs_events_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
+    X(hs_receipts_statements) \
+    X(hs_relations_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \
+    X(hs_state_points_statements) \
     X(hs_state_statements) \
     X(hs_ticket_statements) \
     X(hs_timeline_statements) \
+    X(hs_unread_statements) \
     X(hs_users_statements)
 /* clang-format on */
 

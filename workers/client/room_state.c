@@ -43,7 +43,7 @@ static hs_error *get_one(hs_req *q, hs_res *r, hs_str type, hs_str state_key)
         return NULL;
     }
     dressed.event = s;
-    HS_TRY(hs_timeline_dress(q->srv, q->a, access.room, q->who, false, &dressed, 1));
+    HS_TRY(hs_timeline_dress(q->srv, q->a, q->who, HS_DRESS_REPLACED, &dressed, 1));
     hs_event_show(hs_res_json(r, 200), &how, &dressed);
     return NULL;
 }

@@ -1,0 +1,717 @@
+/* GET /sync: which rooms and what else has news for a user since a token. The rooms themselves: sync_room.c and on. */
+#include "server/sync.h"
+
+#include "base/vec.h"
+#include "core/pushrules.h"
+#include "server/receipts.h"
+#include "server/relations.h"
+#include "server/sync_part.h"
+#include "server/timeline_state.h"
+#include "server/typing.h"
+#include "store/account_data.h"
+#include "store/members.h"
+#include "store/receipts.h"
+#include "store/state_points.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    hs_su_room me;
+    hs_room *room;
+    hs_str stripped;
+} pending; /* an invite or a knock */
+
+typedef struct {
+    hs_sync_job job;
+    HS_VEC(hs_sync_part) parts;
+    HS_VEC(pending) invites;
+    HS_VEC(pending) knocks;
+    hs_account_data_row *data;
+    size_t data_n;
+    bool push_rules;
+    hs_su_room *rooms; /* of the user, as they were at upto */
+    size_t rooms_n;
+    bool typing_afresh; /* another process made the token: typing is told from the start */
+} sync_run;
+
+/* ── which rooms ── */
+static bool in_set(const hs_nid *set, size_t n, hs_nid room)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (set[i] == room)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t typing_since(const sync_run *s)
+{
+    return s->typing_afresh ? 0 : s->job.in->since.serial;
+}
+
+static bool has_data(const sync_run *s, hs_nid room)
+{
+    size_t low = 0, high = s->data_n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (s->data[mid].room < room)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < s->data_n && s->data[low].room == room;
+}
+
+/* Has anything happened in a room where the user is joined? `below`: rooms with news older than the process' memory. */
+static bool has_news(const sync_run *s, const hs_su_room *me, const hs_nids *below)
+{
+    hs_server *srv = s->job.srv;
+    int64_t since = s->job.in->since.pos;
+    const hs_sync_room *memory;
+
+    if (hs_fanout_room_position(srv, me->room) > since || in_set(below->at, below->n, me->room) ||
+        has_data(s, me->room))
+        return true;
+    memory = hs_sync_room_peek(srv, me->room);
+    if (memory && memory->receipts_pos > since)
+        return true;
+    return hs_typing_room_serial(srv, me->room) > typing_since(s);
+}
+
+static hs_error *add_part(sync_run *s, const hs_sync_part *p)
+{
+    hs_sync_part part = *p;
+
+    if (!part.room)
+        HS_TRY(hs_room_load(s->job.srv, s->job.a, part.me.room, &part.room));
+    if (!part.room || !hs_filter_room(s->job.in->filter, part.room->id))
+        return NULL;
+    return hs_vec_push(s->job.a, &s->parts, part);
+}
+
+static hs_error *add_pending(sync_run *s, const hs_su_room *me)
+{
+    pending p = { .me = *me };
+
+    HS_TRY(hs_room_load(s->job.srv, s->job.a, me->room, &p.room));
+    if (!p.room || !hs_filter_room(s->job.in->filter, p.room->id))
+        return NULL;
+    if (me->membership == HS_MEMBER_INVITE && in_set(s->job.ignores.at, s->job.ignores.n, me->sender))
+        return NULL;
+    return me->membership == HS_MEMBER_INVITE ? hs_vec_push(s->job.a, &s->invites, p)
+                                              : hs_vec_push(s->job.a, &s->knocks, p);
+}
+
+static hs_error *initial_room(sync_run *s, const hs_su_room *me)
+{
+    hs_sync_part p = { .me = *me, .full = true, .since = INT64_MIN, .upto = s->job.upto };
+
+    p.always = s->job.in->full_state;
+    switch (me->membership) {
+    case HS_MEMBER_JOIN:
+        return add_part(s, &p);
+    case HS_MEMBER_INVITE:
+    case HS_MEMBER_KNOCK:
+        return add_pending(s, me);
+    case HS_MEMBER_LEAVE:
+        /* Who was kicked or banned is always told. */
+        if (!s->job.in->filter->include_leave && me->sender == s->job.who->user)
+            return NULL;
+        break;
+    case HS_MEMBER_BAN:
+        break;
+    case HS_MEMBER_NONE:
+        return NULL;
+    }
+    if (me->flags & HS_USER_ROOM_FORGOTTEN)
+        return NULL;
+    p.archived = true;
+    p.upto = me->pos;
+    return add_part(s, &p);
+}
+
+/* The user's own membership in a room, before the token and since. */
+typedef struct {
+    hs_membership before;
+    bool joined, other; /* since: some join, something else */
+} own_history;
+
+static hs_membership membership_of(const hs_stored *e)
+{
+    return e ? hs_membership_parse(hs_jv_str_or_null(hs_jv_get(e->ev->content, HS_S("membership")))) : HS_MEMBER_NONE;
+}
+
+static hs_error *own_history_of(sync_run *s, hs_room *room, own_history *ret)
+{
+    hs_sync_job *job = &s->job;
+    int64_t slot = hs_slot(job->srv->slot_key, HS_S("m.room.member"), job->who->user_id), since = job->in->since.pos;
+    own_history h = { .before = HS_MEMBER_NONE };
+    hs_timeline_row head;
+    hs_stored **events, *before;
+    hs_nid *nids, nid;
+    size_t n;
+    bool found;
+
+    HS_TRY(hs_store_slot_events(job->srv->db, job->a, room->nid, slot, since, job->upto, &nids, &n));
+    HS_TRY(hs_alloc(job->a, n, &events));
+    if (n)
+        HS_TRY(hs_events_load(job->srv, job->a, room->nid, nids, n, events));
+    for (size_t i = 0; i < n; i++) {
+        if (membership_of(events[i]) == HS_MEMBER_JOIN)
+            h.joined = true;
+        else
+            h.other = true;
+    }
+    HS_TRY(hs_store_head_at(job->srv->db, job->a, room->nid, since, &head, &found));
+    if (found) {
+        hs_snap at = { head.line, head.snap };
+
+        HS_TRY(hs_store_state_slots(job->srv->db, job->a, room->nid, at, &slot, 1, &nid));
+        if (nid > 0) {
+            HS_TRY(hs_events_load(job->srv, job->a, room->nid, &nid, 1, &before));
+            h.before = membership_of(before);
+        }
+    }
+    *ret = h;
+    return NULL;
+}
+
+/* A room where the user's membership has changed since the token. */
+static hs_error *changed_room(sync_run *s, const hs_su_room *me)
+{
+    hs_sync_part p = { .me = *me, .since = s->job.in->since.pos, .upto = s->job.upto, .always = s->job.in->full_state };
+    own_history h;
+
+    HS_TRY(hs_room_load(s->job.srv, s->job.a, me->room, &p.room));
+    if (!p.room)
+        return NULL;
+    if (me->membership == HS_MEMBER_INVITE || me->membership == HS_MEMBER_KNOCK)
+        HS_TRY(add_pending(s, me));
+    HS_TRY(own_history_of(s, p.room, &h));
+    p.newly_joined = h.joined && (h.before != HS_MEMBER_JOIN || h.other);
+    p.full = s->job.in->full_state || p.newly_joined;
+    switch (me->membership) {
+    case HS_MEMBER_JOIN:
+        if (p.newly_joined)
+            p.since = INT64_MIN;
+        return add_part(s, &p);
+    case HS_MEMBER_LEAVE:
+    case HS_MEMBER_BAN:
+        if (me->flags & HS_USER_ROOM_FORGOTTEN)
+            return NULL;
+        p.newly_joined = h.joined && h.before != HS_MEMBER_JOIN;
+        p.full = s->job.in->full_state || p.newly_joined;
+        p.archived = true;
+        p.upto = me->pos;
+        return add_part(s, &p);
+    default:
+        return NULL;
+    }
+}
+
+/* Rooms whose news are older than what the process remembers. */
+static hs_error *news_below(sync_run *s, const hs_su_room *rooms, size_t n, hs_nids *ret)
+{
+    hs_server *srv = s->job.srv;
+    int64_t since = s->job.in->since.pos, floor = hs_fanout_floor(srv);
+    hs_nid *joined, *both;
+    hs_nids timeline;
+    hs_receipt_row *receipts;
+    size_t k = 0, receipts_n;
+
+    *ret = (hs_nids){ NULL, 0 };
+    if (hs_sync_rooms_floor(srv) > floor)
+        floor = hs_sync_rooms_floor(srv);
+    if (since >= floor)
+        return NULL;
+    HS_TRY(hs_alloc(s->job.a, n, &joined));
+    for (size_t i = 0; i < n; i++) {
+        if (rooms[i].membership == HS_MEMBER_JOIN)
+            joined[k++] = rooms[i].room;
+    }
+    if (!k)
+        return NULL;
+    HS_TRY(hs_store_rooms_with_news(srv->db, s->job.a, joined, k, since, floor, &timeline));
+    HS_TRY(hs_store_receipts_after(srv->db, s->job.a, joined, k, s->job.who->user, since, s->job.upto, &receipts,
+                                   &receipts_n));
+    HS_TRY(hs_alloc(s->job.a, timeline.n + receipts_n, &both));
+    if (timeline.n)
+        memcpy(both, timeline.at, timeline.n * sizeof *both);
+    k = timeline.n;
+    for (size_t i = 0; i < receipts_n; i++) {
+        if (!i || receipts[i].room != receipts[i - 1].room)
+            both[k++] = receipts[i].room;
+    }
+    *ret = (hs_nids){ both, k };
+    return NULL;
+}
+
+static hs_error *choose_rooms(sync_run *s)
+{
+    const hs_sync_in *in = s->job.in;
+    const hs_waiter *w = in->woken && !in->woken->all ? in->woken : NULL;
+    hs_nids below = { NULL, 0 };
+
+    if (in->has_since && !w)
+        HS_TRY(news_below(s, s->rooms, s->rooms_n, &below));
+    for (size_t i = 0; i < s->rooms_n; i++) {
+        const hs_su_room *me = &s->rooms[i];
+
+        if (!in->has_since)
+            HS_TRY(initial_room(s, me));
+        else if (me->pos > in->since.pos)
+            HS_TRY(changed_room(s, me));
+        else if (me->membership == HS_MEMBER_JOIN && (in->full_state || has_news(s, me, &below))) {
+            hs_sync_part p = { .me = *me, .since = in->since.pos, .upto = s->job.upto };
+
+            p.full = p.always = in->full_state;
+            HS_TRY(add_part(s, &p));
+        } else if (in->full_state && me->membership == HS_MEMBER_INVITE) {
+            HS_TRY(add_pending(s, me));
+        }
+    }
+    return NULL;
+}
+
+/* The user's rooms, copied: what is in memory may change while this request waits. For a woken one only those that woke
+ * it. */
+static hs_error *copy_rooms(sync_run *s)
+{
+    const hs_sync_in *in = s->job.in;
+    const hs_waiter *w = in->woken && !in->woken->all ? in->woken : NULL;
+    hs_sync_user *u;
+
+    HS_TRY(hs_sync_user_get(s->job.srv, s->job.a, s->job.who->user, &u));
+    /* From here to the end nothing suspends: the list, the position and the serial belong together. */
+    s->job.upto = hs_fanout_position(s->job.srv);
+    s->job.serial = hs_typing_serial(s->job.srv);
+    HS_TRY(hs_alloc(s->job.a, w ? w->rooms_n : u->rooms_n, &s->rooms));
+    if (w) {
+        for (size_t i = 0; i < w->rooms_n; i++) {
+            const hs_su_room *me = hs_sync_user_room(u, w->rooms[i]);
+
+            if (me)
+                s->rooms[s->rooms_n++] = *me;
+        }
+        return NULL;
+    }
+    s->rooms_n = u->rooms_n;
+    if (u->rooms_n)
+        memcpy(s->rooms, u->rooms, u->rooms_n * sizeof *u->rooms);
+    s->data_n =
+        in->has_since && in->since.pos >= u->floor && u->account_pos <= in->since.pos && !in->full_state ? SIZE_MAX : 0;
+    return NULL;
+}
+
+static int by_room(const void *x, const void *y)
+{
+    const hs_account_data_row *a = x, *b = y;
+
+    return a->room != b->room ? (a->room > b->room) - (a->room < b->room) : (a->pos > b->pos) - (a->pos < b->pos);
+}
+
+/* Account data since the token, or all; what came after the answer's position is left for the next one. */
+static hs_error *read_data(sync_run *s)
+{
+    const hs_sync_in *in = s->job.in;
+
+    if (s->data_n == SIZE_MAX || (in->woken && !in->woken->all)) {
+        s->data_n = 0;
+        return NULL;
+    }
+    HS_TRY(hs_store_account_data_after(s->job.srv->db, s->job.a, s->job.who->user,
+                                       in->has_since && !in->full_state ? in->since.pos : INT64_MIN, s->job.upto,
+                                       &s->data, &s->data_n));
+    if (s->data_n)
+        qsort(s->data, s->data_n, sizeof *s->data, by_room);
+    s->push_rules = !in->has_since || in->full_state;
+    return NULL;
+}
+
+/* ── what else is in a room ── */
+static hs_error *data_event(hs_arena *a, hs_str type, hs_str content, hs_str *ret)
+{
+    hs_buf b;
+    hs_json_out j;
+
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    hs_json_str(&j, "type", type);
+    hs_json_raw(&j, "content", content);
+    hs_json_end(&j);
+    return hs_buf_flatten(&b, ret);
+}
+
+static hs_error *room_data(sync_run *s, hs_sync_part *p)
+{
+    const hs_event_filter *f = &s->job.in->filter->room_account_data;
+    HS_VEC(hs_str) out = { 0 };
+
+    if (!s->data_n || !hs_event_filter_room(f, p->room->id))
+        return NULL;
+    if (p->full && s->job.in->has_since && !s->job.in->full_state) {
+        /* Newly joined: what was set at an earlier stay is told with it. */
+        hs_account_data_row *all;
+        size_t n;
+
+        HS_TRY(
+            hs_store_account_data_after(s->job.srv->db, s->job.a, s->job.who->user, INT64_MIN, s->job.upto, &all, &n));
+        for (size_t i = 0; i < n; i++) {
+            hs_str event;
+
+            if (all[i].room != p->room->nid || !hs_event_filter_type(f, all[i].type))
+                continue;
+            HS_TRY(data_event(s->job.a, all[i].type, all[i].content, &event));
+            HS_TRY(hs_vec_push(s->job.a, &out, event));
+        }
+        p->account_data = (hs_strs){ out.at, out.n };
+        return NULL;
+    }
+    for (size_t i = 0; i < s->data_n; i++) {
+        hs_str event;
+
+        if (s->data[i].room != p->room->nid || !hs_event_filter_type(f, s->data[i].type))
+            continue;
+        HS_TRY(data_event(s->job.a, s->data[i].type, s->data[i].content, &event));
+        HS_TRY(hs_vec_push(s->job.a, &out, event));
+    }
+    p->account_data = (hs_strs){ out.at, out.n };
+    return NULL;
+}
+
+static hs_error *read_receipts(sync_run *s)
+{
+    const hs_event_filter *f = &s->job.in->filter->ephemeral;
+    hs_nid *rooms;
+    size_t *index;
+    hs_str *contents;
+
+    if (!hs_event_filter_type(f, HS_S("m.receipt")))
+        return NULL;
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &rooms));
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &index));
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &contents));
+    for (int from_start = 0; from_start < 2; from_start++) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->parts.n; i++) {
+            const hs_sync_part *p = &s->parts.at[i];
+
+            if (p->archived || (p->since == INT64_MIN) != from_start || !hs_event_filter_room(f, p->room->id))
+                continue;
+            index[n] = i;
+            rooms[n++] = p->room->nid;
+        }
+        if (!n)
+            continue;
+        HS_TRY(hs_receipts_content(s->job.srv, s->job.a, rooms, n, s->job.who->user,
+                                   from_start ? 0 : s->job.in->since.pos, s->job.upto, contents));
+        for (size_t i = 0; i < n; i++)
+            s->parts.at[index[i]].receipts = contents[i];
+    }
+    return NULL;
+}
+
+static hs_error *read_typing(sync_run *s, hs_sync_part *p)
+{
+    const hs_event_filter *f = &s->job.in->filter->ephemeral;
+    uint64_t serial = hs_typing_room_serial(s->job.srv, p->room->nid);
+
+    if (p->archived || !serial || !hs_event_filter_type(f, HS_S("m.typing")) || !hs_event_filter_room(f, p->room->id))
+        return NULL;
+    if (p->since != INT64_MIN && serial <= typing_since(s))
+        return NULL;
+    HS_TRY(hs_typing_content(s->job.srv, s->job.a, p->room->nid, &p->typing));
+    /* Nothing is news to somebody who comes anew. */
+    if ((p->since == INT64_MIN || s->typing_afresh) && hs_str_eq(p->typing, HS_S("{\"user_ids\":[]}")))
+        p->typing = hs_str_make(NULL, 0);
+    return NULL;
+}
+
+static bool empty(const hs_sync_part *p)
+{
+    return !p->events_n && !p->timeline_json.p && !p->receipts.p && !p->typing.p && !p->account_data.n && !p->full &&
+           !p->always;
+}
+
+/* Names of the threads with something unread, for clients that ask. */
+static hs_error *name_threads(sync_run *s, hs_sync_part *p)
+{
+    hs_nid *nids;
+    hs_stored **roots;
+    hs_str *ids;
+    hs_unread_thread *threads;
+    size_t n = 0;
+
+    if (!p->unread.threads_n || !s->job.in->filter->timeline.unread_thread_notifications)
+        return NULL;
+    HS_TRY(hs_alloc(s->job.a, p->unread.threads_n, &nids));
+    HS_TRY(hs_alloc(s->job.a, p->unread.threads_n, &roots));
+    HS_TRY(hs_alloc(s->job.a, p->unread.threads_n, &ids));
+    HS_TRY(hs_alloc(s->job.a, p->unread.threads_n, &threads));
+    for (size_t i = 0; i < p->unread.threads_n; i++)
+        nids[i] = p->unread.threads[i].root;
+    HS_TRY(hs_events_load(s->job.srv, s->job.a, p->room->nid, nids, p->unread.threads_n, roots));
+    for (size_t i = 0; i < p->unread.threads_n; i++) {
+        if (!roots[i])
+            continue;
+        threads[n] = p->unread.threads[i];
+        ids[n++] = roots[i]->ev->event_id;
+    }
+    p->unread.threads = threads;
+    p->unread.threads_n = n;
+    p->thread_ids = ids;
+    return NULL;
+}
+
+static hs_error *read_unread(sync_run *s)
+{
+    hs_room **rooms;
+    hs_unread *counts;
+    size_t *index, n = 0;
+
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &rooms));
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &counts));
+    HS_TRY(hs_alloc(s->job.a, s->parts.n, &index));
+    for (size_t i = 0; i < s->parts.n; i++) {
+        if (s->parts.at[i].archived)
+            continue;
+        index[n] = i;
+        rooms[n++] = s->parts.at[i].room;
+    }
+    if (!n)
+        return NULL;
+    HS_TRY(hs_unread_get(s->job.srv, s->job.a, s->job.who->user, rooms, n, counts));
+    for (size_t i = 0; i < n; i++) {
+        s->parts.at[index[i]].unread = counts[i];
+        HS_TRY(name_threads(s, &s->parts.at[index[i]]));
+    }
+    return NULL;
+}
+
+/* Dresses the events of all rooms in as few round trips as it takes. */
+static hs_error *dress(sync_run *s)
+{
+    hs_dressed *all[2];
+    size_t n[2] = { 0, 0 };
+
+    /* With bundles where there is a gap; without one the client has seen all that is in them. */
+    for (size_t i = 0; i < s->parts.n; i++)
+        n[s->parts.at[i].limited || s->parts.at[i].newly_joined] += s->parts.at[i].events_n;
+    for (int k = 0; k < 2; k++) {
+        size_t at = 0;
+
+        if (!n[k])
+            continue;
+        HS_TRY(hs_alloc(s->job.a, n[k], &all[k]));
+        for (size_t i = 0; i < s->parts.n; i++) {
+            hs_sync_part *p = &s->parts.at[i];
+
+            if ((p->limited || p->newly_joined) != k)
+                continue;
+            if (p->events_n)
+                memcpy(all[k] + at, p->events, p->events_n * sizeof *p->events);
+            p->events = all[k] + at;
+            at += p->events_n;
+        }
+        HS_TRY(hs_timeline_dress(s->job.srv, s->job.a, s->job.who, HS_DRESS_REPLACED | (k ? HS_DRESS_BUNDLE : 0),
+                                 all[k], n[k]));
+    }
+    return NULL;
+}
+
+static hs_error *fill(sync_run *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->parts.n; i++) {
+        hs_sync_part *p = &s->parts.at[i];
+        bool reused;
+
+        HS_TRY(hs_sync_reuse(&s->job, p, &reused));
+        if (!reused)
+            HS_TRY(hs_sync_collect(&s->job, p));
+        HS_TRY(room_data(s, p));
+        HS_TRY(read_typing(s, p));
+    }
+    HS_TRY(read_receipts(s));
+    for (size_t i = 0; i < s->parts.n; i++) {
+        if (!empty(&s->parts.at[i]))
+            s->parts.at[kept++] = s->parts.at[i];
+    }
+    s->parts.n = kept;
+    for (size_t i = 0; i < s->parts.n; i++) {
+        HS_TRY(hs_sync_state(&s->job, &s->parts.at[i]));
+        HS_TRY(hs_sync_summary(&s->job, &s->parts.at[i]));
+    }
+    HS_TRY(dress(s));
+    for (size_t i = 0; i < s->parts.n; i++)
+        HS_TRY(hs_sync_keep(&s->job, &s->parts.at[i]));
+    return read_unread(s);
+}
+
+/* ── invites and knocks ── */
+static hs_error *read_stripped(sync_run *s, pending *p)
+{
+    hs_user_room row;
+    bool found;
+
+    HS_TRY(hs_store_user_room(s->job.srv->db, s->job.a, s->job.who->user, p->me.room, &row, &found));
+    if (found)
+        p->stripped = row.stripped;
+    return NULL;
+}
+
+static hs_error *write_pending(sync_run *s, hs_json_out *j, const pending *p, const char *key)
+{
+    hs_stored *event;
+    hs_jv stripped;
+    hs_buf b;
+    hs_str text;
+
+    hs_json_key(j, p->room->id);
+    hs_json_obj(j);
+    hs_json_obj_at(j, key);
+    hs_json_arr_at(j, "events");
+    if (p->stripped.n && !hs_tape_parse(s->job.a, p->stripped, 0, &stripped)) {
+        for (hs_jv_iter it = { 0 }; hs_jv_next(stripped, &it);) {
+            /* The user's own membership comes last, from the event. */
+            if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("type"))), HS_S("m.room.member")) &&
+                hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("state_key"))), s->job.who->user_id))
+                continue;
+            hs_json_v_raw(j, hs_jv_raw(it.value));
+        }
+    }
+    HS_TRY(hs_events_load(s->job.srv, s->job.a, p->room->nid, &p->me.event, 1, &event));
+    if (event) {
+        hs_buf_init(&b, s->job.a);
+        hs_client_event_stripped(&b, event->ev);
+        HS_TRY(hs_buf_flatten(&b, &text));
+        hs_json_v_raw(j, text);
+    }
+    hs_json_end(j);
+    hs_json_end(j);
+    hs_json_end(j);
+    return NULL;
+}
+
+/* ── the answer ── */
+static hs_error *global_data(sync_run *s, hs_strs *ret)
+{
+    const hs_event_filter *f = &s->job.in->filter->account_data;
+    HS_VEC(hs_str) out = { 0 };
+    hs_str event;
+
+    if (s->push_rules && hs_event_filter_type(f, HS_S("m.push_rules"))) {
+        hs_str rules;
+
+        HS_TRY(hs_pushrules_default_json(s->job.a, s->job.who->user_id, &rules));
+        HS_TRY(data_event(s->job.a, HS_S("m.push_rules"), rules, &event));
+        HS_TRY(hs_vec_push(s->job.a, &out, event));
+    }
+    for (size_t i = 0; i < s->data_n && s->data[i].room == 0; i++) {
+        if (!hs_event_filter_type(f, s->data[i].type))
+            continue;
+        HS_TRY(data_event(s->job.a, s->data[i].type, s->data[i].content, &event));
+        HS_TRY(hs_vec_push(s->job.a, &out, event));
+    }
+    *ret = (hs_strs){ out.at, out.n };
+    return NULL;
+}
+
+static void write_parts(const sync_run *s, hs_json_out *j, const char *key, bool archived)
+{
+    bool open = false;
+
+    for (size_t i = 0; i < s->parts.n; i++) {
+        if (s->parts.at[i].archived != archived)
+            continue;
+        if (!open)
+            hs_json_obj_at(j, key);
+        open = true;
+        hs_sync_write_part(&s->job, j, &s->parts.at[i]);
+    }
+    if (open)
+        hs_json_end(j);
+}
+
+static hs_error *write_rooms(sync_run *s, hs_json_out *j)
+{
+    hs_json_obj_at(j, "rooms");
+    write_parts(s, j, "join", false);
+    if (s->invites.n) {
+        hs_json_obj_at(j, "invite");
+        for (size_t i = 0; i < s->invites.n; i++)
+            HS_TRY(write_pending(s, j, &s->invites.at[i], "invite_state"));
+        hs_json_end(j);
+    }
+    if (s->knocks.n) {
+        hs_json_obj_at(j, "knock");
+        for (size_t i = 0; i < s->knocks.n; i++)
+            HS_TRY(write_pending(s, j, &s->knocks.at[i], "knock_state"));
+        hs_json_end(j);
+    }
+    write_parts(s, j, "leave", true);
+    hs_json_end(j);
+    return NULL;
+}
+
+static hs_error *write_answer(sync_run *s, hs_buf *b, const hs_sync_token *next, bool *ret_empty)
+{
+    hs_json_out j;
+    hs_strs data = { NULL, 0 };
+    hs_str token;
+    bool rooms = s->parts.n || s->invites.n || s->knocks.n;
+
+    HS_TRY(global_data(s, &data));
+    for (size_t i = 0; i < s->invites.n; i++)
+        HS_TRY(read_stripped(s, &s->invites.at[i]));
+    for (size_t i = 0; i < s->knocks.n; i++)
+        HS_TRY(read_stripped(s, &s->knocks.at[i]));
+    HS_TRY(hs_sync_token_write(s->job.a, next, &token));
+    hs_json_out_init(&j, b);
+    hs_json_obj(&j);
+    hs_json_str(&j, "next_batch", token);
+    if (data.n) {
+        hs_json_obj_at(&j, "account_data");
+        hs_json_arr_at(&j, "events");
+        for (size_t i = 0; i < data.n; i++)
+            hs_json_v_raw(&j, data.at[i]);
+        hs_json_end(&j);
+        hs_json_end(&j);
+    }
+    hs_json_raw(&j, "device_one_time_keys_count", HS_S("{\"signed_curve25519\":0}"));
+    hs_json_raw(&j, "device_unused_fallback_key_types", HS_S("[]"));
+    if (rooms)
+        HS_TRY(write_rooms(s, &j));
+    hs_json_end(&j);
+    *ret_empty = !rooms && !data.n;
+    return NULL;
+}
+
+hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in, hs_buf *b,
+                  hs_sync_token *ret_next, bool *ret_empty)
+{
+    sync_run s = { .job = { .srv = srv, .who = who, .a = a, .in = in, .now = hs_loop_wall(srv->loop) } };
+    hs_sync_token next;
+
+    s.typing_afresh = in->has_since && in->since.boot != hs_typing_boot(srv);
+    HS_TRY(hs_ignored_users(srv, a, who->user, &s.job.ignores));
+    HS_TRY(copy_rooms(&s));
+    if (in->filter->state.lazy_load_members) {
+        hs_lazy *l = hs_lazy_of(srv, who->user, who->device_id);
+
+        if (l)
+            hs_lazy_start(l, in->has_since, in->since.pos);
+    }
+    HS_TRY(read_data(&s));
+    HS_TRY(choose_rooms(&s));
+    HS_TRY(fill(&s));
+    next = (hs_sync_token){ s.job.upto, hs_typing_boot(srv), s.job.serial };
+    HS_TRY(write_answer(&s, b, &next, ret_empty));
+    *ret_next = next;
+    return NULL;
+}

@@ -1,0 +1,413 @@
+#include "server/sync_recent.h"
+
+#include "server/session.h"
+#include "store/members.h"
+
+#include <stdlib.h>
+
+enum {
+    USERS_MAX = 20000, /* entries kept of users who do not wait */
+    ROOMS_MAX = 50000,
+    USER_IDLE_MS = 600000,
+    RECEIPTS_MAX = 512, /* of a room */
+    TXNS_MAX = 64,
+};
+
+/* ── rooms ── */
+static void room_free(hs_sync_room *r)
+{
+    for (size_t i = 0; i < r->receipts_n; i++)
+        free((void *)(uintptr_t)r->receipts[i].user_id.p);
+    for (size_t i = 0; i < r->txns_n; i++)
+        free((void *)(uintptr_t)r->txns[i].device_id.p);
+    for (size_t i = 0; i < HS_RENDERS; i++) {
+        hs_blob_unref(r->renders[i].timeline);
+        free(r->renders[i].senders);
+    }
+    free(r->receipts);
+    free(r->txns);
+    free(r);
+}
+
+static void clear_rooms(hs_server *srv)
+{
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    while (hs_map_next(srv->waiters->rooms, &it, &key, &v))
+        room_free(v);
+    hs_map_close(srv->waiters->rooms);
+    srv->waiters->rooms = hs_map_open(srv->hash_seed);
+}
+
+hs_sync_room *hs_sync_room_peek(hs_server *srv, hs_nid room)
+{
+    return srv->waiters->rooms ? hs_map_get_n(srv->waiters->rooms, (uint64_t)room) : NULL;
+}
+
+int64_t hs_sync_rooms_floor(const hs_server *srv)
+{
+    return srv->waiters->rooms_floor ? srv->waiters->rooms_floor : hs_fanout_floor(srv);
+}
+
+hs_sync_room *hs_sync_room_get(hs_server *srv, hs_nid room)
+{
+    struct hs_waiters *w = srv->waiters;
+    hs_sync_room *r = hs_sync_room_peek(srv, room);
+
+    if (r)
+        return r;
+    if (w->rooms && hs_map_count(w->rooms) >= ROOMS_MAX) {
+        clear_rooms(srv);
+        w->rooms_floor = hs_fanout_position(srv);
+    }
+    if (!w->rooms)
+        return NULL;
+    r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->room = room;
+    r->receipts_floor = r->txns_floor = hs_sync_rooms_floor(srv);
+    if (!hs_map_put_n(w->rooms, (uint64_t)room, r, NULL)) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+/* Copies up to three slices into one block that the first one owns. */
+static bool own(hs_str *x, hs_str *y, hs_str *z)
+{
+    hs_str *all[3] = { x, y, z };
+    size_t n = x->n + y->n + (z ? z->n : 0);
+    char *p = malloc(n + 1), *at = p;
+
+    if (!p)
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        if (!all[i] || (!all[i]->p && i))
+            continue;
+        if (all[i]->n)
+            memcpy(at, all[i]->p, all[i]->n);
+        *all[i] = hs_str_make(at, all[i]->n);
+        at += all[i]->n;
+    }
+    return true;
+}
+
+static void hear_receipt(hs_server *srv, int64_t pos, const hs_news_receipt *n)
+{
+    hs_sync_room *r = hs_sync_room_get(srv, n->room);
+    hs_recent_receipt e = { .user = n->user,
+                            .thread = n->thread,
+                            .is_private = hs_str_eq(n->type, HS_S("m.read.private")),
+                            .pos = pos,
+                            .ts = n->ts,
+                            .user_id = n->user_id,
+                            .event_id = n->event_id,
+                            .thread_id = n->thread_id };
+
+    if (!r)
+        return;
+    r->receipts_pos = pos;
+    for (size_t i = 0; i < r->receipts_n; i++) {
+        const hs_recent_receipt *old = &r->receipts[i];
+
+        if (old->user == e.user && old->thread == e.thread && old->is_private == e.is_private) {
+            free((void *)(uintptr_t)old->user_id.p);
+            memmove(&r->receipts[i], &r->receipts[i + 1], (r->receipts_n - i - 1) * sizeof *old);
+            r->receipts_n--;
+            break;
+        }
+    }
+    if (r->receipts_n == RECEIPTS_MAX) {
+        r->receipts_floor = r->receipts[0].pos;
+        free((void *)(uintptr_t)r->receipts[0].user_id.p);
+        memmove(&r->receipts[0], &r->receipts[1], (r->receipts_n - 1) * sizeof e);
+        r->receipts_n--;
+    }
+    if (r->receipts_n == r->receipts_cap) {
+        size_t cap = r->receipts_cap ? r->receipts_cap * 2 : 8;
+        hs_recent_receipt *at = realloc(r->receipts, cap * sizeof *at);
+
+        if (!at) {
+            r->receipts_floor = pos;
+            return;
+        }
+        r->receipts = at;
+        r->receipts_cap = cap;
+    }
+    if (!e.user_id.p || !e.event_id.p || !own(&e.user_id, &e.event_id, &e.thread_id)) {
+        r->receipts_floor = pos;
+        return;
+    }
+    r->receipts[r->receipts_n++] = e;
+}
+
+static void hear_txn(hs_server *srv, int64_t pos, const hs_news_event *n)
+{
+    hs_sync_room *r = hs_sync_room_get(srv, n->room);
+    hs_recent_txn e = { n->event->nid, n->event->sender, n->device_id, n->txn_id };
+
+    if (!r)
+        return;
+    if (!r->txns)
+        r->txns = calloc(TXNS_MAX, sizeof *r->txns);
+    if (r->txns_n == TXNS_MAX && r->txns) {
+        /* The position of what goes is not kept: everything up to now is unknown once it is gone, but for what is
+         * listed. */
+        free((void *)(uintptr_t)r->txns[0].device_id.p);
+        memmove(&r->txns[0], &r->txns[1], (TXNS_MAX - 1) * sizeof e);
+        r->txns_n--;
+        r->txns_floor = pos - 1;
+    }
+    if (!r->txns || !own(&e.device_id, &e.txn_id, NULL)) {
+        r->txns_floor = pos;
+        return;
+    }
+    r->txns[r->txns_n++] = e;
+}
+
+int hs_recent_txn_find(hs_server *srv, hs_nid room, hs_nid event, int64_t event_pos, hs_nid user, hs_str device_id,
+                       hs_str *ret)
+{
+    const hs_sync_room *r = hs_sync_room_peek(srv, room);
+
+    for (size_t i = r ? r->txns_n : 0; i > 0; i--) {
+        const hs_recent_txn *t = &r->txns[i - 1];
+
+        if (t->event == event) {
+            if (t->user != user || !hs_str_eq(t->device_id, device_id))
+                return 0;
+            *ret = t->txn_id;
+            return 1;
+        }
+    }
+    return event_pos > (r ? r->txns_floor : hs_sync_rooms_floor(srv)) ? 0 : -1;
+}
+
+/* ── users ── */
+static void user_free(hs_sync_user *u)
+{
+    free(u->rooms);
+    free(u);
+}
+
+static void sweep_users(hs_server *srv)
+{
+    struct hs_waiters *w = srv->waiters;
+    int64_t limit = hs_loop_now(srv->loop) - USER_IDLE_MS;
+    hs_map *kept = hs_map_open(srv->hash_seed);
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    if (!kept)
+        return;
+    while (hs_map_next(w->users, &it, &key, &v)) {
+        hs_sync_user *u = v;
+
+        if ((!u->waiters && !u->refs && u->used_ms < limit) || !hs_map_put(kept, key, u, NULL))
+            user_free(u);
+    }
+    hs_map_close(w->users);
+    w->users = kept;
+}
+
+hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user)
+{
+    struct hs_waiters *w = srv->waiters;
+    hs_sync_user *u = hs_map_get_n(w->users, (uint64_t)user);
+
+    if (!u) {
+        if (hs_map_count(w->users) && hs_map_count(w->users) % USERS_MAX == 0)
+            sweep_users(srv);
+        u = calloc(1, sizeof *u);
+        if (!u)
+            return NULL;
+        u->user = user;
+        u->floor = hs_fanout_position(srv);
+        if (!hs_map_put_n(w->users, (uint64_t)user, u, NULL)) {
+            free(u);
+            return NULL;
+        }
+    }
+    u->used_ms = hs_loop_now(srv->loop);
+    return u;
+}
+
+static size_t room_at(const hs_sync_user *u, hs_nid room)
+{
+    size_t low = 0, high = u->rooms_n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (u->rooms[mid].room < room)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+const hs_su_room *hs_sync_user_room(const hs_sync_user *u, hs_nid room)
+{
+    size_t i = room_at(u, room);
+
+    return i < u->rooms_n && u->rooms[i].room == room ? &u->rooms[i] : NULL;
+}
+
+static bool reserve(hs_sync_user *u, size_t n)
+{
+    hs_su_room *at;
+    size_t cap = u->rooms_cap ? u->rooms_cap : 8;
+
+    if (n <= u->rooms_cap)
+        return true;
+    while (cap < n)
+        cap *= 2;
+    at = realloc(u->rooms, cap * sizeof *at);
+    if (!at)
+        return false;
+    u->rooms = at;
+    u->rooms_cap = cap;
+    return true;
+}
+
+static void hear_member(hs_server *srv, int64_t pos, const hs_news_event *n)
+{
+    hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)n->target);
+    size_t i;
+
+    if (!u)
+        return;
+    u->version++;
+    u->rooms_pos = pos;
+    if (!u->loaded)
+        return;
+    i = room_at(u, n->room);
+    if (i == u->rooms_n || u->rooms[i].room != n->room) {
+        if (!reserve(u, u->rooms_n + 1)) {
+            u->loaded = false;
+            return;
+        }
+        memmove(&u->rooms[i + 1], &u->rooms[i], (u->rooms_n - i) * sizeof *u->rooms);
+        u->rooms_n++;
+        u->rooms[i] = (hs_su_room){ .room = n->room };
+    }
+    u->rooms[i].event = n->event->nid;
+    u->rooms[i].sender = n->event->sender;
+    u->rooms[i].membership = n->membership;
+    u->rooms[i].pos = pos;
+    u->rooms[i].flags &= ~HS_USER_ROOM_FORGOTTEN;
+}
+
+static hs_error *load(hs_server *srv, hs_arena *a, hs_sync_user *u)
+{
+    for (int round = 0;; round++) {
+        uint32_t version = u->version;
+        hs_user_room *rows;
+        size_t n;
+
+        HS_TRY(hs_store_user_rooms_after(srv->db, a, u->user, INT64_MIN, &rows, &n));
+        if (u->loaded)
+            return NULL; /* somebody else was faster */
+        if (version != u->version && round < 5)
+            continue;
+        if (!reserve(u, n))
+            return HS_ERR_NOMEM;
+        u->rooms_n = 0;
+        for (size_t k = 0; k < n; k++) {
+            size_t i = room_at(u, rows[k].room);
+
+            memmove(&u->rooms[i + 1], &u->rooms[i], (u->rooms_n - i) * sizeof *u->rooms);
+            u->rooms[i] = (hs_su_room){ .room = rows[k].room,
+                                        .event = rows[k].event,
+                                        .sender = rows[k].sender,
+                                        .pos = rows[k].pos,
+                                        .membership = rows[k].membership,
+                                        .flags = rows[k].flags };
+            u->rooms_n++;
+        }
+        u->loaded = true;
+        return NULL;
+    }
+}
+
+hs_error *hs_sync_user_get(hs_server *srv, hs_arena *a, hs_nid user, hs_sync_user **ret)
+{
+    hs_sync_user *u = hs_sync_user_entry(srv, user);
+    hs_error *e;
+
+    if (!u)
+        return HS_ERR_NOMEM;
+    if (!u->loaded) {
+        u->refs++;
+        e = load(srv, a, u);
+        u->refs--;
+        HS_TRY(e);
+    }
+    *ret = u;
+    return NULL;
+}
+
+/* ── news ── */
+void hs_sync_recent_hear(hs_server *srv, int64_t first, const hs_news *news)
+{
+    for (size_t i = 0; i < news->events_n; i++) {
+        const hs_news_event *e = &news->events[i];
+
+        if (!e->event)
+            continue;
+        if (e->target)
+            hear_member(srv, first + e->at, e);
+        if (e->txn_id.p)
+            hear_txn(srv, first + e->at, e);
+    }
+    for (size_t i = 0; i < news->receipts_n; i++)
+        hear_receipt(srv, first + news->receipts[i].at, &news->receipts[i]);
+    for (size_t i = 0; i < news->users_n; i++) {
+        const hs_news_user *n = &news->users[i];
+        hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)n->user);
+
+        if (!u)
+            continue;
+        switch (n->what) {
+        case HS_NEWS_ACCOUNT_DATA:
+        case HS_NEWS_PUSH_RULES:
+            u->account_pos = first + n->at;
+            break;
+        case HS_NEWS_ROOMS: /* a room was forgotten */
+            u->version++;
+            u->loaded = false;
+            break;
+        case HS_NEWS_PROFILE:
+        case HS_NEWS_FLAGS:
+            break;
+        }
+    }
+}
+
+void hs_sync_recent_clear(hs_server *srv)
+{
+    struct hs_waiters *w = srv->waiters;
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    if (w->rooms)
+        clear_rooms(srv);
+    while (w->users && hs_map_next(w->users, &it, &key, &v))
+        user_free(v);
+    it = 0;
+    while (w->lazies && hs_map_next(w->lazies, &it, &key, &v))
+        free(v);
+    if (w->lazies)
+        hs_map_close(w->lazies);
+    w->lazies = NULL;
+    if (w->users)
+        hs_map_close(w->users);
+    w->users = NULL;
+}

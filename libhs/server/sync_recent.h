@@ -1,0 +1,23 @@
+/* The memory behind sync_wait.h: users' room lists and rooms' recent receipts, transaction ids and renders. */
+#ifndef HS_SERVER_SYNC_RECENT_H
+#define HS_SERVER_SYNC_RECENT_H
+
+#include "server/sync_wait.h"
+
+struct hs_waiters {
+    hs_map *users, *rooms; /* by number */
+    hs_map *filters;       /* by text, sync_filter.c */
+    uint64_t next_filter;
+    hs_map *lazies;      /* by user and device, sync_lazy.c */
+    size_t count;        /* of those who wait */
+    int64_t rooms_floor; /* of rooms that have no entry; 0: hs_fanout_floor */
+};
+
+/* The user's entry, made when it is not there; NULL without memory. */
+hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user);
+void hs_sync_recent_hear(hs_server *srv, int64_t first, const hs_news *news);
+void hs_sync_recent_clear(hs_server *srv);
+/* For the timer of a waiter. */
+void hs_wait_expired(hs_timer *t);
+
+#endif

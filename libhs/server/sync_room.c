@@ -1,0 +1,223 @@
+/* The timeline of one room in a sync: which events, whether there is a gap before them. */
+#include "core/visibility.h"
+#include "server/sync_part.h"
+
+enum { SCAN_FACTOR = 2, SCAN_ROUNDS = 5, LIMIT_DEFAULT = 10 };
+
+static int64_t limit_of(const hs_sync_job *job)
+{
+    int64_t limit = job->in->filter->timeline.limit, most = job->srv->config->filter_timeline_limit;
+
+    if (limit < 0)
+        limit = LIMIT_DEFAULT;
+    return most > 0 && limit > most ? most : limit;
+}
+
+/* The newest rows from memory, at most `most`, newest first; *ret_whole: nothing in the range is missing. */
+static hs_error *recent_rows(hs_sync_job *job, hs_sync_part *p, size_t most, bool *ret_whole)
+{
+    const hs_room *room = p->room;
+    size_t i = room->recent_n;
+
+    HS_TRY(hs_alloc(job->a, most + 1, &p->rows));
+    *ret_whole = false;
+    while (i > 0 && room->recent[i - 1].pos > p->upto)
+        i--;
+    for (; i > 0 && p->rows_n < most; i--) {
+        const hs_timeline_entry *e = &room->recent[i - 1];
+
+        if (e->event)
+            HS_TRY(hs_stored_hold(job->a, e->event));
+        p->rows[p->rows_n] = (hs_sync_row){ .pos = e->pos,
+                                            .depth = e->event ? e->event->ev->depth : 0,
+                                            .event = e->event,
+                                            .line = e->line,
+                                            .snap = e->snap };
+        if (e->pos <= p->since) {
+            p->has_base = true; /* one more than the range: what held before it */
+            *ret_whole = true;
+            return NULL;
+        }
+        p->rows_n++;
+    }
+    *ret_whole = i == 0 && room->recent_complete;
+    return NULL;
+}
+
+/* Older rows from the store, behind those that are there. */
+static hs_error *stored_rows(hs_sync_job *job, hs_sync_part *p, size_t most, bool *ret_whole)
+{
+    int64_t high = p->rows_n ? p->rows[p->rows_n - 1].pos - 1 : p->upto;
+    hs_timeline_row *rows;
+    hs_stored **events;
+    hs_nid *nids;
+    hs_sync_row *grown;
+    size_t n;
+
+    HS_TRY(
+        hs_store_timeline(job->srv->db, job->a, p->room->nid, p->since, high, HS_BACKWARD, (int32_t)most, &rows, &n));
+    HS_TRY(hs_alloc(job->a, n, &nids));
+    HS_TRY(hs_alloc(job->a, n, &events));
+    HS_TRY(hs_alloc(job->a, p->rows_n + n + 1, &grown));
+    for (size_t i = 0; i < n; i++)
+        nids[i] = rows[i].event;
+    if (n)
+        HS_TRY(hs_events_load(job->srv, job->a, p->room->nid, nids, n, events));
+    if (p->rows_n)
+        memcpy(grown, p->rows, p->rows_n * sizeof *grown);
+    for (size_t i = 0; i < n; i++) {
+        grown[p->rows_n + i] = (hs_sync_row){
+            .pos = rows[i].pos, .depth = rows[i].depth, .event = events[i], .line = rows[i].line, .snap = rows[i].snap
+        };
+    }
+    p->rows = grown;
+    p->rows_n += n;
+    *ret_whole = n < most;
+    return NULL;
+}
+
+/* Does the user see everything in the range, whatever the event? Then no state has to be looked at. */
+static hs_error *sees_all(hs_sync_job *job, const hs_sync_part *p, bool *ret)
+{
+    hs_room *room = p->room;
+    hs_stored *visibility;
+    hs_nid before;
+
+    *ret = false;
+    if (job->ignores.n || p->archived || p->me.membership != HS_MEMBER_JOIN)
+        return NULL;
+    if (!p->newly_joined && p->since != INT64_MIN && p->me.pos <= p->since) {
+        *ret = true; /* joined all the time */
+        return NULL;
+    }
+    HS_TRY(hs_room_state_get(job->srv, job->a, room, HS_S("m.room.history_visibility"), HS_S(""), &visibility));
+    if (!visibility) {
+        *ret = true;
+        return NULL;
+    }
+    if (hs_visibility_of(visibility->ev) > HS_VIS_SHARED)
+        return NULL;
+    /* It has been shared or more open from the start if this is the first that was said about it. */
+    HS_TRY(hs_events_replaced(job->srv, job->a, &visibility, 1, &before));
+    *ret = before == 0;
+    return NULL;
+}
+
+/* Adds the visible ones of rows[from … to) to p->events (newest first) until there are `enough`. */
+static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to, bool all, size_t enough)
+{
+    const hs_event_filter *f = &job->in->filter->timeline;
+    hs_stored **events;
+    hs_membership *memberships;
+    bool *visible;
+    size_t *index, n = 0;
+
+    HS_TRY(hs_alloc(job->a, to - from, &events));
+    HS_TRY(hs_alloc(job->a, to - from, &visible));
+    HS_TRY(hs_alloc(job->a, to - from, &memberships));
+    HS_TRY(hs_alloc(job->a, to - from, &index));
+    for (size_t i = from; i < to && (!all || p->events_n + n < enough); i++) {
+        const hs_stored *e = p->rows[i].event;
+
+        if (!e || !hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content))
+            continue;
+        index[n] = i;
+        events[n++] = p->rows[i].event;
+    }
+    if (all) {
+        for (size_t i = 0; i < n; i++) {
+            visible[i] = true;
+            memberships[i] = HS_MEMBER_JOIN;
+        }
+    } else {
+        HS_TRY(hs_timeline_visible(job->srv, job->a, p->room, job->who, events, n, visible, memberships));
+    }
+    for (size_t i = 0; i < n && p->events_n < enough; i++) {
+        if (!visible[i])
+            continue;
+        p->events[p->events_n++] =
+            (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = p->rows[index[i]].pos };
+        if (p->events_n < enough)
+            p->first = index[i];
+    }
+    return NULL;
+}
+
+static hs_error *senders_of(hs_sync_job *job, hs_sync_part *p)
+{
+    hs_nid *senders;
+    int64_t *slots;
+
+    HS_TRY(hs_alloc(job->a, p->events_n, &senders));
+    HS_TRY(hs_alloc(job->a, p->events_n, &slots));
+    for (size_t i = 0; i < p->events_n; i++) {
+        const hs_stored *e = p->events[i].event;
+        size_t k = 0;
+
+        p->has_state |= e->ev->is_state;
+        p->member_events |= e->ev->is_state && hs_str_eq(e->ev->type, HS_S("m.room.member"));
+        while (k < p->senders_n && senders[k] != e->sender)
+            k++;
+        if (k == p->senders_n) {
+            slots[k] = hs_slot(job->srv->slot_key, HS_S("m.room.member"), e->ev->sender);
+            senders[p->senders_n++] = e->sender;
+        }
+    }
+    p->senders = senders;
+    p->sender_slots = slots;
+    return NULL;
+}
+
+/* From newest first with maybe one too many, to what is shown. */
+static void cut(hs_sync_part *p, size_t limit)
+{
+    if (p->events_n > limit)
+        p->events_n = limit;
+    for (size_t i = 0; i < p->events_n / 2; i++) {
+        hs_dressed t = p->events[i];
+
+        p->events[i] = p->events[p->events_n - 1 - i];
+        p->events[p->events_n - 1 - i] = t;
+    }
+}
+
+hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
+{
+    size_t limit = (size_t)limit_of(job), batch = limit * SCAN_FACTOR > 10 ? limit * SCAN_FACTOR : 10, done = 0;
+    bool whole, all;
+
+    HS_TRY(recent_rows(job, p, batch, &whole));
+    if (!p->rows_n && !whole)
+        HS_TRY(stored_rows(job, p, batch, &whole));
+    HS_TRY(sees_all(job, p, &all));
+    HS_TRY(hs_alloc(job->a, limit + 1, &p->events));
+    for (int round = 0;; round++) {
+        HS_TRY(take(job, p, done, p->rows_n, all, limit + 1));
+        done = p->rows_n;
+        if (p->events_n > limit || whole || round == SCAN_ROUNDS)
+            break;
+        HS_TRY(stored_rows(job, p, batch, &whole));
+    }
+    p->limited = p->events_n > limit || !whole || p->newly_joined;
+    p->plain = !p->limited && hs_sync_linear(p->rows, 0, p->rows_n ? p->rows_n - 1 + p->has_base : 0);
+    p->same_for_all = all && p->plain && !p->full && p->since != INT64_MIN && p->me.pos <= p->since;
+    cut(p, limit);
+    if (!p->events_n)
+        p->first = p->rows_n;
+
+    if (p->rows_n || p->has_base) {
+        p->end = (hs_snap){ p->rows[0].line, p->rows[0].snap };
+    } else {
+        hs_timeline_row at;
+        bool found;
+
+        HS_TRY(hs_store_head_at(job->srv->db, job->a, p->room->nid, p->upto, &at, &found));
+        p->end = found ? (hs_snap){ at.line, at.snap } : (hs_snap){ -1, 0 };
+        p->prev = (hs_page_token){ true, found ? at.depth : 0, p->upto };
+    }
+    if (p->events_n)
+        p->prev = (hs_page_token){ true, p->events[0].event->ev->depth, p->events[0].pos - 1 };
+    else if (p->rows_n || p->has_base)
+        p->prev = (hs_page_token){ true, p->rows[0].depth, p->upto };
+    return senders_of(job, p);
+}

@@ -1,0 +1,312 @@
+#include "server/timeline.h"
+
+#include "base/vec.h"
+#include "server/room_state.h"
+#include "server/sync.h"
+#include "server/timeline_state.h"
+#include "store/state.h"
+
+/* ── tokens ── */
+hs_error *hs_page_token_read(hs_arena *a, hs_str s, hs_page_token *ret)
+{
+    hs_sync_token sync;
+
+    if (s.n > 1 && s.p[0] == 't') {
+        hs_str rest = hs_str_from(s, 1), depth;
+        hs_page_token t = { .has_depth = true };
+        bool synapse = hs_str_find(rest, '-', 1) < hs_str_find(rest, '_', 0);
+
+        depth = hs_str_split(&rest, synapse ? '-' : '_');
+        if (synapse && rest.p)
+            rest = hs_str_split(&rest, '_'); /* what follows are its other streams */
+        if (rest.p && hs_str_to_i64(depth, &t.depth) && hs_str_to_i64(rest, &t.pos)) {
+            *ret = t;
+            return NULL;
+        }
+        return hs_err(a, 400, HS_M_UNKNOWN, "Invalid stream token");
+    }
+    HS_TRY(hs_sync_token_read(a, s, &sync));
+    *ret = (hs_page_token){ .pos = sync.pos };
+    return NULL;
+}
+
+hs_error *hs_page_token_write(hs_arena *a, const hs_page_token *t, hs_str *ret)
+{
+    return hs_str_fmt(a, ret, "t%lld_%lld", (long long)t->depth, (long long)t->pos);
+}
+
+/* A bare position becomes the point after the newest event that is not after it. */
+static hs_error *topo_of(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t, hs_topo *ret)
+{
+    hs_timeline_row row;
+    bool found;
+
+    if (t->has_depth) {
+        *ret = (hs_topo){ t->depth, t->pos };
+        return NULL;
+    }
+    HS_TRY(hs_store_head_at(srv->db, a, room, t->pos, &row, &found));
+    *ret = found ? (hs_topo){ row.depth, row.pos } : (hs_topo){ INT64_MIN, INT64_MIN };
+    return NULL;
+}
+
+static hs_error *read_point(hs_server *srv, hs_arena *a, hs_nid room, hs_str token, const char *name, hs_topo *ret)
+{
+    hs_page_token t;
+
+    if (hs_page_token_read(a, token, &t))
+        return hs_err(a, 400, HS_M_UNKNOWN, "'%s' parameter is invalid", name);
+    return topo_of(srv, a, room, &t, ret);
+}
+
+static hs_error *write_point(hs_arena *a, hs_topo p, hs_str *ret)
+{
+    hs_page_token t = { true, p.depth, p.pos };
+
+    return hs_page_token_write(a, &t, ret);
+}
+
+/* ── one event ── */
+hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
+                            hs_room **ret_room, hs_dressed *ret)
+{
+    hs_room *room;
+    hs_stored *event = NULL;
+    hs_membership membership;
+    bool visible = false;
+
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (room)
+        HS_TRY(hs_event_find(srv, a, room->nid, event_id, &event));
+    if (event && event->room == room->nid && !(event->flags & (HS_EV_REJECTED | HS_EV_STUB | HS_EV_SOFT_FAILED)))
+        HS_TRY(hs_timeline_visible(srv, a, room, who, &event, 1, &visible, &membership));
+    if (!visible)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
+    *ret_room = room;
+    *ret = (hs_dressed){ .event = event, .membership = membership };
+    return NULL;
+}
+
+/* ── pages ── */
+typedef struct {
+    hs_dressed *at;
+    size_t n;
+    hs_topo edge; /* of the last row looked at */
+    bool more, any_rows;
+} page;
+
+static bool wanted(const hs_event_filter *f, const hs_stored *e)
+{
+    return !f || hs_event_filter_match(f, e->ev->type, e->ev->sender, e->ev->room_id, e->ev->content);
+}
+
+/* Up to `limit` rows between two points that pass the filter, of them those that may be seen. */
+static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_topo low, hs_topo high,
+                           hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
+{
+    enum { ROUNDS = 5 };
+    page p = { .edge = dir == HS_BACKWARD ? high : low };
+    hs_stored **events;
+    int64_t *positions;
+    bool *visible;
+    hs_membership *memberships;
+    size_t n = 0;
+
+    HS_TRY(hs_alloc(a, (size_t)limit, &events));
+    HS_TRY(hs_alloc(a, (size_t)limit, &positions));
+    for (int round = 0; round < ROUNDS && (int64_t)n < limit; round++) {
+        hs_timeline_row *rows;
+        hs_stored **loaded;
+        hs_nid *nids;
+        size_t rows_n;
+        int32_t batch = (int32_t)limit + 1;
+
+        HS_TRY(hs_store_timeline_topo(srv->db, a, room->nid, dir == HS_BACKWARD ? low : p.edge,
+                                      dir == HS_BACKWARD ? p.edge : high, dir, batch, &rows, &rows_n));
+        HS_TRY(hs_alloc(a, rows_n, &nids));
+        HS_TRY(hs_alloc(a, rows_n, &loaded));
+        for (size_t i = 0; i < rows_n; i++)
+            nids[i] = rows[i].event;
+        if (rows_n)
+            HS_TRY(hs_events_load(srv, a, room->nid, nids, rows_n, loaded));
+        p.any_rows |= rows_n > 0;
+        p.more = false;
+        for (size_t i = 0; i < rows_n; i++) {
+            if ((int64_t)n == limit) {
+                p.more = true;
+                break;
+            }
+            /* The point before this row (backward) or after it (forward): where the next page begins. */
+            p.edge = (hs_topo){ rows[i].depth, dir == HS_BACKWARD ? rows[i].pos - 1 : rows[i].pos };
+            if (loaded[i] && wanted(filter, loaded[i])) {
+                positions[n] = rows[i].pos;
+                events[n++] = loaded[i];
+            }
+        }
+        if (p.more || (int64_t)rows_n < batch)
+            break;
+        p.more = true;
+    }
+    HS_TRY(hs_alloc(a, n, &visible));
+    HS_TRY(hs_alloc(a, n, &memberships));
+    HS_TRY(hs_alloc(a, n, &p.at));
+    HS_TRY(hs_timeline_visible(srv, a, room, who, events, n, visible, memberships));
+    for (size_t i = 0; i < n; i++) {
+        if (visible[i])
+            p.at[p.n++] = (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = positions[i] };
+    }
+    *ret = p;
+    return NULL;
+}
+
+/* Member events of the senders of some events, at the snapshot of `at`; plus all else of the state when `full`. */
+static hs_error *lazy_state(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *at,
+                            const hs_dressed *const *lists, const size_t *lists_n, size_t lists_count, hs_stored ***ret,
+                            size_t *ret_n)
+{
+    HS_VEC(int64_t) slots = { 0 };
+    hs_nid *nids;
+    hs_stored **events;
+    size_t n = 0;
+
+    for (size_t l = 0; l < lists_count; l++) {
+        for (size_t i = 0; i < lists_n[l]; i++) {
+            int64_t slot = hs_slot(srv->slot_key, HS_S("m.room.member"), lists[l][i].event->ev->sender);
+            size_t k = 0;
+
+            while (k < slots.n && slots.at[k] != slot)
+                k++;
+            if (k == slots.n)
+                HS_TRY(hs_vec_push(a, &slots, slot));
+        }
+    }
+    HS_TRY(hs_alloc(a, slots.n, &nids));
+    HS_TRY(hs_alloc(a, slots.n, &events));
+    if (slots.n && at->line >= 0)
+        HS_TRY(hs_store_state_slots(srv->db, a, room->nid, (hs_snap){ at->line, at->snap }, slots.at, slots.n, nids));
+    for (size_t i = 0; i < slots.n; i++) {
+        if (nids[i] > 0)
+            nids[n++] = nids[i];
+    }
+    if (n)
+        HS_TRY(hs_events_load(srv, a, room->nid, nids, n, events));
+    *ret = events;
+    *ret_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (events[i])
+            events[(*ret_n)++] = events[i];
+    }
+    return NULL;
+}
+
+hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, const hs_messages_query *in,
+                          hs_messages_page *ret)
+{
+    static const hs_topo FIRST = { INT64_MIN, INT64_MIN }, LAST = { INT64_MAX, INT64_MAX };
+    hs_room_access access;
+    hs_messages_page out = { 0 };
+    hs_topo from, low = FIRST, high = LAST;
+    int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit;
+    bool has_from = in->from.p && !hs_str_eq(in->from, HS_S("END")), at_start = false;
+    page p;
+
+    HS_TRY(hs_room_access_check(srv, who, a, in->room_id, &access));
+    out.room = access.room;
+    if (has_from) {
+        HS_TRY(read_point(srv, a, access.room->nid, in->from, "from", &from));
+    } else if (in->forwards) {
+        from = (hs_topo){ 0, 0 };
+        at_start = true;
+    } else {
+        hs_page_token now = { .pos = hs_fanout_position(srv) };
+
+        HS_TRY(topo_of(srv, a, access.room->nid, &now, &from));
+    }
+    if (in->to.p)
+        HS_TRY(read_point(srv, a, access.room->nid, in->to, "to", in->forwards ? &high : &low));
+    if (in->forwards)
+        low = at_start ? FIRST : from;
+    else
+        high = from;
+    HS_TRY(
+        read_page(srv, a, access.room, who, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD, limit, in->filter, &p));
+
+    HS_TRY(write_point(a, from, &out.start));
+    if (p.more || p.any_rows)
+        HS_TRY(write_point(a, p.edge, &out.end));
+    HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, p.at, p.n));
+    out.chunk = p.at;
+    out.chunk_n = p.n;
+    if (in->filter && in->filter->lazy_load_members && p.n) {
+        const hs_dressed *lists[] = { p.at };
+        size_t counts[] = { p.n };
+
+        HS_TRY(lazy_state(srv, a, access.room, p.at[0].event, lists, counts, 1, &out.state, &out.state_n));
+    }
+    *ret = out;
+    return NULL;
+}
+
+hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
+                         int64_t limit, const hs_event_filter *filter, hs_event_context *ret)
+{
+    hs_event_context out = { 0 };
+    hs_timeline_row at;
+    hs_topo here;
+    page before = { 0 }, after = { 0 };
+    int64_t n_before, n_after;
+    hs_stored *last;
+
+    limit = limit < 0 ? 0 : limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : limit;
+    n_before = limit / 2;
+    n_after = limit - n_before;
+    HS_TRY(hs_timeline_event(srv, who, a, room_id, event_id, &out.room, &out.event));
+    HS_TRY(hs_store_timeline_of(srv->db, a, out.room->nid, &out.event.event->nid, 1, &at));
+    if (!at.pos)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
+    here = (hs_topo){ at.depth, at.pos };
+    out.event.pos = at.pos;
+    HS_TRY(read_page(srv, a, out.room, who, (hs_topo){ INT64_MIN, INT64_MIN }, (hs_topo){ here.depth, here.pos - 1 },
+                     HS_BACKWARD, n_before, filter, &before));
+    HS_TRY(
+        read_page(srv, a, out.room, who, here, (hs_topo){ INT64_MAX, INT64_MAX }, HS_FORWARD, n_after, filter, &after));
+    HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, before.at, before.n));
+    HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, &out.event, 1));
+    HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, after.at, after.n));
+    out.before = before.at;
+    out.before_n = before.n;
+    out.after = after.at;
+    out.after_n = after.n;
+    HS_TRY(write_point(a, before.edge, &out.start));
+    HS_TRY(write_point(a, after.edge, &out.end));
+
+    last = after.n ? after.at[after.n - 1].event : out.event.event;
+    if (last->line >= 0) {
+        hs_state_set state;
+        hs_nid *nids;
+        hs_stored **members;
+        size_t members_n, n = 0;
+        bool lazy = filter && filter->lazy_load_members;
+        const hs_dressed *lists[] = { before.at, &out.event, after.at };
+        size_t counts[] = { before.n, 1, after.n };
+
+        HS_TRY(hs_room_snapshot(srv, a, out.room, last->line, last->snap, &state));
+        HS_TRY(hs_alloc(a, state.n, &nids));
+        for (size_t i = 0; i < state.n; i++) {
+            if (!lazy || state.at[i].slot >> 60 != HS_SLOT_MEMBER)
+                nids[n++] = state.at[i].event;
+        }
+        HS_TRY(lazy_state(srv, a, out.room, last, lists, counts, lazy ? 3 : 0, &members, &members_n));
+        HS_TRY(hs_alloc(a, n + members_n, &out.state));
+        if (n)
+            HS_TRY(hs_events_load(srv, a, out.room->nid, nids, n, out.state));
+        if (members_n)
+            memcpy(out.state + n, members, members_n * sizeof *members);
+        for (size_t i = 0; i < n + members_n; i++) {
+            if (out.state[i] && wanted(filter, out.state[i]))
+                out.state[out.state_n++] = out.state[i];
+        }
+    }
+    *ret = out;
+    return NULL;
+}

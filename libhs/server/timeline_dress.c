@@ -1,0 +1,316 @@
+/* Looks up what goes into the `unsigned` of events: redactions, what they replaced, transaction ids, aggregations. */
+#include "server/timeline.h"
+
+#include "base/map.h"
+#include "server/relations.h"
+#include "server/sync_wait.h"
+#include "server/timeline_state.h"
+#include "store/relations.h"
+#include "store/state_points.h"
+
+#include <stdlib.h>
+
+enum { REPLACED_MAX = 200000 };
+
+hs_error *hs_timeline_open(hs_server *srv, hs_arena *a)
+{
+    struct hs_timelines *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return HS_ERR_NOMEM;
+    t->replaced = hs_map_open(srv->hash_seed);
+    t->ignored = hs_map_open(srv->hash_seed);
+    srv->timelines = t;
+    (void)a;
+    return t->replaced && t->ignored ? NULL : HS_ERR_NOMEM;
+}
+
+void hs_timeline_close(hs_server *srv)
+{
+    struct hs_timelines *t = srv->timelines;
+
+    if (!t)
+        return;
+    if (t->replaced)
+        hs_map_close(t->replaced);
+    hs_ignored_clear(srv);
+    free(t);
+    srv->timelines = NULL;
+}
+
+/* ── replaced state ── the map holds number + 1, since a value can not be NULL */
+static bool recall(hs_server *srv, hs_nid event, hs_nid *ret)
+{
+    uintptr_t v = (uintptr_t)hs_map_get_n(srv->timelines->replaced, (uint64_t)event);
+
+    if (!v)
+        return false;
+    *ret = (hs_nid)(v - 1);
+    return true;
+}
+
+static void remember(hs_server *srv, hs_nid event, hs_nid replaced)
+{
+    struct hs_timelines *t = srv->timelines;
+
+    if (hs_map_count(t->replaced) >= REPLACED_MAX) {
+        hs_map *fresh = hs_map_open(srv->hash_seed);
+
+        if (!fresh)
+            return;
+        hs_map_close(t->replaced);
+        t->replaced = fresh;
+    }
+    /* Not remembered without memory: asked again. */
+    if (!hs_map_put_n(t->replaced, (uint64_t)event, (void *)((uintptr_t)replaced + 1), NULL))
+        return;
+}
+
+hs_error *hs_events_replaced(hs_server *srv, hs_arena *a, hs_stored *const *events, size_t n, hs_nid *ret)
+{
+    hs_state_point *ask;
+    hs_nid *answer;
+    size_t *index, asked = 0;
+
+    HS_TRY(hs_alloc(a, n, &ask));
+    HS_TRY(hs_alloc(a, n, &answer));
+    HS_TRY(hs_alloc(a, n, &index));
+    for (size_t i = 0; i < n; i++) {
+        const hs_stored *e = events[i];
+
+        ret[i] = 0;
+        if (!e->ev->is_state || e->line < 0 || e->snap <= 0 || recall(srv, e->nid, &ret[i]))
+            continue;
+        index[asked] = i;
+        ask[asked++] = (hs_state_point){ e->room, { e->line, e->snap - 1 }, e->slot };
+    }
+    if (!asked)
+        return NULL;
+    HS_TRY(hs_store_state_points(srv->db, a, ask, asked, answer));
+    for (size_t i = 0; i < asked; i++) {
+        hs_nid was = answer[i] == events[index[i]]->nid || answer[i] < 0 ? 0 : answer[i];
+
+        ret[index[i]] = was;
+        remember(srv, events[index[i]]->nid, was);
+    }
+    return NULL;
+}
+
+/* Loads one event for each number that is not 0, whatever rooms they are in. */
+static hs_error *load_each(hs_server *srv, hs_arena *a, const hs_nid *rooms, const hs_nid *nids, size_t n,
+                           hs_stored **ret)
+{
+    hs_nid *run;
+    hs_stored **got;
+
+    HS_TRY(hs_alloc(a, n, &run));
+    HS_TRY(hs_alloc(a, n, &got));
+    for (size_t i = 0; i < n;) {
+        size_t j = i, k = 0;
+
+        for (; j < n && rooms[j] == rooms[i]; j++) {
+            if (nids[j])
+                run[k++] = nids[j];
+        }
+        if (k)
+            HS_TRY(hs_events_load(srv, a, rooms[i], run, k, got));
+        for (size_t m = i, at = 0; m < j; m++)
+            ret[m] = nids[m] ? got[at++] : NULL;
+        i = j;
+    }
+    return NULL;
+}
+
+static hs_error *dress_replaced(hs_server *srv, hs_arena *a, hs_dressed *events, size_t n)
+{
+    hs_stored **stored, **was;
+    hs_nid *nids, *rooms;
+    bool any = false;
+
+    for (size_t i = 0; i < n; i++)
+        any |= events[i].event->ev->is_state;
+    if (!any)
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &stored));
+    HS_TRY(hs_alloc(a, n, &was));
+    HS_TRY(hs_alloc(a, n, &nids));
+    HS_TRY(hs_alloc(a, n, &rooms));
+    for (size_t i = 0; i < n; i++) {
+        stored[i] = events[i].event;
+        rooms[i] = events[i].event->room;
+    }
+    HS_TRY(hs_events_replaced(srv, a, stored, n, nids));
+    HS_TRY(load_each(srv, a, rooms, nids, n, was));
+    for (size_t i = 0; i < n; i++)
+        events[i].replaced = was[i];
+    return NULL;
+}
+
+static hs_error *dress_redactions(hs_server *srv, hs_arena *a, hs_dressed *events, size_t n)
+{
+    hs_nid *nids, *rooms;
+    hs_stored **by;
+    bool any = false;
+
+    for (size_t i = 0; i < n; i++)
+        any |= (events[i].event->flags & HS_EV_REDACTED) && events[i].event->redacted_by;
+    if (!any)
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &nids));
+    HS_TRY(hs_alloc(a, n, &rooms));
+    HS_TRY(hs_alloc(a, n, &by));
+    for (size_t i = 0; i < n; i++) {
+        nids[i] = events[i].event->flags & HS_EV_REDACTED ? events[i].event->redacted_by : 0;
+        rooms[i] = events[i].event->room;
+    }
+    HS_TRY(load_each(srv, a, rooms, nids, n, by));
+    for (size_t i = 0; i < n; i++)
+        events[i].redaction = by[i];
+    return NULL;
+}
+
+static hs_error *dress_txns(hs_server *srv, hs_arena *a, const hs_session *who, hs_dressed *events, size_t n)
+{
+    hs_nid *nids;
+    size_t *index;
+    hs_str *txns;
+
+    HS_TRY(hs_alloc(a, n, &nids));
+    HS_TRY(hs_alloc(a, n, &index));
+    HS_TRY(hs_alloc(a, n, &txns));
+    for (size_t i = 0; i < n;) {
+        hs_nid room = events[i].event->room;
+        size_t k = 0, j = i;
+
+        for (; j < n && events[j].event->room == room; j++) {
+            hs_dressed *e = &events[j];
+
+            if (e->event->sender != who->user)
+                continue;
+            switch (hs_recent_txn_find(srv, room, e->event->nid, e->pos, who->user, who->device_id, &e->txn_id)) {
+            case 1:
+                HS_TRY(hs_str_dup(a, e->txn_id, &e->txn_id));
+                break;
+            case -1:
+                index[k] = j;
+                nids[k++] = e->event->nid;
+                break;
+            default:
+                break;
+            }
+        }
+        if (k)
+            HS_TRY(hs_store_txns_of_events(srv->db, a, room, who->user, who->device_id, nids, k, txns));
+        for (size_t m = 0; m < k; m++)
+            events[index[m]].txn_id = txns[m];
+        i = j;
+    }
+    return NULL;
+}
+
+/* ── aggregations ── */
+/* State, edits and reactions have none; of a redacted event only the thread is left. */
+static bool may_have_bundle(const hs_stored *e)
+{
+    hs_relates_to rel;
+
+    if (e->ev->is_state)
+        return false;
+    rel = hs_relates_to_read(e->ev->content);
+    return !hs_str_eq(rel.rel_type, HS_S("m.annotation")) && !hs_str_eq(rel.rel_type, HS_S("m.replace"));
+}
+
+static hs_error *apply_references(hs_arena *a, const hs_bundles *b, hs_dressed *e)
+{
+    size_t first = 0, n = 0;
+    hs_str *ids;
+
+    while (first < b->references_n && b->references[first].target != e->event->nid)
+        first++;
+    while (first + n < b->references_n && b->references[first + n].target == e->event->nid)
+        n++;
+    if (!n)
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &ids));
+    for (size_t i = 0; i < n; i++)
+        ids[i] = b->references[first + i].event_id;
+    e->references = ids;
+    e->references_n = n;
+    return NULL;
+}
+
+static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
+                             unsigned what, const hs_dressed **ret);
+
+static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *who, bool threads, hs_dressed *events,
+                               size_t n)
+{
+    hs_nid *rooms, *targets;
+    hs_bundles b;
+    size_t k = 0;
+
+    HS_TRY(hs_alloc(a, n, &rooms));
+    HS_TRY(hs_alloc(a, n, &targets));
+    for (size_t i = 0; i < n; i++) {
+        if (may_have_bundle(events[i].event)) {
+            rooms[k] = events[i].event->room;
+            targets[k++] = events[i].event->nid;
+        }
+    }
+    HS_TRY(hs_store_bundles(srv->db, a, who ? who->user : 0, rooms, targets, k, &b));
+    if (!b.edits_n && !b.references_n && !b.threads_n)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        hs_dressed *e = &events[i];
+
+        if (!may_have_bundle(e->event))
+            continue;
+        HS_TRY(apply_references(a, &b, e));
+        for (size_t m = 0; m < b.edits_n; m++) {
+            if (b.edits[m].target == e->event->nid && !(e->event->flags & HS_EV_REDACTED))
+                HS_TRY(one_dressed(srv, a, who, e->event, b.edits[m].event, 0, &e->edit));
+        }
+        for (size_t m = 0; threads && m < b.threads_n; m++) {
+            if (b.threads[m].root != e->event->nid || hs_relates_to_read(e->event->ev->content).rel_type.p)
+                continue;
+            e->thread_count = b.threads[m].replies;
+            e->participated = b.threads[m].participated || (who && e->event->sender == who->user);
+            HS_TRY(one_dressed(srv, a, who, e->event, b.threads[m].last, HS_DRESS_BUNDLE, &e->thread_last));
+        }
+    }
+    return NULL;
+}
+
+/* An event that is shown inside another one. A thread's last event has its own edit, but no thread. */
+static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
+                             unsigned what, const hs_dressed **ret)
+{
+    hs_stored *event;
+    hs_dressed *d;
+
+    HS_TRY(hs_events_load(srv, a, target->room, &nid, 1, &event));
+    if (!event)
+        return NULL;
+    HS_TRY(hs_alloc(a, 1, &d));
+    d->event = event;
+    HS_TRY(hs_timeline_dress(srv, a, who, 0, d, 1));
+    if (what & HS_DRESS_BUNDLE)
+        HS_TRY(dress_bundles(srv, a, who, false, d, 1));
+    *ret = d;
+    return NULL;
+}
+
+hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewer, unsigned what, hs_dressed *events,
+                            size_t n)
+{
+    if (!n)
+        return NULL;
+    HS_TRY(dress_redactions(srv, a, events, n));
+    if (what & HS_DRESS_REPLACED)
+        HS_TRY(dress_replaced(srv, a, events, n));
+    if (viewer && viewer->device_id.n)
+        HS_TRY(dress_txns(srv, a, viewer, events, n));
+    if (what & HS_DRESS_BUNDLE)
+        HS_TRY(dress_bundles(srv, a, viewer, true, events, n));
+    return NULL;
+}

@@ -1,0 +1,17 @@
+/* What reading timelines remembers, shared by the timeline_*.c files. */
+#ifndef HS_SERVER_TIMELINE_STATE_H
+#define HS_SERVER_TIMELINE_STATE_H
+
+#include "base/map.h"
+#include "server/context.h"
+
+struct hs_timelines {
+    hs_map *replaced; /* state event → the event before it, plus one */
+    hs_map *ignored;  /* user → those whom they ignore */
+};
+
+void hs_ignored_clear(hs_server *srv);
+/* The user's list has changed. */
+void hs_ignored_drop(hs_server *srv, hs_nid user);
+
+#endif
