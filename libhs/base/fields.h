@@ -1,6 +1,6 @@
 /* Request bodies as plain C fields: a table says which members are read, of what type, and where they go. Unknown
- * members are ignored, a wrong type is M_BAD_JSON (400) with the member's name, a missing needed one M_MISSING_PARAM (400).
- * JSON null counts as absent for optional members.
+ * members are ignored, a wrong type is M_BAD_JSON (400) with the member's name, a missing needed one M_MISSING_PARAM
+ * (400). JSON null counts as absent for optional members.
  *
  *     typedef struct { hs_str name; bool has_limit; int64_t limit; } body;
  *     static const hs_field FIELDS[] = {

@@ -4,8 +4,8 @@
  * reached through hs_jv, a position on the tape: { NULL, 0 } is "absent", and every accessor accepts it.
  *
  * Always refused: bytes after the value, bad UTF-8, control characters in strings, lone surrogates,
- * duplicate keys (unless allowed), depth or size past the limits, NaN, leading zeros. Integers outside ±(2^53-1), -0 and anything with a fraction
- * or exponent are kept as HS_JV_REAL, which HS_JSON_CANONICAL refuses. */
+ * duplicate keys (unless allowed), depth or size past the limits, NaN, leading zeros. Integers outside ±(2^53-1), -0
+ * and anything with a fraction or exponent are kept as HS_JV_REAL, which HS_JSON_CANONICAL refuses. */
 #ifndef HS_BASE_TAPE_H
 #define HS_BASE_TAPE_H
 
@@ -31,8 +31,8 @@ typedef struct {
 
 /* Flags of hs_tape_parse. */
 enum {
-    HS_JSON_CANONICAL = 1,  /* refuse HS_JV_REAL anywhere (room versions 6 and later, and what local users send) */
-    HS_JSON_OBJECT = 2,     /* the top must be an object */
+    HS_JSON_CANONICAL = 1,     /* refuse HS_JV_REAL anywhere (room versions 6 and later, and what local users send) */
+    HS_JSON_OBJECT = 2,        /* the top must be an object */
     HS_JSON_DUP_KEYS_LAST = 4, /* a duplicate key is not an error, the last one counts (lenient room versions 1-5) */
 };
 
@@ -70,7 +70,7 @@ hs_str hs_jv_str_or_null(hs_jv v);
 
 /* Walks: `it` is the zeroed state. for (hs_jv_iter it = { 0 }; hs_jv_next(obj, &it);) use it.key, it.value */
 typedef struct {
-    hs_str key; /* decoded; objects only */
+    hs_str key;     /* decoded; objects only */
     hs_str raw_key; /* with its quotes, as in the document */
     hs_jv value;
     uint32_t at, left;

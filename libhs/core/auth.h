@@ -4,12 +4,13 @@
 
 #include "core/event.h"
 
-/* A room state as the rules see it: the event for (type, state_key), NULL when there is none. Must not suspend: fetch what
- * hs_auth_types names first. */
+/* A room state as the rules see it: the event for (type, state_key), NULL when there is none. Must not suspend: fetch
+ * what hs_auth_types names first. */
 typedef struct {
     const hs_event *(*get)(void *ud, hs_str type, hs_str state_key);
     void *ud;
-    const hs_event *create; /* the room's create event (v12: not in auth_events; always set unless ev is the create event) */
+    const hs_event
+        *create; /* the room's create event (v12: not in auth_events; always set unless ev is the create event) */
 } hs_state_view;
 
 typedef struct {
@@ -19,25 +20,35 @@ typedef struct {
     int status;       /* of the refusal: 403, or 400 for contents that no state would allow */
 } hs_verdict;
 
-/* The refusal as an error for the local client that asked for `ev`: 403 M_FORBIDDEN, or 400 M_BAD_JSON for a content that no
- * state would allow. */
+/* The refusal as an error for the local client that asked for `ev`: 403 M_FORBIDDEN, or 400 M_BAD_JSON for a content
+ * that no state would allow. */
 hs_error *hs_auth_refusal(hs_arena *a, hs_verdict v, const hs_event *ev);
 
-/* The rules over a state: all but those about auth_events. Before it, the content hash and the signatures were checked. */
+/* The rules over a state: all but those about auth_events. Before it, the content hash and the signatures were checked.
+ */
 hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state);
-/* Rules about auth_events themselves: none duplicated, none unexpected, create present (absent in v12), none rejected, all of this room. */
+/* Rules about auth_events themselves: none duplicated, none unexpected, create present (absent in v12), none rejected,
+ * all of this room. */
 hs_verdict hs_auth_check_auth_events(const hs_event *ev, const hs_event *const *auth, const bool *rejected, size_t n);
 
 typedef struct {
     hs_str type, state_key;
 } hs_state_key_pair;
 #define HS_AUTH_TYPES_MAX 8
-/* Spec "Auth events selection": which state an event is authorised by (create first unless the version leaves it out). */
+/* Spec "Auth events selection": which state an event is authorised by (create first unless the version leaves it out).
+ */
 size_t hs_auth_types(const hs_roomver *rv, hs_str type, hs_str sender, hs_str state_key, bool is_state, hs_jv content,
                      hs_state_key_pair ret[HS_AUTH_TYPES_MAX]);
 
 /* ── questions that services ask of a state ── */
-typedef enum { HS_MEMBER_NONE, HS_MEMBER_INVITE, HS_MEMBER_JOIN, HS_MEMBER_LEAVE, HS_MEMBER_BAN, HS_MEMBER_KNOCK } hs_membership;
+typedef enum {
+    HS_MEMBER_NONE,
+    HS_MEMBER_INVITE,
+    HS_MEMBER_JOIN,
+    HS_MEMBER_LEAVE,
+    HS_MEMBER_BAN,
+    HS_MEMBER_KNOCK
+} hs_membership;
 hs_membership hs_membership_parse(hs_str s); /* HS_MEMBER_NONE: not one */
 hs_str hs_membership_str(hs_membership m);
 hs_membership hs_auth_membership(const hs_state_view *state, hs_str user);
@@ -50,13 +61,21 @@ hs_str hs_auth_creator(const hs_event *create);
 bool hs_auth_is_privileged(const hs_event *create, hs_str user);
 /* The join rule of the room: "invite" when there is none. */
 hs_str hs_auth_join_rule(const hs_state_view *state);
-typedef enum { HS_LEVEL_BAN, HS_LEVEL_KICK, HS_LEVEL_INVITE, HS_LEVEL_REDACT, HS_LEVEL_EVENTS_DEFAULT, HS_LEVEL_STATE_DEFAULT,
-               HS_LEVEL_USERS_DEFAULT } hs_level;
+typedef enum {
+    HS_LEVEL_BAN,
+    HS_LEVEL_KICK,
+    HS_LEVEL_INVITE,
+    HS_LEVEL_REDACT,
+    HS_LEVEL_EVENTS_DEFAULT,
+    HS_LEVEL_STATE_DEFAULT,
+    HS_LEVEL_USERS_DEFAULT
+} hs_level;
 int64_t hs_auth_level(const hs_roomver *rv, const hs_state_view *state, hs_level level);
 int64_t hs_auth_level_for(const hs_roomver *rv, const hs_state_view *state, hs_str type, bool is_state);
 /* notifications.<key>; 50 unless the room says otherwise. */
 int64_t hs_auth_notification_level(const hs_roomver *rv, const hs_state_view *state, hs_str key);
 /* May `redaction` redact `target` (v3+ deferred check, v1-2 rule alike)? */
-bool hs_auth_redaction_ok(const hs_roomver *rv, const hs_state_view *state, const hs_event *redaction, const hs_event *target);
+bool hs_auth_redaction_ok(const hs_roomver *rv, const hs_state_view *state, const hs_event *redaction,
+                          const hs_event *target);
 
 #endif

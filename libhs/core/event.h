@@ -10,25 +10,27 @@
 
 typedef struct hs_event {
     const hs_roomver *rv;
-    hs_str json;     /* canonical bytes of the whole PDU, with hashes and signatures, without unsigned and (v3+) event_id */
+    hs_str json; /* canonical bytes of the whole PDU, with hashes and signatures, without unsigned and (v3+) event_id */
     hs_str event_id;
-    hs_str room_id;  /* v12 create events: '!' + the event id's hash */
+    hs_str room_id; /* v12 create events: '!' + the event id's hash */
     hs_str type;
     hs_str sender;
     hs_str state_key; /* with is_state */
     bool is_state;
-    hs_str redacts;  /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
+    hs_str redacts; /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
     int64_t depth, origin_ts;
     hs_str *prev, *auth; /* event ids */
     size_t prev_n, auth_n;
     hs_jv top, content;
 } hs_event;
 
-/* Reads the canonical bytes of a PDU that was checked when it was accepted (from the store). Bytes are borrowed. event_id may be empty: computed. */
+/* Reads the canonical bytes of a PDU that was checked when it was accepted (from the store). Bytes are borrowed.
+ * event_id may be empty: computed. */
 HS_NODISCARD hs_error *hs_event_read(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str event_id, hs_event **ret);
 
-/* From outside: any JSON object. Checks size (65,536 bytes canonical), field lengths (255), types, ids, depth range, canonical JSON
- * as the version asks; drops `unsigned` and what the version says; computes the event id. 400 M_BAD_JSON, 413 M_TOO_LARGE. */
+/* From outside: any JSON object. Checks size (65,536 bytes canonical), field lengths (255), types, ids, depth range,
+ * canonical JSON as the version asks; drops `unsigned` and what the version says; computes the event id. 400
+ * M_BAD_JSON, 413 M_TOO_LARGE. */
 HS_NODISCARD hs_error *hs_event_parse(hs_arena *a, const hs_roomver *rv, hs_str json, hs_event **ret);
 
 /* What a local event is made from. */

@@ -10,7 +10,8 @@ typedef struct {
     hs_str id, local, server; /* without sigil and colon */
 } hs_id;
 
-/* '@local:server'. Historical user ids (any bytes but NUL and ':') parse too; hs_user_id_is_strict says whether a new one may look so. */
+/* '@local:server'. Historical user ids (any bytes but NUL and ':') parse too; hs_user_id_is_strict says whether a new
+ * one may look so. */
 bool hs_user_id_parse(hs_str s, hs_id *ret);
 bool hs_localpart_is_strict(hs_str local); /* a-z 0-9 . _ = - / + */
 /* '!opaque:server', or '!hash' (room version 12) with server empty. */

@@ -15,22 +15,22 @@ typedef struct hs_roomver {
     hs_event_id_kind event_id;
     hs_stateres_kind stateres;
     hs_redact_kind redaction;
-    bool strict_json;          /* v6: canonical JSON enforced */
-    bool strict_depth;         /* v6: depth below 2^53 */
-    bool aliases_rule;         /* v1-5: m.room.aliases has its own auth rule */
-    bool redaction_auth_rule;  /* v1-2 */
-    bool notifications_power;  /* v6 */
-    bool key_validity;         /* v5 */
-    bool knock;                /* v7 */
-    bool restricted;           /* v8 */
-    bool knock_restricted;     /* v10 */
-    bool integer_power;        /* v10 */
-    bool creator_is_sender;    /* v11: create needs no creator */
-    bool redacts_in_content;   /* v11 */
-    bool strict_field_bytes;   /* v11: 255 counted in bytes */
-    bool privileged_creators;  /* v12 */
-    bool room_id_is_hash;      /* v12 */
-    bool create_not_in_auth;   /* v12: same as room_id_is_hash, named for the auth rules */
+    bool strict_json;         /* v6: canonical JSON enforced */
+    bool strict_depth;        /* v6: depth below 2^53 */
+    bool aliases_rule;        /* v1-5: m.room.aliases has its own auth rule */
+    bool redaction_auth_rule; /* v1-2 */
+    bool notifications_power; /* v6 */
+    bool key_validity;        /* v5 */
+    bool knock;               /* v7 */
+    bool restricted;          /* v8 */
+    bool knock_restricted;    /* v10 */
+    bool integer_power;       /* v10 */
+    bool creator_is_sender;   /* v11: create needs no creator */
+    bool redacts_in_content;  /* v11 */
+    bool strict_field_bytes;  /* v11: 255 counted in bytes */
+    bool privileged_creators; /* v12 */
+    bool room_id_is_hash;     /* v12 */
+    bool create_not_in_auth;  /* v12: same as room_id_is_hash, named for the auth rules */
 } hs_roomver;
 
 /* NULL for one we do not know. */

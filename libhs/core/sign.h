@@ -13,17 +13,18 @@ HS_NODISCARD hs_error *hs_signing_key_open(hs_arena *a, hs_str version, const ui
 HS_NODISCARD hs_error *hs_signing_key_read(hs_arena *a, hs_str file, hs_signing_key **ret);
 /* The file's line, with newline. */
 HS_NODISCARD hs_error *hs_signing_key_write(hs_arena *a, const hs_signing_key *k, hs_str *ret);
-hs_str hs_signing_key_id(const hs_signing_key *k); /* "ed25519:a_AbCd" */
+hs_str hs_signing_key_id(const hs_signing_key *k);             /* "ed25519:a_AbCd" */
 const uint8_t *hs_signing_key_public(const hs_signing_key *k); /* 32 bytes */
 
 void hs_sign_bytes(const hs_signing_key *k, hs_str bytes, uint8_t ret[64]);
 bool hs_verify_bytes(const uint8_t public_key[32], hs_str bytes, const uint8_t signature[64]);
 
-/* Adds signatures.<server>.<key id> to a JSON object (signatures and unsigned are left out of what is signed); canonical bytes. */
+/* Adds signatures.<server>.<key id> to a JSON object (signatures and unsigned are left out of what is signed);
+ * canonical bytes. */
 HS_NODISCARD hs_error *hs_sign_json(hs_arena *a, hs_str json, hs_str server, const hs_signing_key *k, hs_str *ret);
 /* Whether the object carries a good signature of `server` with the key. */
-HS_NODISCARD hs_error *hs_verify_json(hs_arena *a, hs_str json, hs_str server, hs_str key_id, const uint8_t public_key[32],
-                                      bool *ret);
+HS_NODISCARD hs_error *hs_verify_json(hs_arena *a, hs_str json, hs_str server, hs_str key_id,
+                                      const uint8_t public_key[32], bool *ret);
 
 void hs_sha256(hs_str bytes, uint8_t ret[32]);
 /* Unpadded base64. Decoding accepts padding and stray bits in the last character, as Synapse does;

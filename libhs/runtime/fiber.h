@@ -7,13 +7,13 @@
 typedef struct hs_loop hs_loop;
 typedef struct hs_fiber hs_fiber;
 
-/* Runs fn(ud) on a fiber of its own: at once, until it first suspends, when called from the loop; at the next turn when called
- * from another fiber. 503 when there are too many fibers (16,000) or no memory. */
+/* Runs fn(ud) on a fiber of its own: at once, until it first suspends, when called from the loop; at the next turn when
+ * called from another fiber. 503 when there are too many fibers (16,000) or no memory. */
 HS_NODISCARD hs_error *hs_fiber_spawn(hs_loop *loop, void (*fn)(void *ud), void *ud);
 /* The running fiber; NULL on the loop itself. */
 hs_fiber *hs_fiber_self(hs_loop *loop);
-/* Sleeps until hs_fiber_wake. A wake that came before makes it return at once. Wakes do not add up and may be meant for an
- * earlier sleep: check the condition around it. Never on the loop itself. */
+/* Sleeps until hs_fiber_wake. A wake that came before makes it return at once. Wakes do not add up and may be meant for
+ * an earlier sleep: check the condition around it. Never on the loop itself. */
 HS_SUSPENDS void hs_fiber_suspend(hs_loop *loop);
 /* Loop thread only; from a fiber or a callback. The fiber runs at the next turn of the loop. */
 void hs_fiber_wake(hs_fiber *f);

@@ -1,7 +1,8 @@
 /* All that a handler may know of HTTP.
  *
- * A request runs on a fiber of its own: route row → hooks (authentication, rate limit) → handler → answer. A handler has three paragraphs: read,
- * call one service, write. It returns NULL after filling `r`, or an error, which becomes the spec's JSON error. */
+ * A request runs on a fiber of its own: route row → hooks (authentication, rate limit) → handler → answer. A handler
+ * has three paragraphs: read, call one service, write. It returns NULL after filling `r`, or an error, which becomes
+ * the spec's JSON error. */
 #ifndef HS_RUNTIME_HTTP_H
 #define HS_RUNTIME_HTTP_H
 
@@ -49,24 +50,25 @@ typedef enum {
     HS_RC_COUNT
 } hs_rate_class;
 
-/* One operation. `prefixes` are the accepted version prefixes, separated by blanks ("r0 v3 unstable/org.matrix.msc1234"), put between
- * the set's base and `path`; NULL: base + path as they are. {name} is one segment, matched raw and decoded afterwards. A last
- * segment "{name...}" takes the rest of the path, empty included. */
+/* One operation. `prefixes` are the accepted version prefixes, separated by blanks ("r0 v3
+ * unstable/org.matrix.msc1234"), put between the set's base and `path`; NULL: base + path as they are. {name} is one
+ * segment, matched raw and decoded afterwards. A last segment "{name...}" takes the rest of the path, empty included.
+ */
 typedef struct {
     hs_method method;
     const char *prefixes;
     const char *path;
     hs_handler *handler;
     hs_auth_kind who;
-    bool guest;      /* a guest's token is accepted */
-    bool locked;     /* works for a locked or suspended account too (logout …) */
+    bool guest;  /* a guest's token is accepted */
+    bool locked; /* works for a locked or suspended account too (logout …) */
     hs_rate_class rate;
-    size_t body;     /* limit in bytes; 0: 64 KiB for PUT and POST, no body read otherwise */
+    size_t body;         /* limit in bytes; 0: 64 KiB for PUT and POST, no body read otherwise */
     const char *servlet; /* Synapse's name for metrics */
 } hs_route;
 
 typedef struct {
-    const char *base; /* "/_matrix/client/" */
+    const char *base;       /* "/_matrix/client/" */
     const hs_route *routes; /* ends with a zero row */
 } hs_route_set;
 
@@ -87,12 +89,12 @@ struct hs_req {
     hs_str client_ip; /* after X-Forwarded-For where the listener trusts it */
     hs_str user_agent;
     hs_str host;
-    hs_str request_id; /* "POST-17": the log line's and the error report's */
+    hs_str request_id;     /* "POST-17": the log line's and the error report's */
     const hs_pair *params; /* path parameters, decoded */
     size_t params_n;
     const hs_pair *query; /* decoded, in order, repeated names too */
     size_t query_n;
-    bool secure; /* TLS here or X-Forwarded-Proto: https */
+    bool secure;      /* TLS here or X-Forwarded-Proto: https */
     hs_str requester; /* "@user:server" for the log line; set by the authenticate hook */
     hs_jv json;       /* the body, once it was read */
     bool json_read;
@@ -109,7 +111,8 @@ hs_str hs_query(const hs_req *q, const char *name);
 HS_NODISCARD hs_error *hs_query_i64(hs_req *q, const char *name, bool *has, int64_t *ret);
 /* "true" or "false"; anything else is 400 M_INVALID_PARAM; absent leaves *ret. */
 HS_NODISCARD hs_error *hs_query_bool(hs_req *q, const char *name, bool *ret);
-/* The body as a JSON object (M_NOT_JSON, M_BAD_JSON). An empty body is M_NOT_JSON, except for hs_req_object_or_empty. Parsed once. */
+/* The body as a JSON object (M_NOT_JSON, M_BAD_JSON). An empty body is M_NOT_JSON, except for hs_req_object_or_empty.
+ * Parsed once. */
 HS_NODISCARD hs_error *hs_req_object(hs_req *q, hs_jv *ret);
 HS_NODISCARD hs_error *hs_req_object_or_empty(hs_req *q, hs_jv *ret);
 /* The same into a struct by a field table. */
@@ -135,13 +138,14 @@ void hs_res_bytes(hs_res *r, int status, hs_str content_type, hs_str bytes);
 HS_NODISCARD hs_error *hs_res_header(hs_res *r, hs_str name, hs_str value);
 
 /* ── parking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
- * A long poll does not hold a fiber or an arena. The handler calls hs_req_park and returns NULL; request arena and fiber go. Later
- * hs_parked_wake makes a new fiber with a new arena run resume(q, r, ud), with q->srv, q->who (NULL), q->loop, q->a
- * and q->route set and nothing else. gone(ud) runs instead if the client went away or the worker drains without an answer.
- * Exactly one of the two runs, once, and the handle is dead when it starts. */
+ * A long poll does not hold a fiber or an arena. The handler calls hs_req_park and returns NULL; request arena and
+ * fiber go. Later hs_parked_wake makes a new fiber with a new arena run resume(q, r, ud), with q->srv, q->who (NULL),
+ * q->loop, q->a and q->route set and nothing else. gone(ud) runs instead if the client went away or the worker drains
+ * without an answer. Exactly one of the two runs, once, and the handle is dead when it starts. */
 typedef hs_error *hs_resume_fn(hs_req *q, hs_res *r, void *ud);
 typedef void hs_gone_fn(void *ud);
-HS_NODISCARD hs_error *hs_req_park(hs_req *q, hs_res *r, hs_resume_fn *resume, hs_gone_fn *gone, void *ud, hs_parked **ret);
+HS_NODISCARD hs_error *hs_req_park(hs_req *q, hs_res *r, hs_resume_fn *resume, hs_gone_fn *gone, void *ud,
+                                   hs_parked **ret);
 /* Idempotent until resume starts. */
 void hs_parked_wake(hs_parked *p);
 
@@ -158,15 +162,16 @@ typedef struct hs_http hs_http;
 typedef struct {
     struct hs_server *srv;
     hs_http_hooks hooks;
-    hs_logger *log;      /* may be NULL, as may metrics */
+    hs_logger *log; /* may be NULL, as may metrics */
     hs_metrics *metrics;
-    size_t max_connections; /* per worker; 0: 20,000 */
+    size_t max_connections;    /* per worker; 0: 20,000 */
     const char *server_header; /* NULL: none */
 } hs_http_options;
 
 /* One per worker: the router and the connections of all its listeners. */
 hs_http *hs_http_open(hs_loop *loop, const hs_http_options *o);
-/* Adds routes to a listener's resource group: "client", "federation", "media", "health", "metrics" … Sets are borrowed. */
+/* Adds routes to a listener's resource group: "client", "federation", "media", "health", "metrics" … Sets are borrowed.
+ */
 HS_NODISCARD hs_error *hs_http_routes(hs_http *h, hs_arena *a, const char *group, const hs_route_set *sets, size_t n);
 
 typedef struct {
@@ -183,7 +188,8 @@ typedef struct {
 HS_NODISCARD hs_error *hs_http_listen(hs_http *h, hs_arena *a, const hs_listener_options *o, uint16_t *ret_port);
 /* Reads certificates anew; the old ones stay on error. */
 HS_NODISCARD hs_error *hs_http_reload_tls(hs_http *h, hs_arena *a);
-/* Stops accepting, answers what is parked (resume runs), closes idle connections; true when nothing is left or deadline passed. */
+/* Stops accepting, answers what is parked (resume runs), closes idle connections; true when nothing is left or deadline
+ * passed. */
 HS_SUSPENDS bool hs_http_drain(hs_http *h, int64_t deadline_ms);
 void hs_http_close(hs_http *h);
 size_t hs_http_parked_count(const hs_http *h);

@@ -286,7 +286,8 @@ void hs_loop_close(hs_loop *loop)
     h2o_socket_read_stop(loop->io_sock);
     h2o_socket_close(loop->io_sock); /* closes io_epoll */
     int ep = ((struct evloop_epoll *)loop->h2o)->ep;
-    /* Timeouts that are still registered belong to an hs_http that could not close; destroying the loop under them would abort. */
+    /* Timeouts that are still registered belong to an hs_http that could not close; destroying the loop under them
+     * would abort. */
     if (h2o_linklist_is_empty(&((h2o_evloop_t *)loop->h2o)->_timeouts))
         h2o_evloop_destroy(loop->h2o);
     close(ep);

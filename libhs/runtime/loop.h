@@ -9,11 +9,12 @@ hs_loop *hs_loop_open(void);
 void hs_loop_close(hs_loop *loop);
 /* Runs until hs_loop_stop. */
 void hs_loop_run(hs_loop *loop);
-/* One turn: what the sockets, timers and posts bring, then the fibers that were woken, then what was deferred. Waits at most
- * max_ms for the first of them. For tests and embedders with a loop of their own. */
+/* One turn: what the sockets, timers and posts bring, then the fibers that were woken, then what was deferred. Waits at
+ * most max_ms for the first of them. For tests and embedders with a loop of their own. */
 void hs_loop_turn(hs_loop *loop, int max_ms);
 void hs_loop_stop(hs_loop *loop);
-/* Runs fn(ud) on a fiber and turns the loop until it has ended: for programs and tests, called from outside the loop. */
+/* Runs fn(ud) on a fiber and turns the loop until it has ended: for programs and tests, called from outside the loop.
+ */
 HS_NODISCARD hs_error *hs_loop_run_fiber(hs_loop *loop, void (*fn)(void *ud), void *ud);
 
 /* ms, monotonic; and ms since 1970. Both are read once per turn. */
@@ -39,8 +40,8 @@ typedef struct hs_io {
     unsigned want;
     bool on;
 } hs_io;
-/* Adds, changes or (want 0) removes the watch. Level-triggered; an error on the descriptor reports all that is wanted. Call
- * with want 0 before the descriptor is closed. */
+/* Adds, changes or (want 0) removes the watch. Level-triggered; an error on the descriptor reports all that is wanted.
+ * Call with want 0 before the descriptor is closed. */
 HS_NODISCARD hs_error *hs_io_want(hs_loop *loop, hs_io *io, unsigned want);
 
 /* fn runs on the loop at its next turn. Any thread. */
@@ -50,8 +51,8 @@ typedef struct hs_post {
     void *ud;
 } hs_post;
 void hs_loop_post(hs_loop *loop, hs_post *p);
-/* fn runs at the end of this turn, after the fibers: to send in one go what they have gathered. Loop thread only. `p` must not
- * be waiting already. */
+/* fn runs at the end of this turn, after the fibers: to send in one go what they have gathered. Loop thread only. `p`
+ * must not be waiting already. */
 void hs_loop_defer(hs_loop *loop, hs_post *p);
 
 /* Runs fn(ud) on the thread pool and suspends the fiber meanwhile: password hashes, image work, file I/O. The pool has

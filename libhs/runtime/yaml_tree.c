@@ -1,3 +1,4 @@
+/* See yaml_tree.h. */
 #include "runtime/yaml_tree.h"
 
 #include "base/checked.h"

@@ -1,8 +1,8 @@
 /* hs/arena.h: memory by lifetime.
  *
- * An arena belongs to one request, message or job and is passed explicitly. Nothing in it is freed singly; all of it goes
- * at reset or close, after the reset hooks have run, last registered first. An arena has a cap: past it an allocation
- * fails with HS_ERR_NOMEM. Not thread-safe: one arena, one thread at a time. */
+ * An arena belongs to one request, message or job and is passed explicitly. Nothing in it is freed singly; all of it
+ * goes at reset or close, after the reset hooks have run, last registered first. An arena has a cap: past it an
+ * allocation fails with HS_ERR_NOMEM. Not thread-safe: one arena, one thread at a time. */
 #ifndef HS_ARENA_H
 #define HS_ARENA_H
 

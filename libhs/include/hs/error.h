@@ -37,12 +37,12 @@ typedef enum {
 
 typedef struct hs_error hs_error;
 struct hs_error {
-    int status;              /* HTTP */
+    int status; /* HTTP */
     hs_errcode code;
-    hs_str message;          /* what the client reads */
-    hs_str extra;            /* further JSON members as raw bytes, `"retry_after_ms":500`; empty for none */
-    const hs_error *cause;   /* for the log only */
-    const char *where;       /* file:line of our own code, for the log only */
+    hs_str message;        /* what the client reads */
+    hs_str extra;          /* further JSON members as raw bytes, `"retry_after_ms":500`; empty for none */
+    const hs_error *cause; /* for the log only */
+    const char *where;     /* file:line of our own code, for the log only */
 };
 
 /* "M_FORBIDDEN" and so on. */

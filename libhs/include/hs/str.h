@@ -38,7 +38,10 @@ typedef struct {
 #else
 #define HS_S(lit) ((hs_str){ (lit), sizeof(lit) - 1 })
 #endif
-#define HS_S_INIT(lit) { (lit), sizeof(lit) - 1 }
+#define HS_S_INIT(lit)                                                                                                 \
+    {                                                                                                                  \
+        (lit), sizeof(lit) - 1                                                                                         \
+    }
 
 /* printf("%.*s", HS_FMT(s)). Lengths above INT_MAX are cut. */
 #define HS_FMT(s) (int)((s).n > 0x7fffffffu ? 0x7fffffffu : (s).n), ((s).p ? (s).p : "")

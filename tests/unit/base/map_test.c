@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-/* Compared with an array as the model, under random inserts and removals over few keys, so that chains wrap and shift. */
+/* Compared with an array as the model, under random inserts and removals over few keys, so that chains wrap and shift.
+ */
 static void agrees_with_an_array_under_churn(void **state)
 {
     enum { KEYS = 200, ROUNDS = 20000 };
