@@ -22,12 +22,25 @@ typedef struct hs_session {
     hs_str device_id; /* empty: a token without a device */
     unsigned flags;   /* HS_ACCOUNT_* */
     uint8_t token_sha256[32];
+    int64_t expires_ts; /* 0: never */
     bool is_appservice;
 } hs_session;
+
+HS_NODISCARD hs_error *hs_sessions_open(hs_server *srv, hs_arena *a);
+/* Writes what is still to be written about who was last seen where. */
+void hs_sessions_close(hs_server *srv);
 
 /* Looks a token up: cache, then store. M_UNKNOWN_TOKEN 401 (soft_logout true when it has expired), M_USER_LOCKED, … are
  * decided by the caller's route row, see workers/http/authenticate.c. NULL session with NULL error: no such token.
  * Lives in `a`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session **ret);
+
+/* Drops cached sessions of a user (device_id.p NULL: of all devices), after their tokens or the account changed. */
+void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id);
+/* Notes that the session's device was active from an address; written in batches, at most every two minutes per device.
+ */
+void hs_session_seen(hs_server *srv, const hs_session *who, hs_str ip, hs_str user_agent);
+/* SHA-256 of a token: what the store keeps. */
+void hs_token_hash(hs_str token, uint8_t ret[32]);
 
 #endif

@@ -1,0 +1,83 @@
+/* Opens and closes the services, in the order in which they need each other. The caller has set loop, log, metrics,
+ * config, db, server_name, key and arena; the rest of hs_server is filled here. */
+#include "server/limiter.h"
+#include "server/names.h"
+#include "server/news.h"
+#include "server/push_eval.h"
+#include "server/relations.h"
+#include "server/room.h"
+#include "server/session.h"
+#include "server/sync.h"
+#include "server/sync_wait.h"
+#include "server/timeline.h"
+#include "server/typing.h"
+#include "server/unread.h"
+
+#include "store/names.h"
+
+/* The name that a database was made for can not change: every id in it carries it. */
+static hs_error *check_server_name(hs_server *srv, hs_arena *a)
+{
+    hs_str stored;
+
+    HS_TRY(hs_store_meta_ensure(srv->db, a, HS_S("server_name"), srv->server_name, &stored));
+    if (!hs_str_eq(stored, srv->server_name))
+        return hs_err(
+            a, 500, HS_M_UNKNOWN,
+            "this database belongs to the server %.*s, but server_name is %.*s; a server's name cannot change",
+            HS_FMT(stored), HS_FMT(srv->server_name));
+    return NULL;
+}
+
+/* Secret, made once: see store-wide slots in core/sign.h. */
+static hs_error *load_slot_key(hs_server *srv, hs_arena *a)
+{
+    uint8_t fresh[sizeof srv->slot_key];
+    hs_str stored;
+
+    hs_random_bytes(fresh, sizeof fresh);
+    HS_TRY(hs_store_meta_ensure(srv->db, a, HS_S("slot_key"), hs_str_make((const char *)fresh, sizeof fresh), &stored));
+    if (stored.n != sizeof srv->slot_key)
+        return hs_err(a, 500, HS_M_UNKNOWN, "the slot key in the database is damaged");
+    memcpy(srv->slot_key, stored.p, stored.n);
+    return NULL;
+}
+
+hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
+{
+    srv->hash_seed = hs_random_u64();
+    HS_TRY(check_server_name(srv, a));
+    HS_TRY(load_slot_key(srv, a));
+
+    HS_TRY(hs_names_open(srv, srv->arena));
+    HS_TRY(hs_server_nid(srv, a, srv->server_name, &srv->server_nid));
+    HS_TRY(hs_sessions_open(srv, srv->arena));
+    srv->limiter = hs_limiter_open(srv->hash_seed);
+    if (!srv->limiter)
+        return HS_ERR_NOMEM;
+    HS_TRY(hs_fanout_open(srv, srv->arena));
+    /* who opens first hears first what is told: the room cache, then what is made from it, then who waits for it */
+    HS_TRY(hs_rooms_open(srv, srv->arena));
+    HS_TRY(hs_relations_open(srv, srv->arena));
+    HS_TRY(hs_push_open(srv, srv->arena));
+    HS_TRY(hs_unread_open(srv, srv->arena));
+    HS_TRY(hs_timeline_open(srv, srv->arena));
+    HS_TRY(hs_typing_open(srv, srv->arena));
+    return hs_waiters_open(srv, srv->arena);
+}
+
+void hs_server_close_services(hs_server *srv)
+{
+    hs_waiters_close(srv);
+    hs_sync_filters_close(srv);
+    hs_typing_close(srv);
+    hs_timeline_close(srv);
+    hs_unread_close(srv);
+    hs_push_close(srv);
+    hs_rooms_close(srv);
+    hs_fanout_close(srv);
+    hs_limiter_close(srv->limiter);
+    srv->limiter = NULL;
+    hs_sessions_close(srv);
+    hs_names_close(srv);
+}

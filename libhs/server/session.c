@@ -1,0 +1,294 @@
+/* See session.h. Sessions are cached by the hash of their token; an entry that is in use outlives its removal from the
+ * cache until the last request lets go. When the cache is full it is emptied: the next requests fill it with what is
+ * active. */
+#include "server/session.h"
+
+#include "base/checked.h"
+#include "base/map.h"
+#include "store/sessions.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define CACHE_MAX      100000
+#define SEEN_EVERY_MS  120000 /* Synapse's granularity */
+#define SEEN_WRITE_MS  5000
+#define SEEN_BATCH_MAX 10000
+
+typedef struct {
+    hs_session s; /* first: a session handed out is its entry */
+    uint32_t refs;
+    int64_t noted_at; /* loop time of the last note, 0: never */
+    hs_str noted_ip;
+    char bytes[]; /* user id, device id */
+} entry;
+
+/* One line of the batch; its key in the map is user, device and address. */
+typedef struct {
+    hs_nid user;
+    int64_t ts;
+    size_t device_n, ip_n, agent_n;
+    char bytes[]; /* device, ip, agent */
+} sighting;
+
+struct hs_sessions {
+    hs_server *srv;
+    hs_map *by_hash;
+    hs_map *seen;
+    hs_timer timer;
+    bool closing;
+};
+
+static void write_later(hs_timer *t);
+
+hs_error *hs_sessions_open(hs_server *srv, hs_arena *a)
+{
+    struct hs_sessions *s;
+
+    HS_TRY(hs_alloc(a, 1, &s));
+    s->srv = srv;
+    s->timer = (hs_timer){ .fn = write_later, .ud = s };
+    s->by_hash = hs_map_open(srv->hash_seed);
+    s->seen = hs_map_open(srv->hash_seed);
+    srv->sessions = s;
+    return s->by_hash && s->seen ? NULL : HS_ERR_NOMEM;
+}
+
+static void entry_unref(void *ud)
+{
+    entry *e = ud;
+
+    if (--e->refs)
+        return;
+    free((char *)(uintptr_t)e->noted_ip.p);
+    free(e);
+}
+
+static void empty(hs_map *m)
+{
+    size_t it;
+    hs_str key;
+    void *v;
+
+    while (it = 0, hs_map_next(m, &it, &key, &v)) {
+        entry *e = v;
+        hs_map_remove(m, hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256));
+        entry_unref(e);
+    }
+}
+
+void hs_token_hash(hs_str token, uint8_t ret[32])
+{
+    crypto_hash_sha256(ret, (const unsigned char *)(token.p ? token.p : ""), token.n);
+}
+
+static entry *entry_new(const hs_token_row *t, const uint8_t sha256[32])
+{
+    entry *e = calloc(1, sizeof *e + t->user_id.n + t->device_id.n);
+
+    if (!e)
+        return NULL;
+    memcpy(e->bytes, t->user_id.p, t->user_id.n);
+    if (t->device_id.n)
+        memcpy(e->bytes + t->user_id.n, t->device_id.p, t->device_id.n);
+    e->refs = 1;
+    e->s = (hs_session){
+        .user = t->user,
+        .user_id = hs_str_make(e->bytes, t->user_id.n),
+        .device_id = hs_str_make(e->bytes + t->user_id.n, t->device_id.n),
+        .flags = t->flags,
+        .expires_ts = t->expires_ts,
+    };
+    e->s.localpart = hs_str_first(hs_str_from(e->s.user_id, 1), hs_str_find(e->s.user_id, ':', 1) - 1);
+    memcpy(e->s.token_sha256, sha256, 32);
+    return e;
+}
+
+static hs_error *lend(hs_arena *a, entry *e, hs_session **ret)
+{
+    HS_TRY(hs_arena_on_reset(a, entry_unref, e));
+    e->refs++;
+    *ret = &e->s;
+    return NULL;
+}
+
+hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session **ret)
+{
+    struct hs_sessions *s = srv->sessions;
+    uint8_t sha256[32];
+    hs_token_row *row;
+
+    hs_token_hash(token, sha256);
+    hs_str key = hs_str_make((const char *)sha256, sizeof sha256);
+    entry *e = hs_map_get(s->by_hash, key);
+    if (e)
+        return lend(a, e, ret);
+
+    HS_TRY(hs_store_token_find(srv->db, a, key, &row));
+    if (!row) {
+        *ret = NULL;
+        return NULL;
+    }
+    e = hs_map_get(s->by_hash, key); /* another request may have been first */
+    if (e)
+        return lend(a, e, ret);
+    e = entry_new(row, sha256);
+    if (!e)
+        return HS_ERR_NOMEM;
+    if (hs_map_count(s->by_hash) >= CACHE_MAX)
+        empty(s->by_hash);
+    if (!hs_map_put(s->by_hash, key, e, NULL)) {
+        entry_unref(e);
+        return HS_ERR_NOMEM;
+    }
+    return lend(a, e, ret);
+}
+
+void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id)
+{
+    hs_map *m = srv->sessions->by_hash;
+    bool again = true;
+
+    while (again) { /* the map must not change during a walk */
+        size_t it = 0;
+        hs_str key;
+        void *v;
+        again = false;
+        while (!again && hs_map_next(m, &it, &key, &v)) {
+            entry *e = v;
+            if (e->s.user != user || (device_id.p && !hs_str_eq(e->s.device_id, device_id)))
+                continue;
+            hs_map_remove(m, hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256));
+            entry_unref(e);
+            again = true;
+        }
+    }
+}
+
+/* ── who was last seen where ── */
+
+static sighting *sighting_new(const hs_session *who, hs_str ip, hs_str agent, int64_t ts)
+{
+    sighting *g = malloc(sizeof *g + who->device_id.n + ip.n + agent.n);
+
+    if (!g)
+        return NULL;
+    *g = (sighting){ .user = who->user, .ts = ts, .device_n = who->device_id.n, .ip_n = ip.n, .agent_n = agent.n };
+    memcpy(g->bytes, who->device_id.p, who->device_id.n);
+    memcpy(g->bytes + g->device_n, ip.p, ip.n);
+    if (agent.n)
+        memcpy(g->bytes + g->device_n + g->ip_n, agent.p, agent.n);
+    return g;
+}
+
+void hs_session_seen(hs_server *srv, const hs_session *who, hs_str ip, hs_str user_agent)
+{
+    struct hs_sessions *s = srv->sessions;
+    entry *e = (entry *)(uintptr_t)who;
+    int64_t now = hs_loop_now(srv->loop);
+    char key[1024];
+
+    if (!who->device_id.n || !ip.n || who->device_id.n + ip.n + sizeof who->user > sizeof key ||
+        !hs_str_is_utf8(user_agent) || (user_agent.n && memchr(user_agent.p, 0, user_agent.n)))
+        return;
+    if (e->noted_at && now - e->noted_at < SEEN_EVERY_MS && hs_str_eq(e->noted_ip, ip))
+        return;
+    if (hs_map_count(s->seen) >= SEEN_BATCH_MAX)
+        return;
+
+    char *noted = malloc(ip.n);
+    sighting *g = sighting_new(who, ip, hs_str_first(user_agent, 512), hs_loop_wall(srv->loop));
+    void *old = NULL;
+    memcpy(key, &who->user, sizeof who->user);
+    memcpy(key + sizeof who->user, who->device_id.p, who->device_id.n);
+    memcpy(key + sizeof who->user + who->device_id.n, ip.p, ip.n);
+    if (!noted || !g || !hs_map_put(s->seen, hs_str_make(key, sizeof who->user + who->device_id.n + ip.n), g, &old)) {
+        free(noted);
+        free(g);
+        return;
+    }
+    free(old);
+    memcpy(noted, ip.p, ip.n);
+    free((char *)(uintptr_t)e->noted_ip.p);
+    e->noted_ip = hs_str_make(noted, ip.n);
+    e->noted_at = now;
+    if (!s->timer.heap_at && !s->closing && hs_timer_arm(srv->loop, &s->timer, SEEN_WRITE_MS))
+        return; /* without memory the next sighting tries again */
+}
+
+static hs_error *write_seen(struct hs_sessions *s, hs_arena *a)
+{
+    size_t n = hs_map_count(s->seen), i = 0, it = 0;
+    hs_nid *users;
+    int64_t *ts;
+    hs_str *devices, *ips, *agents, key;
+    void *v;
+
+    HS_TRY(hs_alloc(a, n, &users));
+    HS_TRY(hs_alloc(a, n, &ts));
+    HS_TRY(hs_alloc(a, n, &devices));
+    HS_TRY(hs_alloc(a, n, &ips));
+    HS_TRY(hs_alloc(a, n, &agents));
+    while (i < n && hs_map_next(s->seen, &it, &key, &v)) {
+        const sighting *g = v;
+        users[i] = g->user;
+        ts[i] = g->ts;
+        HS_TRY(hs_str_dup(a, hs_str_make(g->bytes, g->device_n), &devices[i]));
+        HS_TRY(hs_str_dup(a, hs_str_make(g->bytes + g->device_n, g->ip_n), &ips[i]));
+        HS_TRY(hs_str_dup(a, hs_str_make(g->bytes + g->device_n + g->ip_n, g->agent_n), &agents[i]));
+        i++;
+    }
+    it = 0;
+    while (hs_map_next(s->seen, &it, &key, &v))
+        free(v);
+    hs_map_close(s->seen);
+    s->seen = hs_map_open(s->srv->hash_seed);
+    if (!s->seen)
+        return HS_ERR_NOMEM;
+    if (!n)
+        return NULL;
+    return hs_store_devices_seen(s->srv->db, a, (hs_nids){ users, n }, (hs_strs){ devices, n }, (hs_strs){ ips, n },
+                                 (hs_strs){ agents, n }, (hs_nids){ ts, n });
+}
+
+static void write_on_fiber(void *ud)
+{
+    struct hs_sessions *s = ud;
+    hs_arena *a = hs_arena_open(HS_MIB(32));
+    hs_error *e = a ? write_seen(s, a) : HS_ERR_NOMEM;
+
+    if (e)
+        hs_log_error(s->srv->log, HS_LOG_WARN, HS_S("-"), "session.seen", e);
+    if (a)
+        hs_arena_close(a);
+}
+
+static void write_later(hs_timer *t)
+{
+    struct hs_sessions *s = t->ud;
+
+    if (hs_fiber_spawn(s->srv->loop, write_on_fiber, s))
+        hs_log(s->srv->log, HS_LOG_WARN, "session.seen", "no fiber to write who was seen");
+}
+
+void hs_sessions_close(hs_server *srv)
+{
+    struct hs_sessions *s = srv->sessions;
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    if (!s)
+        return;
+    s->closing = true;
+    hs_timer_disarm(srv->loop, &s->timer);
+    if (s->seen && hs_map_count(s->seen) && srv->db)
+        write_on_fiber(s);
+    while (s->seen && hs_map_next(s->seen, &it, &key, &v))
+        free(v);
+    hs_map_close(s->seen);
+    if (s->by_hash)
+        empty(s->by_hash);
+    hs_map_close(s->by_hash);
+    srv->sessions = NULL;
+}

@@ -1,0 +1,44 @@
+/* The rate class of a route row. Classes that count by what a request is about (joins by room, logins by account,
+ * invites by issuer) are counted by their services; here are those that count by who sends it. */
+#include "server/limiter.h"
+#include "server/session.h"
+#include "workers/http/hooks.h"
+
+static hs_error *by_user(hs_req *q, hs_limit kind)
+{
+    return q->who ? hs_limit_use(q->srv, q->a, kind, q->who->user_id, HS_LIMIT_TAKE) : NULL;
+}
+
+hs_error *hs_http_rate_limit(hs_req *q)
+{
+    switch (q->route->rate) {
+    case HS_RC_MESSAGE:
+    case HS_RC_ADMIN_REDACTION:
+        return by_user(q, HS_LIMIT_MESSAGE);
+    case HS_RC_REPORTS:
+        return by_user(q, HS_LIMIT_REPORTS);
+    case HS_RC_USER_DIRECTORY:
+        return by_user(q, HS_LIMIT_USER_DIRECTORY);
+    case HS_RC_PRESENCE:
+        return by_user(q, HS_LIMIT_PRESENCE);
+    case HS_RC_ROOM_CREATION:
+        HS_TRY(by_user(q, HS_LIMIT_MESSAGE));
+        return by_user(q, HS_LIMIT_ROOM_CREATION);
+    case HS_RC_REGISTRATION_TOKEN:
+        return hs_limit_use(q->srv, q->a, HS_LIMIT_REGISTRATION_TOKEN, q->client_ip, HS_LIMIT_TAKE);
+    case HS_RC_JOIN:
+    case HS_RC_INVITE:
+        return by_user(q, HS_LIMIT_MESSAGE);
+    case HS_RC_REGISTRATION:
+    case HS_RC_LOGIN:
+    case HS_RC_NONE:
+    case HS_RC_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+hs_http_hooks hs_worker_hooks(void)
+{
+    return (hs_http_hooks){ .authenticate = hs_http_authenticate, .rate_limit = hs_http_rate_limit };
+}

@@ -1,0 +1,14 @@
+/* Route sets that every role shares, and what the well-known file says. */
+#ifndef HS_WORKERS_HTTP_SETS_H
+#define HS_WORKERS_HTTP_SETS_H
+
+#include "runtime/http.h"
+
+extern const hs_route_set hs_http_health_routes;  /* for every listener */
+extern const hs_route_set hs_http_metrics_routes; /* for the listener resource "metrics" */
+
+/* The members of /.well-known/matrix/client, as login answers carry them too. False: none, there is no public_baseurl.
+ */
+bool hs_well_known_write(const struct hs_server *srv, hs_json_out *j);
+
+#endif
