@@ -9,8 +9,7 @@
 typedef struct {
     const hs_event *(*get)(void *ud, hs_str type, hs_str state_key);
     void *ud;
-    const hs_event
-        *create; /* the room's create event (v12: not in auth_events; always set unless ev is the create event) */
+    const hs_event *create; /* the room's create event, always set unless it is the one that is checked */
 } hs_state_view;
 
 typedef struct {
@@ -24,8 +23,7 @@ typedef struct {
  * that no state would allow. */
 hs_error *hs_auth_refusal(hs_arena *a, hs_verdict v, const hs_event *ev);
 
-/* The rules over a state: all but those about auth_events. Before it, the content hash and the signatures were checked.
- */
+/* The rules over a state: all but those about auth_events. Content hash and signatures were checked before. */
 hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state);
 /* Rules about auth_events themselves: none duplicated, none unexpected, create present (absent in v12), none rejected,
  * all of this room. */
@@ -35,7 +33,7 @@ typedef struct {
     hs_str type, state_key;
 } hs_state_key_pair;
 #define HS_AUTH_TYPES_MAX 8
-/* Spec "Auth events selection": which state an event is authorised by (create first unless the version leaves it out).
+/* Spec "Auth events selection": which state an event is authorised by; create first, unless the version leaves it out.
  */
 size_t hs_auth_types(const hs_roomver *rv, hs_str type, hs_str sender, hs_str state_key, bool is_state, hs_jv content,
                      hs_state_key_pair ret[HS_AUTH_TYPES_MAX]);

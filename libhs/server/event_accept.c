@@ -145,6 +145,8 @@ hs_error *hs_event_accept(hs_arena *a, const hs_accept_in *in, uint32_t *ret_fla
         }
     }
     v = hs_auth_check(in->event, in->before); /* 6 */
+    if (!v.ok && local && v.status == 400)
+        return hs_auth_refusal(a, v, in->event); /* a content that no state would allow */
     if (!v.ok && local)
         return hs_forbidden(a, in->event, in->before, v.rule);
     if (!v.ok) {

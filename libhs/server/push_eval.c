@@ -1,3 +1,4 @@
+/* See push_eval.h. */
 #include "server/push_eval.h"
 
 #include "base/map.h"

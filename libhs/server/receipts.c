@@ -1,3 +1,4 @@
+/* See receipts.h. */
 #include "server/receipts.h"
 
 #include "base/json_out.h"

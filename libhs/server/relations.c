@@ -1,3 +1,4 @@
+/* See relations.h. */
 #include "server/relations.h"
 
 #include "core/glob.h"

@@ -5,9 +5,9 @@
 
 #include "base/checked.h"
 #include "base/map.h"
+#include "core/sign.h"
 #include "store/sessions.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 
 #define CACHE_MAX      100000
@@ -79,7 +79,7 @@ static void empty(hs_map *m)
 
 void hs_token_hash(hs_str token, uint8_t ret[32])
 {
-    crypto_hash_sha256(ret, (const unsigned char *)(token.p ? token.p : ""), token.n);
+    hs_sha256(token, ret);
 }
 
 static entry *entry_new(const hs_token_row *t, const uint8_t sha256[32])

@@ -1,3 +1,4 @@
+/* See sync_recent.h. */
 #include "server/sync_recent.h"
 
 #include "server/session.h"

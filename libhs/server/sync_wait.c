@@ -1,3 +1,4 @@
+/* See sync_wait.h. */
 #include "server/sync_wait.h"
 
 #include "server/sync_recent.h"

@@ -1,3 +1,4 @@
+/* See timeline.h. */
 #include "server/timeline.h"
 
 #include "base/vec.h"

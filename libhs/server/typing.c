@@ -1,3 +1,4 @@
+/* See typing.h. */
 #include "server/typing.h"
 
 #include "base/json_out.h"

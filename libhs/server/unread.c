@@ -1,3 +1,4 @@
+/* See unread.h. */
 #include "server/unread.h"
 
 #include "base/map.h"

@@ -1,3 +1,4 @@
+/* See receipts.h. */
 #include "store/receipts.h"
 
 #include "store/statements.h"

@@ -1,3 +1,4 @@
+/* See relations.h. */
 #include "store/relations.h"
 
 #include "store/statements.h"

@@ -1,3 +1,4 @@
+/* See state_points.h. */
 #include "store/state_points.h"
 
 #include "store/statements.h"

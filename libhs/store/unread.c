@@ -1,3 +1,4 @@
+/* See unread.h. */
 #include "store/unread.h"
 
 #include "store/statements.h"
