@@ -272,7 +272,8 @@ static int no_passphrase(char *buf, int n, int writing, void *ud)
 
 static hs_error *tls_error(hs_arena *a, const char *what, const char *file)
 {
-    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    unsigned long code = ERR_peek_error(); /* the first is the cause: no such file, wrong key … */
+    const char *why = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
 
     ERR_clear_error();
     return hs_err(a, 500, HS_M_UNKNOWN, "%s %s cannot be used: %s", what, file, why ? why : "unknown reason");
@@ -604,7 +605,13 @@ void hs_http_close(hs_http *h)
         h->listeners = l->next;
         listener_free(l);
     }
+    h2o_multithread_queue_t *queue = h->ctx.queue;
     h2o_context_dispose(&h->ctx);
+#if H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13
+    free(queue); /* which h2o 2.2 forgets */
+#else
+    (void)queue;
+#endif
     h2o_config_dispose(&h->conf);
     hs_router_close(h->router);
     while (h->arenas_n)

@@ -339,7 +339,7 @@ int main(int argc, char **argv)
     hs_arena *a = hs_arena_open(1 << 20);
     hs_http_options o = { 0 };
     sigset_t set;
-    bool quiet = false;
+    bool quiet = false, ready;
 
     for (int i = 1; i < argc; i++) {
         quiet = quiet || strcmp(argv[i], "--quiet") == 0;
@@ -353,19 +353,19 @@ int main(int argc, char **argv)
     o.log = e.log;
     o.metrics = e.metrics;
     e.http = hs_http_open(e.loop, &o);
-    if (!e.http || hs_http_routes(e.http, a, "all", SETS, 1) || hs_http_routes(e.http, a, "metrics", METRIC_SETS, 1) ||
-        !listen_all(&e, a, argc, argv))
-        return 1;
+    ready = e.http && !hs_http_routes(e.http, a, "all", SETS, 1) &&
+            !hs_http_routes(e.http, a, "metrics", METRIC_SETS, 1) && listen_all(&e, a, argc, argv);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     e.signals = (hs_io){ .fn = on_signal, .ud = &e, .fd = signalfd(-1, &set, SFD_CLOEXEC) };
-    if (hs_io_want(e.loop, &e.signals, HS_IO_READ))
-        return 1;
-    printf("READY\n");
-    fflush(stdout);
-    hs_loop_run(e.loop);
+    ready = ready && !hs_io_want(e.loop, &e.signals, HS_IO_READ);
+    if (ready) {
+        printf("READY\n");
+        fflush(stdout);
+        hs_loop_run(e.loop);
+    }
     (void)!hs_io_want(e.loop, &e.signals, 0);
     close(e.signals.fd);
     hs_http_close(e.http);
@@ -373,5 +373,5 @@ int main(int argc, char **argv)
     hs_logger_close(e.log);
     hs_loop_close(e.loop);
     hs_arena_close(a);
-    return 0;
+    return ready ? 0 : 1;
 }
