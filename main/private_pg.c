@@ -1,0 +1,360 @@
+/* See private_pg.h. In the data directory: postgres/ is the cluster, postgres.log what the server says, and postgres.run/ its socket (in /tmp
+ * when the path would be too long for one). initdb works in postgres.new/, which is renamed when it is whole. */
+#include "main/private_pg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_SECONDS 60 /* crash recovery may have much to read */
+#define STOP_SECONDS  30
+#define WATCH_MS      250
+#define SOCKET_MAX    90 /* of the 107 bytes of a socket's path, less ".s.PGSQL.5432" */
+
+struct hs_private_pg {
+    hs_arena *a;
+    const char *data, *log_path, *run; /* cluster, log, folder of the socket */
+    const char *bin;                   /* folder of the programs */
+    hs_str conninfo;
+    pid_t pid;
+    hs_loop *loop;
+    hs_logger *log;
+    hs_timer timer;
+};
+
+static void nap(long ms)
+{
+    nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 }, NULL);
+}
+
+static hs_error *path_of(hs_arena *a, const char **ret, hs_str dir, const char *name)
+{
+    hs_str s;
+
+    HS_TRY(hs_str_cat(a, &s, 3, dir, HS_S("/"), hs_str_c(name)));
+    *ret = s.p; /* hs_str_cat ends with a NUL, and our paths hold none */
+    return NULL;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* ── the programs ── */
+
+/* The newest under /usr/lib/postgresql, or for an existing cluster those of its own version. */
+static hs_error *find_bin(hs_arena *a, const char *data, const char **ret)
+{
+    char version[16] = "*";
+    hs_str pattern;
+    glob_t found;
+    hs_error *e;
+
+    if (exists(data)) {
+        const char *path;
+        HS_TRY(path_of(a, &path, hs_str_c(data), "PG_VERSION"));
+        FILE *f = fopen(path, "r");
+        if (f && fscanf(f, "%15[0-9]", version) != 1)
+            strncpy(version, "*", sizeof version);
+        if (f)
+            fclose(f);
+    }
+    HS_TRY(hs_str_cat(a, &pattern, 3, HS_S("/usr/lib/postgresql/"), hs_str_c(version), HS_S("/bin/postgres")));
+    if (glob(pattern.p, 0, NULL, &found) == 0) {
+        hs_str best = hs_str_c(found.gl_pathv[found.gl_pathc - 1]);
+        for (size_t i = 0; i < found.gl_pathc; i++) /* "9" sorts after "15" */
+            if (strlen(found.gl_pathv[i]) > best.n)
+                best = hs_str_c(found.gl_pathv[i]);
+        e = hs_str_dup(a, hs_str_first(best, best.n - strlen("/postgres")), &pattern);
+        globfree(&found);
+        *ret = pattern.p;
+        return e;
+    }
+    if (access("/usr/local/bin/initdb", X_OK) == 0 && access("/usr/local/bin/postgres", X_OK) == 0) {
+        *ret = "/usr/local/bin";
+        return NULL;
+    }
+    return hs_err(a, 500, HS_M_UNKNOWN,
+                  "the PostgreSQL server is not installed (looked for /usr/lib/postgresql/%s/bin/postgres): "
+                  "apt-get install postgresql, or name a database in homeserver.yaml",
+                  version);
+}
+
+/* Runs a program with its input from `in` (-1: nothing) and its output in the log; the child's pid, or -1. */
+static pid_t spawn(const hs_private_pg *pg, const char *program, char *const argv[], int in)
+{
+    const char *path;
+    pid_t pid;
+
+    if (path_of(pg->a, &path, hs_str_c(pg->bin), program))
+        return -1;
+    pid = fork();
+    if (pid != 0)
+        return pid;
+
+    int out = open(pg->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid(); /* a Ctrl-C at the terminal is for hs, which then stops PostgreSQL in order */
+    if (dup2(in >= 0 ? in : null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+        _exit(127);
+    setenv("LC_ALL", "C", 1);
+    execv(path, argv);
+    _exit(127);
+}
+
+static bool run(const hs_private_pg *pg, const char *program, char *const argv[], const char *input)
+{
+    int status, fds[2] = { -1, -1 };
+    pid_t pid;
+
+    if (input && pipe2(fds, O_CLOEXEC) != 0)
+        return false;
+    pid = spawn(pg, program, argv, fds[0]);
+    if (input) {
+        close(fds[0]);
+        (void)!write(fds[1], input, strlen(input));
+        close(fds[1]);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* execv does not write to its arguments; its prototype cannot say so. */
+static char *arg(const char *s)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { s };
+    return u.out;
+}
+
+/* ── the cluster ── */
+
+static hs_error *broken(const hs_private_pg *pg, const char *what)
+{
+    return hs_err(pg->a, 500, HS_M_UNKNOWN, "PostgreSQL: %s; %s says why", what, pg->log_path);
+}
+
+static hs_error *make_cluster(hs_private_pg *pg, hs_str dir)
+{
+    const char *fresh;
+
+    HS_TRY(path_of(pg->a, &fresh, dir, "postgres.new"));
+    char *clear[] = { arg("rm"), arg("-rf"), arg("--"), arg(fresh), NULL };
+    if (exists(fresh)) { /* an initdb that was cut short */
+        pid_t pid = fork();
+        if (pid == 0) {
+            execv("/bin/rm", clear);
+            _exit(127);
+        }
+        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    char *initdb[] = { arg("initdb"), arg("-D"),         arg(fresh),    arg("-U"), arg("hs"), arg("-A"), arg("trust"),
+                       arg("-E"),     arg("UTF8"),       arg("--locale=C"), arg("--data-checksums"), arg("--no-instructions"),
+                       NULL };
+    if (!run(pg, "initdb", initdb, NULL))
+        return broken(pg, "a new cluster could not be made (initdb failed)");
+    char *single[] = { arg("postgres"), arg("--single"), arg("-D"), arg(fresh), arg("postgres"), NULL };
+    if (!run(pg, "postgres", single, "CREATE DATABASE hs;\n"))
+        return broken(pg, "the database could not be made in the new cluster");
+    if (rename(fresh, pg->data) != 0)
+        return hs_err(pg->a, 500, HS_M_UNKNOWN, "%s could not be renamed: %s", fresh, strerror(errno));
+    return NULL;
+}
+
+/* store-design §2.6, scaled to this machine. Written anew at each start; an operator's own lines go into postgresql.conf. */
+static hs_error *write_settings(const hs_private_pg *pg)
+{
+    const char *path, *main_path;
+    struct sysinfo si;
+    unsigned long mb = sysinfo(&si) == 0 ? (unsigned long)(si.totalram / 1024 / 1024 * si.mem_unit / 8) : 128;
+    FILE *f;
+
+    mb = mb < 128 ? 128 : mb > 2048 ? 2048 : mb;
+    HS_TRY(path_of(pg->a, &path, hs_str_c(pg->data), "hs.conf"));
+    HS_TRY(path_of(pg->a, &main_path, hs_str_c(pg->data), "postgresql.conf"));
+    bool first = !exists(path);
+    f = fopen(path, "w");
+    if (f) {
+        fprintf(f,
+                "# Written by hs at each start.\n"
+                "listen_addresses = ''\nunix_socket_directories = '%s'\nunix_socket_permissions = 0700\n"
+                "shared_buffers = %luMB\nmax_wal_size = 4GB\nwal_compression = lz4\ndefault_toast_compression = lz4\n"
+                "random_page_cost = 1.1\njit = off\nsynchronous_commit = on\nautovacuum_vacuum_insert_scale_factor = 0.05\n"
+                "log_min_messages = warning\nlog_line_prefix = '%%m [%%p] '\nmax_connections = 100\n",
+                pg->run, mb);
+        if (fclose(f) != 0)
+            f = NULL;
+    }
+    if (f && first && (f = fopen(main_path, "a")) != NULL) {
+        fprintf(f, "\ninclude 'hs.conf'\n");
+        if (fclose(f) != 0)
+            f = NULL;
+    }
+    return f ? NULL : hs_err(pg->a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
+}
+
+/* What postmaster.pid says: the server's pid (0: no file) and whether it takes connections. */
+static pid_t read_pid_file(const hs_private_pg *pg, bool *ready)
+{
+    const char *path;
+    char line[256];
+    long pid = 0;
+    FILE *f;
+
+    *ready = false;
+    if (path_of(pg->a, &path, hs_str_c(pg->data), "postmaster.pid") || !(f = fopen(path, "r")))
+        return 0;
+    for (int i = 1; fgets(line, sizeof line, f); i++) {
+        if (i == 1)
+            pid = strtol(line, NULL, 10);
+        if (i == 8)
+            *ready = strncmp(line, "ready", 5) == 0;
+    }
+    fclose(f);
+    return pid > 0 ? (pid_t)pid : 0;
+}
+
+/* Alive, and really a PostgreSQL: after a reboot the number may be somebody else's. */
+static bool is_postgres(pid_t pid)
+{
+    char path[64], name[64] = "";
+    FILE *f;
+
+    if (pid <= 0)
+        return false;
+    (void)waitpid(pid, NULL, WNOHANG); /* ours and dead: then it is gone now */
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    f = fopen(path, "r");
+    if (!f)
+        return false;
+    bool read = fgets(name, sizeof name, f) != NULL;
+    fclose(f);
+    return read && strncmp(name, "postgres", 8) == 0;
+}
+
+static pid_t start_server(const hs_private_pg *pg)
+{
+    char *argv[] = { arg("postgres"), arg("-D"), arg(pg->data), NULL };
+    return spawn(pg, "postgres", argv, -1);
+}
+
+static hs_error *await_ready(hs_private_pg *pg)
+{
+    bool started = false, ready;
+
+    for (long waited = 0; waited < READY_SECONDS * 1000; waited += 5, nap(5)) {
+        pid_t pid = read_pid_file(pg, &ready);
+        if (is_postgres(pid)) {
+            pg->pid = pid;
+            if (ready)
+                return NULL;
+            continue; /* starting, or one from before that is stopping */
+        }
+        if (started && !is_postgres(pg->pid))
+            return broken(pg, "the server did not start");
+        if (!started) {
+            pg->pid = start_server(pg);
+            started = true;
+        }
+    }
+    return broken(pg, "the server was not ready within a minute");
+}
+
+static hs_error *choose_socket_dir(hs_private_pg *pg, hs_str dir)
+{
+    HS_TRY(path_of(pg->a, &pg->run, dir, "postgres.run"));
+    if (strlen(pg->run) > SOCKET_MAX) {
+        hs_str s;
+        uint64_t hash = 1469598103934665603u; /* FNV-1a: a stable name for this directory */
+        for (size_t i = 0; i < dir.n; i++)
+            hash = (hash ^ (unsigned char)dir.p[i]) * 1099511628211u;
+        HS_TRY(hs_str_fmt(pg->a, &s, "/tmp/hs-postgres-%016llx", (unsigned long long)hash));
+        pg->run = s.p;
+    }
+    struct stat st;
+    if (mkdir(pg->run, 0700) != 0 && errno != EEXIST)
+        return hs_err(pg->a, 500, HS_M_UNKNOWN, "%s cannot be made: %s", pg->run, strerror(errno));
+    if (lstat(pg->run, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return hs_err(pg->a, 500, HS_M_UNKNOWN, "%s is not a directory of this user", pg->run);
+    return NULL;
+}
+
+hs_error *hs_private_pg_start(hs_arena *a, hs_str dir, hs_private_pg **ret)
+{
+    hs_private_pg *pg;
+
+    HS_TRY(hs_alloc(a, 1, &pg));
+    pg->a = a;
+    HS_TRY(path_of(a, &pg->data, dir, "postgres"));
+    HS_TRY(path_of(a, &pg->log_path, dir, "postgres.log"));
+    HS_TRY(find_bin(a, pg->data, &pg->bin));
+    HS_TRY(choose_socket_dir(pg, dir));
+    HS_TRY(hs_str_fmt(a, &pg->conninfo, "host='%s' user=hs dbname=hs", pg->run));
+    if (!exists(pg->data))
+        HS_TRY(make_cluster(pg, dir));
+    HS_TRY(write_settings(pg));
+    HS_TRY(await_ready(pg));
+
+    *ret = pg;
+    return NULL;
+}
+
+hs_str hs_private_pg_conninfo(const hs_private_pg *pg)
+{
+    return pg->conninfo;
+}
+
+static void look(hs_timer *t)
+{
+    hs_private_pg *pg = t->ud;
+
+    if (!is_postgres(pg->pid)) {
+        bool ready;
+        pid_t other = read_pid_file(pg, &ready);
+        if (is_postgres(other)) {
+            pg->pid = other;
+        } else {
+            hs_log(pg->log, HS_LOG_WARN, "postgres.restart", "reason=died log=%s", pg->log_path);
+            pg->pid = start_server(pg);
+        }
+    }
+    (void)!hs_timer_arm(pg->loop, t, WATCH_MS);
+}
+
+hs_error *hs_private_pg_watch(hs_private_pg *pg, hs_loop *loop, hs_logger *log)
+{
+    pg->loop = loop;
+    pg->log = log;
+    pg->timer = (hs_timer){ .fn = look, .ud = pg };
+    return hs_timer_arm(loop, &pg->timer, WATCH_MS);
+}
+
+void hs_private_pg_stop(hs_private_pg *pg)
+{
+    if (pg->loop)
+        hs_timer_disarm(pg->loop, &pg->timer);
+    if (!is_postgres(pg->pid))
+        return;
+    kill(pg->pid, SIGINT);
+    for (long waited = 0; waited < STOP_SECONDS * 1000 && is_postgres(pg->pid); waited += 5)
+        nap(5);
+    if (is_postgres(pg->pid))
+        kill(pg->pid, SIGQUIT);
+}
