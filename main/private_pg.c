@@ -1,5 +1,6 @@
-/* See private_pg.h. In the data directory: postgres/ is the cluster, postgres.log what the server says, and postgres.run/ its socket (in /tmp
- * when the path would be too long for one). initdb works in postgres.new/, which is renamed when it is whole. */
+/* See private_pg.h. In the data directory: postgres/ is the cluster, postgres.log what the server says, and
+ * postgres.run/ its socket (in /tmp when the path would be too long for one). initdb works in postgres.new/, which is
+ * renamed when it is whole. */
 #include "main/private_pg.h"
 
 #include <errno.h>
@@ -165,8 +166,18 @@ static hs_error *make_cluster(hs_private_pg *pg, hs_str dir)
         while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    char *initdb[] = { arg("initdb"), arg("-D"),         arg(fresh),    arg("-U"), arg("hs"), arg("-A"), arg("trust"),
-                       arg("-E"),     arg("UTF8"),       arg("--locale=C"), arg("--data-checksums"), arg("--no-instructions"),
+    char *initdb[] = { arg("initdb"),
+                       arg("-D"),
+                       arg(fresh),
+                       arg("-U"),
+                       arg("hs"),
+                       arg("-A"),
+                       arg("trust"),
+                       arg("-E"),
+                       arg("UTF8"),
+                       arg("--locale=C"),
+                       arg("--data-checksums"),
+                       arg("--no-instructions"),
                        NULL };
     if (!run(pg, "initdb", initdb, NULL))
         return broken(pg, "a new cluster could not be made (initdb failed)");
@@ -178,7 +189,8 @@ static hs_error *make_cluster(hs_private_pg *pg, hs_str dir)
     return NULL;
 }
 
-/* store-design §2.6, scaled to this machine. Written anew at each start; an operator's own lines go into postgresql.conf. */
+/* store-design §2.6, scaled to this machine. Written anew at each start; an operator's own lines go into
+ * postgresql.conf. */
 static hs_error *write_settings(const hs_private_pg *pg)
 {
     const char *path, *main_path;
@@ -192,13 +204,14 @@ static hs_error *write_settings(const hs_private_pg *pg)
     bool first = !exists(path);
     f = fopen(path, "w");
     if (f) {
-        fprintf(f,
-                "# Written by hs at each start.\n"
-                "listen_addresses = ''\nunix_socket_directories = '%s'\nunix_socket_permissions = 0700\n"
-                "shared_buffers = %luMB\nmax_wal_size = 4GB\nwal_compression = lz4\ndefault_toast_compression = lz4\n"
-                "random_page_cost = 1.1\njit = off\nsynchronous_commit = on\nautovacuum_vacuum_insert_scale_factor = 0.05\n"
-                "log_min_messages = warning\nlog_line_prefix = '%%m [%%p] '\nmax_connections = 100\n",
-                pg->run, mb);
+        fprintf(
+            f,
+            "# Written by hs at each start.\n"
+            "listen_addresses = ''\nunix_socket_directories = '%s'\nunix_socket_permissions = 0700\n"
+            "shared_buffers = %luMB\nmax_wal_size = 4GB\nwal_compression = lz4\ndefault_toast_compression = lz4\n"
+            "random_page_cost = 1.1\njit = off\nsynchronous_commit = on\nautovacuum_vacuum_insert_scale_factor = 0.05\n"
+            "log_min_messages = warning\nlog_line_prefix = '%%m [%%p] '\nmax_connections = 100\n",
+            pg->run, mb);
         if (fclose(f) != 0)
             f = NULL;
     }

@@ -1,6 +1,7 @@
 /* The private PostgreSQL of `hs run`: a cluster in the data directory, reached over a Unix socket only.
  *
- * Blocking calls, made before the loop runs, but for hs_private_pg_watch. The cluster outlives a killed hs; the next start takes it over. */
+ * Blocking calls, made before the loop runs, but for hs_private_pg_watch. The cluster outlives a killed hs; the next
+ * start takes it over. */
 #ifndef HS_MAIN_PRIVATE_PG_H
 #define HS_MAIN_PRIVATE_PG_H
 

@@ -57,9 +57,10 @@ hs_error *hs_drop_root(hs_arena *a, const char *dir)
     if (setgroups(0, NULL) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
         return hs_err(a, 500, HS_M_UNKNOWN, "cannot become the user %s: %s", pw->pw_name, strerror(errno));
     if (access(dir, R_OK | W_OK | X_OK) != 0)
-        return hs_err(a, 500, HS_M_UNKNOWN,
-                      "the user %s cannot reach %s: choose a data directory outside of root's home, or start as another user",
-                      pw->pw_name, dir);
+        return hs_err(
+            a, 500, HS_M_UNKNOWN,
+            "the user %s cannot reach %s: choose a data directory outside of root's home, or start as another user",
+            pw->pw_name, dir);
     return NULL;
 }
 

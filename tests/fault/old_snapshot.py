@@ -47,7 +47,7 @@ class Snapshot:
         sockets = [p for p in pathlib.Path(server.dir).rglob(".s.PGSQL.*") if not p.name.endswith(".lock")]
         host, port = str(sockets[0].parent), sockets[0].name.rsplit(".", 1)[1]
         owner = sockets[0].owner()
-        command = ["psql", "-h", host, "-p", port, "-qAt", "-d", "hs"]
+        command = ["psql", "-h", host, "-p", port, "-qAt", "-U", "hs", "-d", "hs"]
         import os
 
         if os.getuid() == 0 and owner != "root":

@@ -1,0 +1,307 @@
+/* hs run: one process with all roles. */
+#include "main/data_dir.h"
+#include "main/hs.h"
+#include "main/private_pg.h"
+#include "main/privileges.h"
+#include "workers/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DRAIN_MS    10000
+#define CONFIGS_MAX 16
+
+typedef struct {
+    const char *data_dir;
+    hs_str configs[CONFIGS_MAX];
+    size_t configs_n;
+    hs_data_dir_options first;
+} options;
+
+typedef struct {
+    hs_arena *a;
+    hs_str dir;
+    const hs_config *config;
+    hs_logger *log;
+    hs_loop *loop;
+    hs_private_pg *pg;
+    hs_worker *worker;
+    hs_io signals;
+    bool stopping;
+    options *o;
+    bool new_config;
+} runner;
+
+static int usage(FILE *out, int code)
+{
+    fprintf(out, "usage: hs run [--data-directory DIR] [--config-path FILE]... [--server-name NAME] [--port PORT]\n\n"
+                 "  -d, --data-directory DIR  where everything is kept (default: ./hs-data)\n"
+                 "  -c, --config-path FILE    homeserver.yaml; several are merged (default: DIR/homeserver.yaml, made "
+                 "if missing)\n"
+                 "  -s, --server-name NAME    for a new configuration (default: localhost)\n"
+                 "  -p, --port PORT           for a new configuration (default: 8008)\n");
+    return code;
+}
+
+/* -1: go on; else the exit code. */
+static int read_options(int argc, char **argv, options *o)
+{
+    static const struct option LONG[] = {
+        { "data-directory", required_argument, NULL, 'd' },
+        { "config-path", required_argument, NULL, 'c' },
+        { "server-name", required_argument, NULL, 's' },
+        { "port", required_argument, NULL, 'p' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    int64_t port;
+    int c;
+
+    /* getopt wants a program's name before the options; the word before them is one. */
+    while ((c = getopt_long(argc + 1, argv - 1, "d:c:s:p:h", LONG, NULL)) != -1) {
+        switch (c) {
+        case 'd':
+            o->data_dir = optarg;
+            break;
+        case 'c':
+            if (o->configs_n == CONFIGS_MAX)
+                return usage(stderr, 2);
+            o->configs[o->configs_n++] = hs_str_c(optarg);
+            break;
+        case 's':
+            o->first.server_name = hs_str_c(optarg);
+            break;
+        case 'p':
+            if (!hs_str_to_i64(hs_str_c(optarg), &port) || port < 1 || port > 65535)
+                return usage(stderr, 2);
+            o->first.port = (uint16_t)port;
+            break;
+        case 'h':
+            return usage(stdout, 0);
+        default:
+            return usage(stderr, 2);
+        }
+    }
+    return -1;
+}
+
+/* ── telling the service manager (sd_notify's protocol: a datagram to a socket named by the environment) ── */
+
+static void notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+
+    if (!path || strlen(path) >= sizeof to.sun_path || (path[0] != '/' && path[0] != '@'))
+        return;
+    memcpy(to.sun_path, path, strlen(path));
+    if (to.sun_path[0] == '@')
+        to.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    (void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+    close(fd);
+}
+
+/* ── signals ── */
+
+static void stop_on_fiber(void *ud)
+{
+    runner *r = ud;
+
+    hs_worker_drain(r->worker, DRAIN_MS);
+    hs_loop_stop(r->loop);
+}
+
+static void reload(runner *r)
+{
+    const hs_config *fresh;
+    hs_arena *a = hs_arena_open(HS_MIB(16));
+
+    notify("RELOADING=1");
+    hs_error *e = a ? hs_config_load(a, r->o->configs, r->o->configs_n, r->log, &fresh) : HS_ERR_NOMEM;
+    if (!e) {
+        hs_logger_set_level(r->log, fresh->log_level);
+        e = hs_worker_reload(r->worker, a);
+    }
+    if (e)
+        hs_log_error(r->log, HS_LOG_ERROR, HS_S("SIGHUP"), "main.reload", e);
+    else
+        hs_log(r->log, HS_LOG_INFO, "main.reload", "log level and certificates were read anew");
+    hs_arena_close(a);
+    notify("READY=1");
+}
+
+static void on_signal(hs_io *io, unsigned events)
+{
+    runner *r = io->ud;
+    struct signalfd_siginfo si;
+
+    (void)events;
+    while (read(io->fd, &si, sizeof si) == (ssize_t)sizeof si) {
+        if (si.ssi_signo == SIGHUP) {
+            reload(r);
+        } else if (r->stopping) {
+            hs_loop_stop(r->loop); /* asked twice: do not wait for anybody */
+        } else {
+            r->stopping = true;
+            notify("STOPPING=1");
+            hs_log(r->log, HS_LOG_INFO, "main.stop", "signal=%u", si.ssi_signo);
+            if (hs_fiber_spawn(r->loop, stop_on_fiber, r))
+                hs_loop_stop(r->loop);
+        }
+    }
+}
+
+static hs_error *watch_signals(runner *r)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    r->signals = (hs_io){ .fn = on_signal, .ud = r, .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) };
+    if (r->signals.fd < 0)
+        return hs_err(r->a, 500, HS_M_UNKNOWN, "signalfd: %s", strerror(errno));
+    return hs_io_want(r->loop, &r->signals, HS_IO_READ);
+}
+
+/* ── starting ── */
+
+static void raise_file_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static hs_error *prepare_directory(runner *r)
+{
+    HS_TRY(hs_data_dir_open(r->a, r->o->data_dir, &r->dir));
+    if (!r->o->configs_n) {
+        hs_str path;
+        HS_TRY(hs_data_dir_config(r->a, r->dir, &r->o->first, &r->new_config));
+        HS_TRY(hs_str_cat(r->a, &path, 2, r->dir, HS_S("/homeserver.yaml")));
+        r->o->configs[r->o->configs_n++] = path;
+    }
+    HS_TRY(hs_drop_root(r->a, r->dir.p));
+    hs_harden_process();
+    raise_file_limit();
+    return chdir(r->dir.p) == 0 ? NULL : hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", r->dir.p, strerror(errno));
+}
+
+static hs_error *open_log(runner *r)
+{
+    const hs_config *c = r->config;
+    int fd = STDERR_FILENO;
+
+    if (c->log_file.n) {
+        const char *path;
+        HS_TRY(hs_cstr(r->a, c->log_file, &path));
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        if (fd < 0)
+            return hs_err(r->a, 500, HS_M_UNKNOWN, "the log file %s cannot be written: %s", path, strerror(errno));
+    }
+    hs_logger_close(r->log);
+    r->log = hs_logger_open(fd, c->log_level, c->log_json);
+    return r->log ? NULL : HS_ERR_NOMEM;
+}
+
+static hs_error *start(runner *r)
+{
+    hs_worker_options w = { 0 };
+
+    HS_TRY(prepare_directory(r));
+    r->log = hs_logger_open(STDERR_FILENO, HS_LOG_INFO, false);
+    HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, r->log, &r->config));
+    HS_TRY(open_log(r));
+    if (!r->config->signing_key.n) {
+        const char *path;
+        HS_TRY(hs_cstr(r->a, r->config->signing_key_path, &path));
+        HS_TRY(hs_make_signing_key(r->a, path));
+    }
+    r->loop = hs_loop_open();
+    if (!r->loop)
+        return HS_ERR_NOMEM;
+    HS_TRY(watch_signals(r));
+    if (r->config->private_postgres) {
+        HS_TRY(hs_private_pg_start(r->a, r->dir, &r->pg));
+        w.conninfo = hs_private_pg_conninfo(r->pg);
+        HS_TRY(hs_private_pg_watch(r->pg, r->loop, r->log));
+    }
+    w.config = r->config;
+    w.log = r->log;
+    HS_TRY(hs_worker_open(r->loop, r->a, &w, &r->worker));
+    return hs_worker_listen(r->worker, r->a);
+}
+
+static void say_what_next(const runner *r)
+{
+    const hs_config *c = r->config;
+    unsigned port = c->listeners_n ? c->listeners[0].port : 0;
+
+    printf("\n%.*s is being served on http://localhost:%u\n", HS_FMT(c->server_name), port);
+    if (r->new_config)
+        printf("Its configuration is %.*s/homeserver.yaml. Make a first user with\n\n"
+               "    register_new_matrix_user -c %.*s/homeserver.yaml http://localhost:%u\n\n"
+               "and log in with any Matrix client.\n",
+               HS_FMT(r->dir), HS_FMT(r->dir), port);
+    fflush(stdout);
+}
+
+static void finish(runner *r)
+{
+    if (r->worker)
+        hs_worker_close(r->worker);
+    if (r->pg)
+        hs_private_pg_stop(r->pg);
+    if (r->loop) {
+        (void)!hs_io_want(r->loop, &r->signals, 0);
+        hs_loop_close(r->loop);
+    }
+    hs_log(r->log, HS_LOG_INFO, "main.stopped", "bye");
+    hs_logger_close(r->log);
+}
+
+int hs_cmd_run(int argc, char **argv)
+{
+    options o = { .data_dir = "hs-data" };
+    runner r = { .o = &o, .signals = { .fd = -1 } };
+    int code = read_options(argc, argv, &o);
+
+    if (code >= 0)
+        return code;
+    umask(0027);
+    r.a = hs_arena_open(HS_MIB(64));
+    hs_error *e = r.a ? start(&r) : HS_ERR_NOMEM;
+    if (e) {
+        code = hs_fail(e);
+    } else {
+        say_what_next(&r);
+        notify("READY=1");
+        hs_loop_run(r.loop);
+        code = 0;
+    }
+    finish(&r);
+    hs_arena_close(r.a);
+    return code;
+}

@@ -1,0 +1,221 @@
+/* See worker.h. */
+#include "workers/worker.h"
+
+#include "server/context.h"
+#include "workers/client/role.h"
+#include "workers/http/hooks.h"
+#include "workers/http/sets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct hs_worker {
+    hs_server srv;
+    hs_arena *arena; /* as long as the worker */
+    hs_http *http;
+    bool services;
+};
+
+#define ARENA_CAP    HS_MIB(64)
+#define KEY_FILE_MAX 4096
+
+/* ── the signing key ── */
+
+static hs_error *read_key(hs_worker *w, hs_arena *a, hs_str path)
+{
+    char text[KEY_FILE_MAX];
+    const char *name;
+    hs_signing_key *key;
+
+    HS_TRY(hs_cstr(a, path, &name));
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hs_err(a, 500, HS_M_UNKNOWN, "the signing key %s cannot be read: %s", name, strerror(errno));
+    ssize_t n = read(fd, text, sizeof text);
+    close(fd);
+    hs_error *e = n < 0 ? hs_err(a, 500, HS_M_UNKNOWN, "the signing key %s cannot be read", name)
+                        : hs_signing_key_read(w->arena, hs_str_make(text, (size_t)n), &key);
+    explicit_bzero(text, sizeof text);
+    if (e)
+        return hs_err(a, 500, HS_M_UNKNOWN, "%s: %.*s", name, HS_FMT(e->message));
+    w->srv.key = key;
+    return NULL;
+}
+
+static hs_error *load_key(hs_worker *w, hs_arena *a)
+{
+    const hs_config *c = w->srv.config;
+    hs_signing_key *key;
+
+    if (!c->signing_key.n)
+        return read_key(w, a, c->signing_key_path);
+    HS_TRY(hs_signing_key_read(w->arena, c->signing_key, &key));
+    w->srv.key = key;
+    return NULL;
+}
+
+/* ── opening ── */
+
+typedef struct {
+    hs_worker *w;
+    hs_arena *a;
+    hs_error *e;
+} opening;
+
+/* On a fiber: the services ask the database. */
+static void open_services(void *ud)
+{
+    opening *o = ud;
+    o->e = hs_server_open_services(&o->w->srv, o->a);
+}
+
+static hs_error *open_http(hs_worker *w, hs_arena *a)
+{
+    hs_http_options o = {
+        .srv = &w->srv, .hooks = hs_http_hooks_of_workers(), .log = w->srv.log, .metrics = w->srv.metrics
+    };
+
+    w->http = hs_http_open(w->srv.loop, &o);
+    if (!w->http)
+        return HS_ERR_NOMEM;
+    const hs_route_set *client = hs_role_client(&n);
+    HS_TRY(hs_http_routes(w->http, a, "client", client, n));
+    HS_TRY(hs_http_routes(w->http, a, "client", &hs_set_well_known, 1));
+    HS_TRY(hs_http_routes(w->http, a, "health", &hs_set_health, 1));
+    return hs_http_routes(w->http, a, "metrics", &hs_set_metrics, 1);
+}
+
+static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
+{
+    const char *conninfo;
+    opening services = { .w = w, .a = a };
+    hs_db_options db = { .allow_unsafe_locale = o->config->allow_unsafe_locale,
+                         .log = o->log,
+                         .metrics = w->srv.metrics };
+
+    HS_TRY(hs_cstr(a, o->conninfo.p ? o->conninfo : o->config->conninfo, &conninfo));
+    db.conninfo = conninfo;
+    if (o->config->cp_max > 1)
+        db.readers = (unsigned)(o->config->cp_max - 1 < 16 ? o->config->cp_max - 1 : 16);
+    HS_TRY(load_key(w, a));
+    HS_TRY(hs_db_open(w->srv.loop, a, &db, &w->srv.db));
+    HS_TRY(hs_loop_run_fiber(w->srv.loop, open_services, &services));
+    HS_TRY(services.e);
+    w->services = true;
+    return open_http(w, a);
+}
+
+hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret)
+{
+    hs_arena *own = hs_arena_open(ARENA_CAP);
+    hs_worker *w = own ? hs_arena_alloc(own, sizeof *w) : NULL;
+    hs_error *e;
+
+    if (!w) {
+        hs_arena_close(own);
+        return HS_ERR_NOMEM;
+    }
+    w->arena = own;
+    w->srv = (hs_server){
+        .loop = loop,
+        .log = o->log,
+        .metrics = hs_metrics_open(),
+        .config = o->config,
+        .server_name = o->config->server_name,
+        .hash_seed = hs_random_u64(),
+        .arena = own,
+    };
+    e = w->srv.metrics ? open_all(w, a, o) : HS_ERR_NOMEM;
+    if (e) {
+        hs_worker_close(w);
+        return e;
+    }
+
+    *ret = w;
+    return NULL;
+}
+
+/* ── listeners ── */
+
+/* The groups that a listener's resources name; what is not served yet (federation, media …) simply adds no routes. */
+static hs_error *groups_of(hs_arena *a, const hs_config_listener *l, const char *const **ret)
+{
+    const char **groups;
+
+    HS_TRY(hs_alloc(a, l->resources.n + 3, &groups));
+    *ret = groups;
+    if (l->metrics) {
+        *groups++ = "metrics";
+        return NULL;
+    }
+    for (size_t i = 0; i < l->resources.n; i++)
+        HS_TRY(hs_cstr(a, l->resources.at[i], groups++));
+    *groups = "health";
+    return NULL;
+}
+
+static hs_error *listen_on(hs_worker *w, hs_arena *a, const hs_config_listener *l, hs_str address)
+{
+    const hs_config *c = w->srv.config;
+    hs_listener_options o = { .port = l->port, .unix_mode = l->unix_mode, .x_forwarded = l->x_forwarded };
+    uint16_t port;
+
+    HS_TRY(groups_of(a, l, &o.groups));
+    if (l->unix_path.n)
+        HS_TRY(hs_cstr(a, l->unix_path, &o.unix_path));
+    else
+        HS_TRY(hs_cstr(a, address, &o.address));
+    if (l->tls) {
+        HS_TRY(hs_cstr(a, c->tls_certificate_path, &o.tls_cert));
+        HS_TRY(hs_cstr(a, c->tls_private_key_path, &o.tls_key));
+    }
+    HS_TRY(hs_http_listen(w->http, a, &o, &port));
+    if (l->unix_path.n)
+        hs_log(w->srv.log, HS_LOG_INFO, "http.listening", "path=%.*s", HS_FMT(l->unix_path));
+    else
+        hs_log(w->srv.log, HS_LOG_INFO, "http.listening", "address=%.*s port=%u tls=%d", HS_FMT(address), port, l->tls);
+    return NULL;
+}
+
+hs_error *hs_worker_listen(hs_worker *w, hs_arena *a)
+{
+    const hs_config *c = w->srv.config;
+
+    for (size_t i = 0; i < c->listeners_n; i++) {
+        const hs_config_listener *l = &c->listeners[i];
+        if (l->unix_path.n)
+            HS_TRY(listen_on(w, a, l, hs_str_make("", 0)));
+        for (size_t k = 0; !l->unix_path.n && k < l->bind_addresses.n; k++)
+            HS_TRY(listen_on(w, a, l, l->bind_addresses.at[k]));
+    }
+    return NULL;
+}
+
+hs_error *hs_worker_reload(hs_worker *w, hs_arena *a)
+{
+    return hs_http_reload_tls(w->http, a);
+}
+
+void hs_worker_drain(hs_worker *w, int64_t deadline_ms)
+{
+    if (!hs_http_drain(w->http, deadline_ms))
+        hs_log(w->srv.log, HS_LOG_WARN, "worker.drain", "some requests were cut off at the deadline");
+}
+
+void hs_worker_close(hs_worker *w)
+{
+    if (w->http)
+        hs_http_close(w->http);
+    if (w->services)
+        hs_server_close_services(&w->srv);
+    if (w->srv.db)
+        hs_db_close(w->srv.db);
+    hs_metrics_close(w->srv.metrics);
+    hs_arena_close(w->arena);
+}
+
+struct hs_server *hs_worker_server(hs_worker *w)
+{
+    return &w->srv;
+}

@@ -1,0 +1,30 @@
+/* One worker: a loop, its services, the routes of its roles on its listeners. What `hs run` and an embedder put
+ * together.
+ *
+ * Loop thread only. Order: open, listen, run the loop, drain (on a fiber), close. */
+#ifndef HS_WORKERS_WORKER_H
+#define HS_WORKERS_WORKER_H
+
+#include "runtime/config.h"
+#include "runtime/http.h"
+
+typedef struct hs_worker hs_worker;
+
+typedef struct {
+    const hs_config *config; /* must outlive the worker */
+    hs_logger *log;
+    hs_str conninfo; /* p NULL: the configuration's database */
+} hs_worker_options;
+
+/* Connects, migrates, opens the services. The error's message is the operator's one line. */
+HS_NODISCARD hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret);
+/* Opens the listeners of the configuration. */
+HS_NODISCARD hs_error *hs_worker_listen(hs_worker *w, hs_arena *a);
+/* Reads certificates anew. */
+HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a);
+/* Stops accepting, answers what waits, finishes what is under way. */
+HS_SUSPENDS void hs_worker_drain(hs_worker *w, int64_t deadline_ms);
+void hs_worker_close(hs_worker *w);
+struct hs_server *hs_worker_server(hs_worker *w);
+
+#endif
