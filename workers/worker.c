@@ -72,18 +72,14 @@ static void open_services(void *ud)
 
 static hs_error *open_http(hs_worker *w, hs_arena *a)
 {
-    hs_http_options o = {
-        .srv = &w->srv, .hooks = hs_http_hooks_of_workers(), .log = w->srv.log, .metrics = w->srv.metrics
-    };
+    hs_http_options o = { .srv = &w->srv, .hooks = hs_worker_hooks(), .log = w->srv.log, .metrics = w->srv.metrics };
 
     w->http = hs_http_open(w->srv.loop, &o);
     if (!w->http)
         return HS_ERR_NOMEM;
-    const hs_route_set *client = hs_role_client(&n);
-    HS_TRY(hs_http_routes(w->http, a, "client", client, n));
-    HS_TRY(hs_http_routes(w->http, a, "client", &hs_set_well_known, 1));
-    HS_TRY(hs_http_routes(w->http, a, "health", &hs_set_health, 1));
-    return hs_http_routes(w->http, a, "metrics", &hs_set_metrics, 1);
+    HS_TRY(hs_http_routes(w->http, a, "client", hs_client_routes, hs_client_routes_n));
+    HS_TRY(hs_http_routes(w->http, a, "health", &hs_http_health_routes, 1));
+    return hs_http_routes(w->http, a, "metrics", &hs_http_metrics_routes, 1);
 }
 
 static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
