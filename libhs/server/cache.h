@@ -67,6 +67,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_events_load_as(hs_server *srv, hs_arena *a
  */
 HS_NODISCARD hs_error *hs_cache_room_new(hs_server *srv, hs_arena *a, hs_nid nid, const hs_roomver *rv, hs_room **ret);
 HS_NODISCARD hs_error *hs_cache_room_name(hs_room *room, hs_str id);
+/* The next who asks loads it anew. */
+void hs_cache_room_drop(hs_server *srv, hs_room *room);
 /* What the store has now: the same room, or another object when somebody else has moved it on. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **ret);
 /* fanout's first listener. */

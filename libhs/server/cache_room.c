@@ -553,6 +553,11 @@ hs_error *hs_room_load(hs_server *srv, hs_arena *a, hs_nid nid, hs_room **ret)
     }
 }
 
+void hs_cache_room_drop(hs_server *srv, hs_room *room)
+{
+    room_forget(srv->rooms, entry_of(room));
+}
+
 hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **ret)
 {
     hs_nid nid = room->nid;

@@ -333,7 +333,7 @@ hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_even
 
 /* ── running a unit ── */
 
-static hs_error *begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret)
+hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret)
 {
     const struct hs_room_pending *p = room->pending;
     hs_room_write *w;
@@ -364,7 +364,7 @@ static hs_error *begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write
     return NULL;
 }
 
-static hs_error *finish(hs_room_write *w)
+hs_error *hs_room_write_finish(hs_room_write *w)
 {
     hs_news *news;
 
@@ -393,11 +393,11 @@ static hs_error *run_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room
     hs_lock_shared(srv->loop, &room->lock);
     hs_lock_exclusive(srv->loop, &room->order);
     p = pending_of(room);
-    e = p ? begin(srv, a, room, &w) : HS_ERR_NOMEM;
+    e = p ? hs_room_write_begin(srv, a, room, &w) : HS_ERR_NOMEM;
     if (!e)
         e = fill(w, ud);
     if (!e && w->events.n)
-        e = finish(w);
+        e = hs_room_write_finish(w);
     if (e || !w->events.n) {
         hs_unlock(&room->order);
         hs_unlock(&room->lock);
@@ -432,12 +432,12 @@ static hs_error *run_state(hs_server *srv, hs_arena *a, hs_room *room, hs_room_w
     hs_room_write *w = NULL;
 
     hs_lock_exclusive(srv->loop, &room->lock);
-    hs_error *e = begin(srv, a, room, &w);
+    hs_error *e = hs_room_write_begin(srv, a, room, &w);
     if (!e)
         e = fill(w, ud);
     ret->status = HS_WRITE_OK;
     if (!e && w->events.n) {
-        e = finish(w);
+        e = hs_room_write_finish(w);
         if (!e)
             e = hs_write_commit(w->unit, ret);
     }

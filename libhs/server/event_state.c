@@ -16,6 +16,7 @@ typedef struct {
     hs_auth_row *graph; /* ascending by event */
     size_t graph_n;
     bool *wanted; /* by index in the graph */
+    const hs_stored *extra;
     HS_VEC(size_t) stack;
 } resolving;
 
@@ -160,18 +161,21 @@ static hs_error *want_looked_up(resolving *r, hs_stored *const *events, size_t n
 
 /* ── the resolver's questions ── */
 
+static const hs_stored *stored(const resolving *r, int64_t nid)
+{
+    return r->extra && r->extra->nid == nid ? r->extra : hs_cache_event_get(r->srv->rooms, nid);
+}
+
 static const hs_event *ask_event(void *ud, int64_t nid)
 {
-    const resolving *r = ud;
-    const hs_stored *s = hs_cache_event_get(r->srv->rooms, nid);
+    const hs_stored *s = stored(ud, nid);
 
     return s ? s->ev : NULL;
 }
 
 static bool ask_rejected(void *ud, int64_t nid)
 {
-    const resolving *r = ud;
-    const hs_stored *s = hs_cache_event_get(r->srv->rooms, nid);
+    const hs_stored *s = stored(ud, nid);
 
     return s && (s->flags & HS_EV_REJECTED);
 }
@@ -192,14 +196,37 @@ static int64_t ask_slot(void *ud, hs_str type, hs_str state_key)
     return hs_slot(((const resolving *)ud)->srv->slot_key, type, state_key);
 }
 
-static hs_error *resolve(hs_server *srv, hs_arena *a, hs_room *room, const hs_state_set *sets, size_t n,
-                         hs_state_set *ret)
+/* Numbers rise with time, so an event that is not stored yet comes last. */
+static hs_error *add_extra(resolving *r, const hs_stored *extra, hs_nids auth)
+{
+    hs_auth_row *graph;
+
+    r->extra = extra;
+    if (!extra)
+        return NULL;
+    HS_TRY(hs_alloc(r->a, r->graph_n + 1, &graph));
+    if (r->graph_n)
+        memcpy(graph, r->graph, r->graph_n * sizeof *graph);
+    size_t at = r->graph_n;
+    while (at > 0 && graph[at - 1].event > extra->nid) {
+        graph[at] = graph[at - 1];
+        at--;
+    }
+    graph[at] = (hs_auth_row){ .event = extra->nid, .auth = auth };
+    r->graph = graph;
+    r->graph_n++;
+    return NULL;
+}
+
+hs_error *hs_state_resolve_sets(hs_server *srv, hs_arena *a, hs_room *room, const hs_state_set *sets, size_t n,
+                                const hs_stored *extra, hs_nids extra_auth, hs_state_set *ret)
 {
     resolving r = { .srv = srv, .a = a, .room = room };
     hs_stored **events;
     size_t events_n;
 
     HS_TRY(hs_store_auth_graph(srv->db, a, room->nid, &r.graph, &r.graph_n));
+    HS_TRY(add_extra(&r, extra, extra_auth));
     HS_TRY(hs_alloc(a, r.graph_n, &r.wanted));
     HS_TRY(want_conflicted(&r, sets, n));
     HS_TRY(want_rules(&r, sets, n));
@@ -240,7 +267,7 @@ hs_error *hs_state_resolve_snaps(hs_server *srv, hs_arena *a, hs_room *room, con
         return NULL;
     }
     ret->at = (hs_snap){ .line = -1 };
-    return resolve(srv, a, room, sets, m, &ret->set);
+    return hs_state_resolve_sets(srv, a, room, sets, m, NULL, (hs_nids){ .at = NULL }, &ret->set);
 }
 
 /* ── asking a state ── */

@@ -15,6 +15,11 @@ typedef struct {
  * says. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_state_resolve_snaps(hs_server *srv, hs_arena *a, hs_room *room,
                                                           const hs_snap *snaps, size_t n, hs_resolved *ret);
+/* The same of states at hand. `extra`: an event that is in one of them but not in the store yet, with its auth events;
+ * NULL for none. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_state_resolve_sets(hs_server *srv, hs_arena *a, hs_room *room,
+                                                         const hs_state_set *sets, size_t n, const hs_stored *extra,
+                                                         hs_nids extra_auth, hs_state_set *ret);
 /* Event number at a slot; 0: none. */
 hs_nid hs_state_set_get(const hs_state_set *set, int64_t slot);
 /* What takes `from` to `to`, sorted by slot; 0: none there. */

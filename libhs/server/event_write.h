@@ -58,6 +58,9 @@ typedef struct {
     size_t changes_n;
 } hs_event_rows_in;
 
+/* A unit on the room's head (the pending one if there is one), and its end before the commit. */
+HS_NODISCARD hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_finish(hs_room_write *w);
 /* The event itself and its transaction id, without a place in the timeline. */
 HS_NODISCARD hs_error *hs_event_rows_insert(hs_room_write *w, const hs_event_rows_in *in);
 /* All of it. */
