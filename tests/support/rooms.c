@@ -1,7 +1,5 @@
 #include "support/rooms.h"
 
-#include "server/limiter.h"
-#include "server/names.h"
 #include "store/names.h"
 
 #include <stdlib.h>
@@ -25,20 +23,12 @@ void test_rooms_open(test_rooms *t)
                            .arena = t->db.a };
     test_ok(hs_signing_key_open(t->db.a, HS_S("a"), seed, &key));
     t->srv->key = key;
-    test_ok(hs_store_servers_ensure(t->db.db, t->db.a, &t->srv->server_name, 1, &t->srv->server_nid));
-    test_ok(hs_names_open(t->srv, t->db.a));
-    t->srv->limiter = hs_limiter_open(1);
-    test_ok(hs_fanout_open(t->srv, t->db.a));
-    test_ok(hs_rooms_open(t->srv, t->db.a));
-    test_ok(hs_fanout_listen(t->srv, hs_cache_told, t->srv->rooms));
+    test_ok(hs_server_open_services(t->srv, t->db.a));
 }
 
 void test_rooms_close(test_rooms *t)
 {
-    hs_rooms_close(t->srv);
-    hs_fanout_close(t->srv);
-    hs_limiter_close(t->srv->limiter);
-    hs_names_close(t->srv);
+    hs_server_close_services(t->srv);
     test_db_close(&t->db);
 }
 
