@@ -71,7 +71,7 @@ HS_NODISCARD hs_error *hs_cache_room_name(hs_room *room, hs_str id);
 void hs_cache_room_drop(hs_server *srv, hs_room *room);
 /* What the store has now: the same room, or another object when somebody else has moved it on. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **ret);
-/* fanout's first listener. */
+/* fanout's first listener: registered by hs_rooms_open, before anybody who looks at rooms. */
 void hs_cache_told(void *ud, int64_t first, const hs_news *news);
 
 /* Position of the entry with the slot, or where it belongs; *found says which. */

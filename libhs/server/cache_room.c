@@ -355,7 +355,9 @@ hs_error *hs_rooms_open(hs_server *srv, hs_arena *a)
     srv->rooms = c;
     HS_TRY(hs_cache_events_open(c));
     HS_TRY(hs_txns_open(srv, &c->txns));
-    return c->rooms && c->room_ids && c->loading ? NULL : HS_ERR_NOMEM;
+    if (!c->rooms || !c->room_ids || !c->loading)
+        return HS_ERR_NOMEM;
+    return hs_fanout_listen(srv, hs_cache_told, c);
 }
 
 void hs_rooms_close(hs_server *srv)

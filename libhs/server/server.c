@@ -68,8 +68,8 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
 
 void hs_server_close_services(hs_server *srv)
 {
-    hs_waiters_close(srv);
     hs_sync_filters_close(srv);
+    hs_waiters_close(srv);
     hs_typing_close(srv);
     hs_timeline_close(srv);
     hs_unread_close(srv);
