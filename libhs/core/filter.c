@@ -82,7 +82,7 @@ hs_error *hs_event_filter_read(hs_arena *a, hs_jv v, hs_event_filter *ret)
     HS_TRY(read_list(a, v, "not_senders", is_user, NULL, &f.not_senders));
     HS_TRY(read_list(a, v, "rooms", is_room, &f.has_rooms, &f.rooms));
     HS_TRY(read_list(a, v, "not_rooms", is_room, NULL, &f.not_rooms));
-    HS_TRY(read_list(a, v, "related_by_senders", is_user, &f.has_related_by_senders, &f.related_by_senders));
+    HS_TRY(read_list(a, v, "related_by_senders", any_string, &f.has_related_by_senders, &f.related_by_senders));
     HS_TRY(read_list(a, v, "related_by_rel_types", any_string, &f.has_related_by_rel_types, &f.related_by_rel_types));
     HS_TRY(read_bool(a, v, "contains_url", &f.has_contains_url, &f.contains_url));
     HS_TRY(read_bool(a, v, "lazy_load_members", NULL, &f.lazy_load_members));

@@ -1,10 +1,30 @@
-/* See glob.h. The classic two-pointer match: on a mismatch only the last '*' is tried again, so the cost is bounded by
- * pattern × text and there is no recursion. */
+/* See glob.h. A pattern is cut at its stars into segments. What lies between two segments is free, so the leftmost
+ * place for each is always right and nothing is tried twice. Looking for one segment costs segment × text at worst; a
+ * budget keeps the whole linear in the text: patterns that need more are made to be expensive, and do not match. */
 #include "core/glob.h"
+
+#define STEPS_A_BYTE 64
+
+typedef struct {
+    hs_str s;
+    bool nocase, words;
+    size_t steps; /* that are left */
+} text;
 
 static unsigned char fold(char c, bool nocase)
 {
     return (unsigned char)(nocase && c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static bool is_word_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Anywhere but between two characters of a word. */
+static bool is_boundary(hs_str s, size_t at)
+{
+    return at == 0 || at >= s.n || !is_word_char(s.p[at - 1]) || !is_word_char(s.p[at]);
 }
 
 /* Bytes of the character that starts here: '?' stands for a whole one. */
@@ -17,65 +37,91 @@ static size_t char_len(hs_str s, size_t at)
     return n;
 }
 
-bool hs_glob_match(hs_str pattern, hs_str s, bool nocase)
+/* Whether the segment stands at `at`; *ret_end is behind it. */
+static bool stands_at(text *t, hs_str segment, size_t at, bool wild, size_t *ret_end)
 {
-    size_t p = 0, i = 0, star = SIZE_MAX, retry = 0;
-
-    while (i < s.n) {
-        if (p < pattern.n && pattern.p[p] == '*') {
-            star = p++;
-            retry = i;
-        } else if (p < pattern.n && pattern.p[p] == '?') {
-            p++;
-            i += char_len(s, i);
-        } else if (p < pattern.n && fold(pattern.p[p], nocase) == fold(s.p[i], nocase)) {
-            p++;
-            i++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            i = ++retry;
-        } else {
+    for (size_t i = 0; i < segment.n; i++) {
+        if (at >= t->s.n || !t->steps)
             return false;
+        t->steps--;
+        if (wild && segment.p[i] == '?')
+            at += char_len(t->s, at);
+        else if (fold(segment.p[i], t->nocase) == fold(t->s.p[at], t->nocase))
+            at++;
+        else
+            return false;
+    }
+    *ret_end = at;
+    return true;
+}
+
+/* Where a match may begin and end: at a word boundary, or only at the very start and end. */
+static bool may_begin(const text *t, size_t at)
+{
+    return t->words ? is_boundary(t->s, at) : at == 0;
+}
+
+static bool may_end(const text *t, size_t at)
+{
+    return t->words ? is_boundary(t->s, at) : at == t->s.n;
+}
+
+/* The leftmost place of the segment at or after `from`; the first must begin a match, the last end one. */
+static bool find_segment(text *t, hs_str segment, size_t from, bool first, bool last, bool wild, size_t *ret_end)
+{
+    size_t end;
+
+    for (size_t at = from; at <= t->s.n && t->steps; at++) {
+        t->steps--;
+        if (at < t->s.n && ((unsigned char)t->s.p[at] & 0xc0) == 0x80)
+            continue; /* within a character */
+        if (first && !may_begin(t, at)) {
+            if (!t->words)
+                return false;
+            continue;
+        }
+        if (stands_at(t, segment, at, wild, &end) && (!last || may_end(t, end))) {
+            *ret_end = end;
+            return true;
         }
     }
-    while (p < pattern.n && pattern.p[p] == '*')
-        p++;
-    return p == pattern.n;
-}
-
-static bool is_word_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-/* Does the pattern match s from `at` up to some word boundary? A
- * pattern without wildcards, the usual case, does not come here. */
-static bool match_from(hs_str pattern, hs_str s, size_t at)
-{
-    for (size_t end = at; end <= s.n; end++) {
-        bool boundary = end == s.n || end == 0 || !is_word_char(s.p[end]) || !is_word_char(s.p[end - 1]);
-        if (boundary && hs_glob_match(pattern, hs_str_make(s.p + at, end - at), true))
-            return true;
-    }
     return false;
+}
+
+static bool match(text *t, hs_str pattern, bool wild)
+{
+    size_t at = 0;
+    bool first = true;
+
+    t->steps = (t->s.n + pattern.n) * STEPS_A_BYTE + STEPS_A_BYTE;
+    for (;;) {
+        size_t star = wild ? hs_str_find(pattern, '*', 0) : pattern.n;
+        bool last = star == pattern.n;
+        hs_str segment = hs_str_first(pattern, star);
+        /* A star at either end frees that end. */
+        if ((segment.n || (first && last)) && !find_segment(t, segment, at, first, last, wild, &at))
+            return false;
+        if (last)
+            return true;
+        pattern = hs_str_from(pattern, star + 1);
+        first = false;
+    }
+}
+
+bool hs_glob_match(hs_str pattern, hs_str s, bool nocase)
+{
+    text t = { .s = s, .nocase = nocase };
+    return match(&t, pattern, true);
 }
 
 bool hs_glob_match_words(hs_str pattern, hs_str s)
 {
-    bool plain = hs_str_find(pattern, '*', 0) == pattern.n && hs_str_find(pattern, '?', 0) == pattern.n;
+    text t = { .s = s, .nocase = true, .words = true };
+    return match(&t, pattern, true);
+}
 
-    for (size_t at = 0; at < s.n; at++) {
-        if (at && is_word_char(s.p[at]) && is_word_char(s.p[at - 1]))
-            continue;
-        if (!plain) {
-            if (match_from(pattern, hs_str_first(s, at + 1024 < s.n ? at + 1024 : s.n), at))
-                return true;
-            continue;
-        }
-        size_t end = at + pattern.n;
-        if (end <= s.n && hs_str_eq_nocase(hs_str_make(s.p + at, pattern.n), pattern) &&
-            (end == s.n || !pattern.n || !is_word_char(s.p[end]) || !is_word_char(s.p[end - 1])))
-            return true;
-    }
-    return false;
+bool hs_words_match(hs_str words, hs_str s)
+{
+    text t = { .s = s, .nocase = true, .words = true };
+    return match(&t, words, false);
 }

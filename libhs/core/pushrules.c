@@ -239,7 +239,7 @@ static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx)
         return contains(lookup(e, c->path), c->value);
     case DISPLAY_NAME:
         return ctx->display_name.n && hs_jv_str(hs_jv_get(e->content, HS_S("body")), &s) &&
-               hs_glob_match_words(ctx->display_name, s);
+               hs_words_match(ctx->display_name, s);
     case MEMBER_COUNT:
         return count_matches(c, ctx->room_members);
     case SENDER_PERMISSION:

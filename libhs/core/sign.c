@@ -177,6 +177,15 @@ static char without_stray_bits(const char *alphabet, char c, unsigned bits)
     return at ? alphabet[(unsigned)(at - alphabet) & ~((1u << bits) - 1u)] : c;
 }
 
+/* libsodium takes some bytes above 127 for digits. */
+static bool is_ascii(hs_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
 hs_error *hs_base64_decode(hs_arena *a, hs_str text, bool url_safe, hs_str *ret, bool *ok)
 {
     static const char STANDARD[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -195,7 +204,7 @@ hs_error *hs_base64_decode(hs_arena *a, hs_str text, bool url_safe, hs_str *ret,
     if (text.n % 4 >= 2)
         copy[text.n - 1] =
             without_stray_bits(url_safe ? URL_SAFE : STANDARD, copy[text.n - 1], text.n % 4 == 2 ? 4 : 2);
-    *ok = sodium_base642bin(p, text.n / 4 * 3 + 3, copy, text.n, NULL, &n, NULL, variant) == 0;
+    *ok = is_ascii(text) && sodium_base642bin(p, text.n / 4 * 3 + 3, copy, text.n, NULL, &n, NULL, variant) == 0;
     *ret = hs_str_make((const char *)p, *ok ? n : 0);
     return NULL;
 }
