@@ -1,6 +1,8 @@
 /* The rules as a table: what is in the room, what is sent, what is said of it. */
 #include "core/auth.h"
 
+#include "core/sign.h"
+
 #include "support/events.h"
 
 #include <setjmp.h>
@@ -534,6 +536,60 @@ static void a_redaction_needs_power_or_the_same_server(void **state)
     hs_arena_close(a);
 }
 
+/* An identity server signed for @n:x with the key that the room's third-party invite names, in either form and
+ * alphabet. */
+static void an_invite_by_a_third_party_needs_its_signature(void **state)
+{
+    static const struct {
+        const char *keys; /* content of the m.room.third_party_invite; KEY: the right one */
+        const char *rule;
+    } FORMS[] = {
+        { "{\"public_key\":\"KEY\"}", "member.invite.third_party" },
+        { "{\"public_keys\":[{\"public_key\":\"AAAA\"},{\"public_key\":\"KEY\"}]}", "member.invite.third_party" },
+        { "{\"public_key\":\"AAKEY\"}", "member.invite.third_party: no good signature" },
+        { "{\"public_keys\":\"KEY\"}", "member.invite.third_party: no good signature" },
+    };
+    hs_arena *a = hs_arena_open((size_t)1 << 22);
+    const hs_roomver *rv = hs_roomver_find(HS_S("11"));
+    const uint8_t seed[32] = { 250, 1 };
+    hs_signing_key *key;
+    hs_str sig, keys[2], content;
+    const char *c;
+    (void)state;
+
+    assert_null(hs_signing_key_open(a, HS_S("0"), seed, &key));
+    assert_null(hs_sign_json(a, HS_S("{\"mxid\":\"@n:x\",\"token\":\"t\"}"), HS_S("id.example"), key, &sig));
+    assert_null(
+        hs_str_fmt(a, &content, "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":%.*s}}", HS_FMT(sig)));
+    assert_null(hs_cstr(a, content, &c));
+    hs_str public_key = hs_str_make((const char *)hs_signing_key_public(key), 32);
+    assert_null(hs_base64_encode(a, public_key, false, &keys[0]));
+    assert_null(hs_base64_encode(a, public_key, true, &keys[1]));
+
+    for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            room r;
+            hs_buf b;
+            hs_str text;
+            const char *invite;
+            hs_str form = hs_str_c(FORMS[i].keys);
+            size_t at = (size_t)(strstr(FORMS[i].keys, "KEY") - FORMS[i].keys);
+            hs_buf_init(&b, a);
+            hs_buf_add(&b, hs_str_first(form, at));
+            hs_buf_add(&b, keys[k]);
+            hs_buf_add(&b, hs_str_from(form, at + 3));
+            assert_null(hs_buf_flatten(&b, &text));
+            assert_null(hs_cstr(a, text, &invite));
+            build(&r, a, rv, NULL);
+            put(&r, &(test_event_in)SETS("@u:x", "m.room.third_party_invite", "t", invite));
+            hs_state_view view = view_of(&r);
+            hs_event *e = test_event(a, rv, &(test_event_in)SETS("@u:x", "m.room.member", "@n:x", c));
+            assert_string_equal(hs_auth_check(e, &view).rule, FORMS[i].rule);
+        }
+    }
+    hs_arena_close(a);
+}
+
 static void a_refusal_tells_the_client_who_and_where(void **state)
 {
     hs_arena *a = hs_arena_open((size_t)1 << 22);
@@ -566,6 +622,7 @@ int main(void)
         cmocka_unit_test(levels_have_their_defaults),
         cmocka_unit_test(old_rooms_have_levels_as_strings_and_fractions),
         cmocka_unit_test(a_redaction_needs_power_or_the_same_server),
+        cmocka_unit_test(an_invite_by_a_third_party_needs_its_signature),
         cmocka_unit_test(a_refusal_tells_the_client_who_and_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
