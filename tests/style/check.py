@@ -25,7 +25,7 @@ LIBRARY = {
     'sscanf': 'hs_str_to_i64',
 }
 NOT_HERE = [
-    (re.compile(r'(?<![\w.])/(work|tmp/wt|tmp/b-\w+)(/|\b)'), 'a path of somebody\'s machine'),
+    (re.compile(r'(?<![\w.])/(work|tmp/(wt|tvenv|b-\w+))(/|\b)'), 'a path of somebody\'s machine'),
     (re.compile(r'\b(TODO|FIXME|XXX)\b(?! ?\(#\d+\))'), 'an open end without an issue number'),
     (re.compile(r'[ \t]+$'), 'blanks at the end'),
 ]
