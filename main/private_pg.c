@@ -66,7 +66,7 @@ static hs_error *find_bin(hs_arena *a, const char *data, const char **ret)
         HS_TRY(path_of(a, &path, hs_str_c(data), "PG_VERSION"));
         FILE *f = fopen(path, "r");
         if (f && fscanf(f, "%15[0-9]", version) != 1)
-            strncpy(version, "*", sizeof version);
+            snprintf(version, sizeof version, "*");
         if (f)
             fclose(f);
     }

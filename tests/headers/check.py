@@ -16,7 +16,7 @@ LIBRARIES = ['libpq', 'libsodium', 'jansson', 'hiredis', 'libprotobuf-c', 'libcu
 
 
 def compiles(command, header):
-    text = '#include "%s"\n' % header
+    text = '#include "%s"\ntypedef int not_empty;\n' % header
     p = subprocess.run(command + ['-fsyntax-only', '-'], input=text, capture_output=True, text=True)
     return None if p.returncode == 0 else p.stderr.strip().splitlines()
 
