@@ -122,6 +122,8 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
         .hash_seed = hs_random_u64(),
         .arena = own,
     };
+    if (w->srv.metrics)
+        hs_metrics_set_server_name(w->srv.metrics, w->srv.server_name);
     e = w->srv.metrics ? open_all(w, a, o) : HS_ERR_NOMEM;
     if (e) {
         hs_worker_close(w);
