@@ -1,5 +1,6 @@
 /* hs run: one process with all roles. */
 #include "main/data_dir.h"
+#include "main/generate.h"
 #include "main/hs.h"
 #include "main/private_pg.h"
 #include "main/privileges.h"
@@ -194,8 +195,39 @@ static void raise_file_limit(void)
     }
 }
 
+/* A configuration file says by itself where its data are; --data-directory overrules it. */
+static hs_error *directory_of_config(runner *r)
+{
+    const hs_config *c;
+
+    if (r->o->data_dir)
+        return NULL;
+    if (!r->o->configs_n) {
+        r->o->data_dir = "hs-data";
+        return NULL;
+    }
+    HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, NULL, &c));
+    return hs_cstr(r->a, c->data_dir, &r->o->data_dir);
+}
+
+/* Paths given on the command line are relative to where it was typed. */
+static hs_error *absolute_configs(runner *r)
+{
+    for (size_t i = 0; i < r->o->configs_n; i++) {
+        char whole[PATH_MAX];
+        const char *path;
+        HS_TRY(hs_cstr(r->a, r->o->configs[i], &path));
+        if (!realpath(path, whole))
+            return hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", path, strerror(errno));
+        HS_TRY(hs_str_dup(r->a, hs_str_c(whole), &r->o->configs[i]));
+    }
+    return NULL;
+}
+
 static hs_error *prepare_directory(runner *r)
 {
+    HS_TRY(absolute_configs(r));
+    HS_TRY(directory_of_config(r));
     HS_TRY(hs_data_dir_open(r->a, r->o->data_dir, &r->dir));
     if (!r->o->configs_n) {
         hs_str path;
@@ -229,16 +261,15 @@ static hs_error *open_log(runner *r)
 static hs_error *start(runner *r)
 {
     hs_worker_options w = { 0 };
+    bool made;
 
     HS_TRY(prepare_directory(r));
     r->log = hs_logger_open(STDERR_FILENO, HS_LOG_INFO, false);
     HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, r->log, &r->config));
     HS_TRY(open_log(r));
-    if (!r->config->signing_key.n) {
-        const char *path;
-        HS_TRY(hs_cstr(r->a, r->config->signing_key_path, &path));
-        HS_TRY(hs_make_signing_key(r->a, path));
-    }
+    HS_TRY(hs_generate_missing(r->a, r->config, &made));
+    if (made) /* a secret was made: now it is read */
+        HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, NULL, &r->config));
     r->loop = hs_loop_open();
     if (!r->loop)
         return HS_ERR_NOMEM;
@@ -284,7 +315,7 @@ static void finish(runner *r)
 
 int hs_cmd_run(int argc, char **argv)
 {
-    options o = { .data_dir = "hs-data" };
+    options o = { 0 };
     runner r = { .o = &o, .signals = { .fd = -1 } };
     int code = read_options(argc, argv, &o);
 

@@ -13,9 +13,5 @@ typedef struct {
 HS_NODISCARD hs_error *hs_data_dir_open(hs_arena *a, const char *path, hs_str *ret);
 /* homeserver.yaml with fresh secrets, unless there is one. *ret_new says which. */
 HS_NODISCARD hs_error *hs_data_dir_config(hs_arena *a, hs_str dir, const hs_data_dir_options *o, bool *ret_new);
-/* A fresh signing key in Synapse's format, unless the file exists. Mode 0600. */
-HS_NODISCARD hs_error *hs_make_signing_key(hs_arena *a, const char *path);
-/* Writes a file that must not exist yet; whole or not at all. */
-HS_NODISCARD hs_error *hs_write_new_file(hs_arena *a, const char *path, hs_str bytes, unsigned mode);
 
 #endif

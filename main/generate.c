@@ -16,7 +16,7 @@ static hs_error *cannot(hs_arena *a, const char *what, const char *path)
     return hs_err(a, 500, HS_M_UNKNOWN, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
-hs_error *hs_write_new_file(hs_arena *a, const char *path, unsigned mode, hs_str bytes)
+hs_error *hs_write_new_file(hs_arena *a, const char *path, hs_str bytes, unsigned mode)
 {
     hs_str temporary;
     const char *t;
@@ -81,7 +81,7 @@ static hs_error *make_key_if_missing(hs_arena *a, hs_str path)
     if (access(p, F_OK) == 0)
         return NULL;
     HS_TRY(hs_generate_signing_key(a, &line));
-    return hs_write_new_file(a, p, 0640, line);
+    return hs_write_new_file(a, p, line, 0640);
 }
 
 hs_error *hs_generate_missing(hs_arena *a, const hs_config *c, bool *ret_made)
@@ -99,7 +99,7 @@ hs_error *hs_generate_missing(hs_arena *a, const hs_config *c, bool *ret_made)
     HS_TRY(hs_cstr(a, c->registration_shared_secret_path, &path));
     HS_TRY(hs_random_text(a, 64, NULL, &secret));
     HS_TRY(hs_str_cat(a, &secret, 2, secret, HS_S("\n")));
-    HS_TRY(hs_write_new_file(a, path, 0600, secret));
+    HS_TRY(hs_write_new_file(a, path, secret, 0600));
     *ret_made = true;
     return NULL;
 }
@@ -171,7 +171,7 @@ static void listeners(hs_buf *b, const hs_generate *g)
 
 hs_error *hs_generate_config(hs_arena *a, const hs_generate *g)
 {
-    const char *key_path, *log_path, *media, *pid;
+    const char *key_path, *log_path, *media;
     hs_str text;
     hs_buf b;
 
@@ -185,12 +185,10 @@ hs_error *hs_generate_config(hs_arena *a, const hs_generate *g)
     HS_TRY(in_dir(a, g->keys_dir, g->server_name, ".signing.key", &key_path));
     HS_TRY(in_dir(a, g->keys_dir, g->server_name, ".log.config", &log_path));
     HS_TRY(in_dir(a, g->data_dir, "media_store", "", &media));
-    HS_TRY(in_dir(a, g->data_dir, "homeserver.pid", "", &pid));
 
     hs_buf_init(&b, a);
     hs_buf_add(&b, HS_S("# Options: docs/config.md. Those of Synapse are understood.\n"));
     line(&b, "server_name", g->server_name);
-    line(&b, "pid_file", pid);
     line(&b, "data_dir", g->data_dir);
     listeners(&b, g);
     hs_buf_add(&b,
@@ -212,6 +210,6 @@ hs_error *hs_generate_config(hs_arena *a, const hs_generate *g)
 
     HS_TRY(make_key_if_missing(a, hs_str_c(key_path)));
     if (g->python_log_config && access(log_path, F_OK) != 0)
-        HS_TRY(hs_write_new_file(a, log_path, 0644, hs_str_c(LOG_CONFIG)));
-    return hs_write_new_file(a, g->config_path, 0600, text);
+        HS_TRY(hs_write_new_file(a, log_path, hs_str_c(LOG_CONFIG), 0644));
+    return hs_write_new_file(a, g->config_path, text, 0600);
 }

@@ -28,6 +28,6 @@ HS_NODISCARD hs_error *hs_signing_key_file(hs_arena *a, const hs_config *c, hs_s
 /* The line of a new key file, "ed25519 a_AbCd …". */
 HS_NODISCARD hs_error *hs_generate_signing_key(hs_arena *a, hs_str *ret);
 /* A new file with these bytes; it must not be there. Complete under its name or not there at all. */
-HS_NODISCARD hs_error *hs_write_new_file(hs_arena *a, const char *path, unsigned mode, hs_str bytes);
+HS_NODISCARD hs_error *hs_write_new_file(hs_arena *a, const char *path, hs_str bytes, unsigned mode);
 
 #endif

@@ -36,7 +36,7 @@ int main(int argc, char **argv)
         return 1;
     e = hs_generate_signing_key(a, &line);
     if (!e && file && strcmp(file, "-") != 0)
-        e = hs_write_new_file(a, file, 0640, line);
+        e = hs_write_new_file(a, file, line, 0640);
     else if (!e && fwrite(line.p, 1, line.n, stdout) != line.n)
         e = hs_err(a, 500, HS_M_UNKNOWN, "cannot write the key");
     if (e)
