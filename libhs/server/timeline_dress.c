@@ -12,6 +12,15 @@
 
 enum { REPLACED_MAX = 200000 };
 
+static void hear(void *ud, int64_t first, const hs_news *news)
+{
+    (void)first;
+    for (size_t i = 0; i < news->users_n; i++) {
+        if (news->users[i].what == HS_NEWS_ACCOUNT_DATA && hs_str_eq(news->users[i].type, HS_S("m.ignored_user_list")))
+            hs_ignored_drop(ud, news->users[i].user);
+    }
+}
+
 hs_error *hs_timeline_open(hs_server *srv, hs_arena *a)
 {
     struct hs_timelines *t = calloc(1, sizeof *t);
@@ -22,7 +31,9 @@ hs_error *hs_timeline_open(hs_server *srv, hs_arena *a)
     t->ignored = hs_map_open(srv->hash_seed);
     srv->timelines = t;
     (void)a;
-    return t->replaced && t->ignored ? NULL : HS_ERR_NOMEM;
+    if (!t->replaced || !t->ignored)
+        return HS_ERR_NOMEM;
+    return hs_fanout_listen(srv, hear, srv);
 }
 
 void hs_timeline_close(hs_server *srv)

@@ -121,6 +121,26 @@ hs_error *hs_store_unread(hs_db *db, hs_arena *a, hs_nid user, const hs_nid *roo
     return NULL;
 }
 
+static const hs_stmt IGNORED_CLEAR = {
+    .name = "ignored_clear",
+    .sql = "DELETE FROM ignored WHERE user_nid = $1",
+    .params = "n",
+    .big = "ignored",
+};
+
+static const hs_stmt IGNORED_PUT = {
+    .name = "ignored_put",
+    .sql = "INSERT INTO ignored(user_nid, ignored_nid) SELECT $1, x FROM unnest($2::bigint[]) x ON CONFLICT DO NOTHING",
+    .params = "nN",
+    .big = "ignored",
+};
+
+hs_error *hs_store_ignored_put(hs_write *w, hs_nid user, const hs_nid *ignored, size_t n)
+{
+    HS_TRY(hs_write_after(w, &IGNORED_CLEAR, user));
+    return n ? hs_write_after(w, &IGNORED_PUT, user, (hs_nids){ ignored, n }) : NULL;
+}
+
 static const hs_stmt IGNORED = {
     .name = "ignored",
     .sql = "SELECT ignored_nid FROM ignored WHERE user_nid = $1",
@@ -154,7 +174,7 @@ static hs_error *column(hs_db *db, hs_arena *a, const hs_stmt *s, hs_nid user, h
 
 hs_error *hs_store_ignored(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret)
 {
-    return column(db, a, &IGNORED, user, ret);
+    return column(db, a, &IGNORED_CLEAR, &IGNORED_PUT, &IGNORED, user, ret);
 }
 
 hs_error *hs_store_ignored_by(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret)
@@ -163,5 +183,5 @@ hs_error *hs_store_ignored_by(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret)
 }
 
 const hs_stmt *const hs_unread_statements[] = {
-    &NOTE_INSERT, &NOTES_REMOVE, &NOTE_REDACT, &READS, &SUMS, &IGNORED, &IGNORED_BY, NULL,
+    &NOTE_INSERT, &NOTES_REMOVE, &NOTE_REDACT, &READS, &SUMS, &IGNORED_CLEAR, &IGNORED_PUT, &IGNORED, &IGNORED_BY, NULL,
 };

@@ -1,4 +1,4 @@
-/* Exceptions to the room's running totals of unread counts. Owns: push_note.
+/* Exceptions to the room's running totals of unread counts; who ignores whom. Owns: push_note, ignored.
  *
  * count(user, room) = totals now - totals at the newest receipt + the notes after it, of the user and of user 0 (who is
  * everybody). Notes with a thread count there, the others in the main timeline. store-design §3.5. */
@@ -39,7 +39,9 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_unread(hs_db *db, hs_arena *a, hs_nid user, const hs_nid *rooms, size_t n,
                                                    hs_unread_rows *ret);
 
-/* Whom a user ignores, and which users of this server ignore somebody (the table is account data's). */
+/* Whom a user ignores: the index of the account data m.ignored_user_list, written with it. */
+HS_NODISCARD hs_error *hs_store_ignored_put(hs_write *w, hs_nid user, const hs_nid *ignored, size_t n);
+/* Whom a user ignores, and which users of this server ignore somebody. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_ignored(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_ignored_by(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret);
 
