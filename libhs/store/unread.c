@@ -174,7 +174,7 @@ static hs_error *column(hs_db *db, hs_arena *a, const hs_stmt *s, hs_nid user, h
 
 hs_error *hs_store_ignored(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret)
 {
-    return column(db, a, &IGNORED_CLEAR, &IGNORED_PUT, &IGNORED, user, ret);
+    return column(db, a, &IGNORED, user, ret);
 }
 
 hs_error *hs_store_ignored_by(hs_db *db, hs_arena *a, hs_nid user, hs_nids *ret)
