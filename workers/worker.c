@@ -48,8 +48,12 @@ static hs_error *load_key(hs_worker *w, hs_arena *a)
     const hs_config *c = w->srv.config;
     hs_signing_key *key;
 
-    if (!c->signing_key.n)
-        return read_key(w, a, c->signing_key_path);
+    if (!c->signing_key.n) {
+        hs_str path = c->signing_key_path;
+        if (!path.n) /* where `hs run` and generate_signing_key put it */
+            HS_TRY(hs_str_fmt(a, &path, "%.*s/%.*s.signing.key", HS_FMT(c->data_dir), HS_FMT(c->server_name)));
+        return read_key(w, a, path);
+    }
     HS_TRY(hs_signing_key_read(w->arena, c->signing_key, &key));
     w->srv.key = key;
     return NULL;

@@ -26,7 +26,7 @@
 #define HEAD_BYTES       HS_KIB(64)
 #define WINDOW_MS        30000
 #define WINDOW_BYTES     HS_KIB(30) /* what a body must bring in a window */
-#define SEND_MS          60000      /* and 1 s for each 4 KiB on top */
+#define SEND_MS          60000      /* and a second for each 4 kB on top */
 /* h2o's timer runs from the first byte to the last of a request; ours above are the ones that matter. */
 #define H2O_REQUEST_MS (20 * 60 * 1000)
 /* A body of this size is always read, so that what is only slightly too large gets a proper answer. */
@@ -127,7 +127,7 @@ static bool is_too_slow(hs_conn *c, int64_t now)
     const hs_parked *x = c->busy;
 
     if (x)
-        return x->state == X_SENT && now - c->idle_since > SEND_MS + (int64_t)(x->bytes / 4);
+        return x->state == X_SENT && now - x->sent_ns / 1000000 > SEND_MS + (int64_t)(x->bytes / 4);
     if (!in->size) {
         c->reading_since = 0;
         return now - c->idle_since > IDLE_MS;
