@@ -180,6 +180,8 @@ void hs_http_metrics(hs_http *h)
                                "Time from a request to the end of its answer", "method servlet tag code");
     h->in_flight = hs_metric_get(m, HS_GAUGE, "synapse_http_server_in_flight_requests_count",
                                  "Requests being processed, parked ones too", "method servlet");
+    h->ticks = hs_metric_get(m, HS_HISTOGRAM, "python_twisted_reactor_tick_time",
+                             "Work in a turn of the event loop, under the name that dashboards know", NULL);
     hs_metrics_collector(m, count_in_flight, h);
 }
 

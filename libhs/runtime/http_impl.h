@@ -90,7 +90,7 @@ struct hs_http {
     uint64_t seq;
     bool draining;
     hs_timer sweep;
-    hs_metric *received, *responses, *seconds, *in_flight;
+    hs_metric *received, *responses, *seconds, *in_flight, *ticks;
 };
 
 /* http_h2o.c */

@@ -179,6 +179,16 @@ static void sweep(hs_timer *t)
 /* ── opening ────────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
+/* A turn that takes long is one that nobody else was served in: something blocks, or is far too much at once. */
+static void observe_turn(void *ud, double seconds)
+{
+    hs_http *h = ud;
+
+    hs_metric_observe(h->ticks, seconds);
+    if (seconds > 1)
+        hs_log(h->o.log, HS_LOG_WARN, "loop.slow", "ms=%.0f requests=%llu", seconds * 1000, (unsigned long long)h->seq);
+}
+
 static size_t connection_limit(size_t wanted)
 {
     struct rlimit fds;
@@ -223,6 +233,7 @@ hs_http *hs_http_open(hs_loop *loop, const hs_http_options *o)
     hs_http_install(h, &host->fallback_path);
     h2o_context_init(&h->ctx, hs_loop_h2o(loop), &h->conf);
     hs_http_metrics(h);
+    hs_loop_observe(loop, observe_turn, h);
     return h;
 }
 
@@ -598,6 +609,7 @@ void hs_http_close(hs_http *h)
     }
     hs_timer_disarm(h->loop, &h->sweep);
     hs_metrics_forget(h->o.metrics, h);
+    hs_loop_observe(h->loop, NULL, NULL);
     if (h->conns_n || h->live)
         return; /* a handler hangs: its request's memory must stay, and so must ours */
     while (h->listeners) {

@@ -205,6 +205,14 @@ void hs_loop_turn(hs_loop *loop, int max_ms)
     hs_timers_run(loop);
     hs_fibers_run(loop);
     run_deferred(loop);
+    if (loop->observe) /* h2o's clock stands where its wait ended, in ms */
+        loop->observe(loop->observe_ud, (double)(read_clock(CLOCK_REALTIME) - (int64_t)h2o_now(loop->h2o)) / 1000);
+}
+
+void hs_loop_observe(hs_loop *loop, void (*fn)(void *ud, double seconds), void *ud)
+{
+    loop->observe = fn;
+    loop->observe_ud = ud;
 }
 
 void hs_loop_run(hs_loop *loop)

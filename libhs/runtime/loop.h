@@ -59,6 +59,9 @@ void hs_loop_defer(hs_loop *loop, hs_post *p);
  * a bounded queue; when it is full the answer is 429 M_LIMIT_EXCEEDED. fn must not touch arenas or other loop state. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_offload(hs_loop *loop, hs_arena *a, void (*fn)(void *ud), void *ud);
 
+/* fn is told after each turn how long it worked, waiting excluded. One at a time; NULL ends it. */
+void hs_loop_observe(hs_loop *loop, void (*fn)(void *ud, double seconds), void *ud);
+
 /* h2o's own handle, for http_h2o.c. */
 void *hs_loop_h2o(hs_loop *loop);
 

@@ -34,6 +34,8 @@ struct hs_loop {
     void *io_sock;        /* the h2o socket around `io_epoll` */
     hs_loop_clock *clock; /* apart, so that reading the time may refresh it behind a const loop */
     bool stop;
+    void (*observe)(void *ud, double seconds);
+    void *observe_ud;
 
     int io_epoll;
     struct epoll_event *batch; /* being dispatched; a removed watch is struck out here */
