@@ -84,11 +84,14 @@ static hs_conn *idlest_reader(hs_db *db)
     return best;
 }
 
-static void flush_queues(hs_timer *t)
+static void flush_queues(hs_post *p)
 {
-    hs_db *db = t->ud;
+    hs_db *db = p->ud;
     hs_conn *c;
 
+    db->flush_waits = false;
+    if (db->closing)
+        return;
     while (db->reads.first && (c = idlest_reader(db)) != NULL)
         hs_conn_send(c, queue_pop(&db->reads));
     for (size_t i = 0; i < db->readers_n; i++)
@@ -100,8 +103,10 @@ static void flush_queues(hs_timer *t)
 
 static void flush_soon(hs_db *db)
 {
-    if (!db->flush.heap_at && hs_timer_arm(db->loop, &db->flush, 0) != NULL)
-        flush_queues(&db->flush);
+    if (db->flush_waits)
+        return;
+    db->flush_waits = true;
+    hs_loop_defer(db->loop, &db->flush);
 }
 
 static void run_queued(hs_db *db, hs_group_queue *q, hs_group *g)
@@ -248,7 +253,7 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
     db->log = o->log;
     db->away_ms = o->away_ms ? o->away_ms : 5000;
     db->conninfo = strdup(o->conninfo);
-    db->flush = (hs_timer){ .fn = flush_queues, .ud = db };
+    db->flush = (hs_post){ .fn = flush_queues, .ud = db };
     db->tick = (hs_timer){ .fn = on_tick, .ud = db };
     db->queries =
         hs_metric_get(o->metrics, HS_COUNTER, "hs_db_statements_total", "Statements sent to PostgreSQL", NULL);
@@ -270,7 +275,12 @@ void hs_db_close(hs_db *db)
         return;
     db->closing = true;
     hs_timer_disarm(db->loop, &db->tick);
-    hs_timer_disarm(db->loop, &db->flush);
+    while (db->flush_waits || hs_ticket_waits(db)) {
+        if (hs_fiber_self(db->loop))
+            hs_fiber_sleep(db->loop, 1);
+        else
+            hs_loop_turn(db->loop, 0);
+    }
     hs_ticket_close(db);
     hs_tx_close_all(db);
     for (size_t i = 0; i < db->readers_n; i++)

@@ -44,7 +44,8 @@ struct hs_db {
     hs_conn *readers[HS_DB_READERS_MAX], *exec, *writer;
     size_t readers_n;
     hs_group_queue reads, execs;
-    hs_timer flush; /* at the next turn: what was queued goes out */
+    hs_post flush; /* at the end of the turn: what was queued goes out */
+    bool flush_waits;
     hs_timer tick;
     hs_tx_slot tx[HS_DB_TX_MAX];
     hs_tx_waiter *tx_first, *tx_last;
@@ -70,5 +71,6 @@ void hs_tx_close_all(hs_db *db);
 HS_NODISCARD hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m);
 void hs_ticket_close(hs_db *db);
 void hs_ticket_tick(hs_db *db, int64_t now);
+bool hs_ticket_waits(const hs_db *db); /* has something to do at the end of this turn */
 
 #endif

@@ -67,8 +67,8 @@ typedef struct hs_ticket {
     hs_write_hooks hooks;
     int64_t durable;
     hs_write *first, *last; /* the queue */
-    hs_timer kick;
-    bool closing;
+    hs_post kick;
+    bool kick_waits, closing;
     /* the batch */
     ticket_state state;
     hs_arena *a;     /* reset with each batch */
@@ -512,20 +512,22 @@ static void send_batch(hs_ticket *t)
     hs_metric_add(t->batches, 1);
 }
 
-static void kick_now(hs_timer *timer)
+static void kick_now(hs_post *p)
 {
-    hs_ticket *t = timer->ud;
+    hs_ticket *t = p->ud;
 
-    while (t->state == IDLE && t->first && hs_conn_ready(t->writer))
+    t->kick_waits = false;
+    while (t->state == IDLE && t->first && !t->db->closing && hs_conn_ready(t->writer))
         send_batch(t);
 }
 
-/* At the next turn, so that whoever else has something to write now comes along. */
+/* At the end of the turn, so that whoever else has something to write now comes along. */
 static void kick(hs_ticket *t)
 {
-    if (!t->kick.heap_at && t->state == IDLE && t->first && !t->closing &&
-        hs_timer_arm(t->db->loop, &t->kick, 0) != NULL)
-        kick_now(&t->kick);
+    if (t->kick_waits || t->state != IDLE || !t->first || t->closing)
+        return;
+    t->kick_waits = true;
+    hs_loop_defer(t->db->loop, &t->kick);
 }
 
 /* ── outcomes ── */
@@ -841,7 +843,7 @@ hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
         return HS_ERR_NOMEM;
     db->ticket = t;
     t->db = db;
-    t->kick = (hs_timer){ .fn = kick_now, .ud = t };
+    t->kick = (hs_post){ .fn = kick_now, .ud = t };
     t->commit = (hs_group){ .done = on_commit, .ud = t };
     t->flush = (hs_group){ .done = on_flush, .ud = t };
     t->a = hs_arena_open((size_t)64 << 20);
@@ -882,6 +884,11 @@ void hs_ticket_tick(hs_db *db, int64_t now)
     }
 }
 
+bool hs_ticket_waits(const hs_db *db)
+{
+    return db->ticket && db->ticket->kick_waits;
+}
+
 void hs_ticket_close(hs_db *db)
 {
     hs_ticket *t = db->ticket;
@@ -890,7 +897,6 @@ void hs_ticket_close(hs_db *db)
     if (!t)
         return;
     t->closing = true;
-    hs_timer_disarm(db->loop, &t->kick);
     hs_conn_close(t->writer);
     t->writer = NULL;
     give_back_without(t, NULL);
