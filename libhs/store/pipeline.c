@@ -421,20 +421,21 @@ static void setup_done(hs_group *g)
 #define COMMON_SETTINGS                                                                                                \
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"                \
     "   ELSE current_setting('synchronous_commit') END, false),"                                                       \
-    " set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false)"
+    " set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"                    \
+    " set_config('random_page_cost', '1.1', false), set_config('max_parallel_workers_per_gather', '0', false)"
 
 static const hs_stmt SETUP_READ = {
     .name = "setup_read",
     .sql = "SELECT set_config('statement_timeout', '10s', false),"
            " set_config('default_transaction_isolation', 'repeatable read', false),"
            " set_config('default_transaction_read_only', 'on', false)," COMMON_SETTINGS,
-    .cols = "tttttt",
+    .cols = "tttttttt",
 };
 static const hs_stmt SETUP_EXEC = {
     .name = "setup_exec",
     .sql = "SELECT set_config('statement_timeout', '15s', false), set_config('lock_timeout', '10s', false),"
            " set_config('idle_in_transaction_session_timeout', '60s', false)," COMMON_SETTINGS,
-    .cols = "tttttt",
+    .cols = "tttttttt",
 };
 static const hs_stmt SETUP_WRITE = {
     .name = "setup_write",
@@ -443,7 +444,7 @@ static const hs_stmt SETUP_WRITE = {
            " (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = current_user"
            "   AND datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'hs write ' || $1)",
     .params = "i",
-    .cols = "ttttttn",
+    .cols = "ttttttttn",
 };
 /* Held as long as the backend lives: once we have it, an older one of ours has ended, and with it whatever it had begun. */
 static const hs_stmt FENCE = {

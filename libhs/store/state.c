@@ -69,8 +69,9 @@ static const hs_stmt BASES = {
 };
 static const hs_stmt CHANGED = {
     .name = "state_changed_slots",
-    .sql = "SELECT DISTINCT p.slot FROM unnest($2, $3, $4) g(line, low, high) JOIN state_past p"
-           " ON p.room_nid = $1 AND p.line = g.line AND p.until > g.low AND p.until <= g.high ORDER BY p.slot",
+    .sql = "SELECT DISTINCT c.slot FROM unnest($2, $3, $4) g(line, low, high) CROSS JOIN LATERAL (SELECT p.slot"
+           " FROM state_past p WHERE p.room_nid = $1 AND p.line = g.line AND p.until > g.low AND p.until <= g.high OFFSET 0) c"
+           " ORDER BY c.slot",
     .params = "nIII", .cols = "n", .big = "state_past",
 };
 static const hs_stmt LINE_NEWEST = {

@@ -1,0 +1,47 @@
+-- A large server for EXPLAIN: one room with 50,000 members and 200,000 events, 2,000 small rooms. Numbers: users 1 … 60,000, rooms
+-- 1,000,000 (the large one) and up, events 10,000,000 and up.
+INSERT INTO server(server_nid, name) SELECT 900000 + s, 's' || s || '.example' FROM generate_series(0, 3000) s;
+INSERT INTO user_id SELECT u, '@u' || u || ':s' || u % 3001 || '.example', 900000 + u % 3001 FROM generate_series(1, 60000) u;
+INSERT INTO account(user_nid, localpart, created_ts) SELECT u, 'u' || u, 0 FROM generate_series(1, 20000) u;
+INSERT INTO profile(user_nid, displayname, pos) SELECT u, 'name ' || u, u FROM generate_series(1, 20000) u;
+INSERT INTO device(user_nid, device_id) SELECT u, 'D' || d FROM generate_series(1, 20000) u, generate_series(1, 2) d;
+INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts)
+  SELECT decode(md5(u::text || d) || md5(u::text), 'hex'), u, 'D' || d, 0 FROM generate_series(1, 20000) u, generate_series(1, 2) d;
+INSERT INTO account_data SELECT u, r, 'm.t', '{}', u FROM generate_series(1, 20000) u, generate_series(0, 2) r;
+INSERT INTO filter SELECT u, f, '{}' FROM generate_series(1, 20000) u, generate_series(0, 1) f;
+INSERT INTO room(room_nid, room_id, version, created_ts) SELECT 1000000 + r, '!r' || r || ':x', '10', 0 FROM generate_series(0, 2000) r;
+INSERT INTO alias(alias, room_nid) SELECT '#r' || r || ':x', 1000000 + r FROM generate_series(0, 2000) r;
+INSERT INTO published SELECT 1000000 + r, '', '' FROM generate_series(0, 2000) r;
+INSERT INTO room_summary(room_nid, name, joined, invited, knocked, banned, local_joined, state_events, bump_pos, pos)
+  SELECT 1000000 + r, 'room ' || r, 60000 / (r + 1), 0, 0, 0, 1, 10, r, r FROM generate_series(0, 2000) r;
+INSERT INTO room_member SELECT 1000000, u, 2, 10000000 + u, u FROM generate_series(1, 50000) u;
+INSERT INTO room_member SELECT 1000000 + r, 1 + (r * 7 + m * 13) % 20000, 2, 12000000 + r * 100 + m, m FROM generate_series(1, 2000) r, generate_series(1, 20) m
+  ON CONFLICT DO NOTHING;
+INSERT INTO user_room(user_nid, room_nid, membership, event_nid, sender_nid, pos, flags)
+  SELECT user_nid, room_nid, membership, event_nid, user_nid, pos, 0 FROM room_member WHERE user_nid <= 20000;
+INSERT INTO event(room_nid, event_nid, depth, origin_ts, received_ts, sender_nid, slot, line, snap, flags, prev, auth, event_id, type, state_key, json)
+  SELECT 1000000, 10000000 + e, e, e, e, 1 + e % 50000, CASE WHEN e <= 50000 THEN e::bigint END, 0, least(e, 50000), 0, array[10000000 + e - 1],
+         array[10000001, 10000002, 10000003], '$e' || e, CASE WHEN e <= 50000 THEN 'm.room.member' ELSE 'm.room.message' END,
+         CASE WHEN e <= 50000 THEN '@u' || e END, '{}' FROM generate_series(1, 200000) e;
+INSERT INTO event(room_nid, event_nid, depth, origin_ts, received_ts, sender_nid, line, snap, flags, prev, auth, event_id, type, json)
+  SELECT 1000000 + r, 12000000 + r * 100 + e, e, e, e, 1, 0, 1, 0, '{}', '{}', '$r' || r || 'e' || e, 'm.room.message', '{}'
+    FROM generate_series(1, 2000) r, generate_series(1, 50) e;
+INSERT INTO timeline SELECT room_nid, row_number() OVER (ORDER BY depth), event_nid, depth, line, snap, NULL, NULL, 0, 0 FROM event;
+INSERT INTO state_line(room_nid, line, base_line, base_snap, flags) SELECT 1000000 + r, l, CASE WHEN l > 0 THEN 0 END, CASE WHEN l > 0 THEN 1 END, 0
+  FROM generate_series(0, 2000) r, generate_series(0, 1) l;
+INSERT INTO state_tip SELECT 1000000, 0, s, s, 10000000 + s FROM generate_series(1, 50000) s;
+INSERT INTO state_past SELECT 1000000, 0, s, 0, s, 0 FROM generate_series(1, 50000) s;
+INSERT INTO state_past SELECT 1000000, 0, 50000 + s, s % 50000, 1 + s % 50000, 10000001 + s % 50000 FROM generate_series(1, 100000) s;
+INSERT INTO state_tip SELECT 1000000 + r, 0, s, s, 12000000 + r * 100 + s FROM generate_series(1, 2000) r, generate_series(1, 10) s;
+INSERT INTO feed SELECT p, p, p, p, '' FROM generate_series(1, 100000) p;
+INSERT INTO txn_id(user_nid, device_id, scope, txn_id, room_nid, event_nid, ts)
+  SELECT u, 'D1', 1000000, 'm' || k, 1000000, 10000000 + u * 5 + k, u FROM generate_series(1, 20000) u, generate_series(1, 5) k;
+INSERT INTO redaction SELECT 1000000, 10000000 + e, 10100000 + e, CASE WHEN e % 100 = 0 THEN 1 ELSE 3 END, e FROM generate_series(50001, 70000) e;
+INSERT INTO receipt(room_nid, user_nid, type, thread_nid, event_nid, ts, pos, event_pos, n_notify, n_high)
+  SELECT room_nid, user_nid, 'm.read', -1, event_nid, 0, row_number() OVER (), pos, 0, 0 FROM room_member;
+INSERT INTO relation SELECT 1000000, 10000000 + e / 5, 'm.annotation', 10000000 + e, 1, 'x', e, 0 FROM generate_series(100000, 150000) e;
+INSERT INTO thread SELECT 1000000, 10000000 + e, 10000000 + e, e, e, 1, 0 FROM generate_series(100000, 120000) e;
+INSERT INTO push_note SELECT 1 + e % 20000, 1000000, e, 10000000 + e, 0, 1, 0, 0 FROM generate_series(100000, 150000) e;
+INSERT INTO push_ruleset SELECT u, 1, '{}', u FROM generate_series(1, 5000) u;
+INSERT INTO ignored SELECT u, u + 1 FROM generate_series(1, 20000) u;
+ANALYZE;
