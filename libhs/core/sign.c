@@ -35,6 +35,14 @@ hs_error *hs_signing_key_open(hs_arena *a, hs_str version, const uint8_t seed[32
     return NULL;
 }
 
+static bool is_version(hs_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return false;
+    return s.n > 0;
+}
+
 hs_error *hs_signing_key_read(hs_arena *a, hs_str file, hs_signing_key **ret)
 {
     while (file.p) {
@@ -46,7 +54,7 @@ hs_error *hs_signing_key_read(hs_arena *a, hs_str file, hs_signing_key **ret)
             continue;
         hs_str algorithm = hs_str_split(&rest, ' ');
         hs_str version = hs_str_split(&rest, ' ');
-        if (hs_str_eq(algorithm, HS_S("ed25519")) && version.n && rest.p)
+        if (hs_str_eq(algorithm, HS_S("ed25519")) && is_version(version) && rest.p)
             HS_TRY(hs_base64_decode(a, hs_str_trim(rest), false, &bytes, &ok));
         if (!ok || bytes.n != crypto_sign_SEEDBYTES)
             return hs_err(a, 500, HS_M_UNKNOWN,

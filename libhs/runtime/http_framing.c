@@ -88,7 +88,7 @@ static const char *check_request_line(hs_str line)
     hs_str rest = line;
     hs_str method = hs_str_split(&rest, ' '), target = hs_str_split(&rest, ' ');
 
-    if (!is_token(method) || !target.n || !rest.p || hs_str_find(rest, ' ', 0) != rest.n)
+    if (!is_token(method) || !target.n || (!hs_str_eq(rest, HS_S("HTTP/1.1")) && !hs_str_eq(rest, HS_S("HTTP/1.0"))))
         return "bad request line";
     for (size_t i = 0; i < target.n; i++)
         if ((unsigned char)target.p[i] <= 0x20 || target.p[i] == 0x7f)

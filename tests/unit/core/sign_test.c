@@ -142,6 +142,7 @@ static void bad_key_files_are_refused(void **state)
         "rsa 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1",
         "ed25519 1 YJDB",
         "ed25519 1 !JDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1",
+        "ed25519 \x01\x7f YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1",
         "ed25519  YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1",
     };
     (void)state;
