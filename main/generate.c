@@ -63,15 +63,6 @@ hs_error *hs_generate_signing_key(hs_arena *a, hs_str *ret)
     return hs_signing_key_write(a, key, ret);
 }
 
-hs_error *hs_signing_key_file(hs_arena *a, const hs_config *c, hs_str *ret)
-{
-    if (c->signing_key_path.n) {
-        *ret = c->signing_key_path;
-        return NULL;
-    }
-    return hs_str_fmt(a, ret, "%.*s/%.*s.signing.key", HS_FMT(c->data_dir), HS_FMT(c->server_name));
-}
-
 static hs_error *make_key_if_missing(hs_arena *a, hs_str path)
 {
     const char *p;
@@ -87,13 +78,11 @@ static hs_error *make_key_if_missing(hs_arena *a, hs_str path)
 hs_error *hs_generate_missing(hs_arena *a, const hs_config *c, bool *ret_made)
 {
     const char *path;
-    hs_str key, secret;
+    hs_str secret;
 
     *ret_made = false;
-    if (!c->signing_key.n) {
-        HS_TRY(hs_signing_key_file(a, c, &key));
-        HS_TRY(make_key_if_missing(a, key));
-    }
+    if (!c->signing_key.n)
+        HS_TRY(make_key_if_missing(a, c->signing_key_path));
     if (!c->registration_shared_secret_path.n)
         return NULL;
     HS_TRY(hs_cstr(a, c->registration_shared_secret_path, &path));

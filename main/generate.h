@@ -23,8 +23,6 @@ HS_NODISCARD hs_error *hs_generate_config(hs_arena *a, const hs_generate *g);
 /* Makes the signing key and the file of registration_shared_secret_path where they are missing; *ret_made says whether
  * a secret file was made, so that the configuration must be read again. */
 HS_NODISCARD hs_error *hs_generate_missing(hs_arena *a, const hs_config *c, bool *ret_made);
-/* Where the signing key is: signing_key_path, or <data_dir>/<server_name>.signing.key. */
-HS_NODISCARD hs_error *hs_signing_key_file(hs_arena *a, const hs_config *c, hs_str *ret);
 /* The line of a new key file, "ed25519 a_AbCd …". */
 HS_NODISCARD hs_error *hs_generate_signing_key(hs_arena *a, hs_str *ret);
 /* A new file with these bytes; it must not be there. Complete under its name or not there at all. */

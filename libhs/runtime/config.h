@@ -41,7 +41,7 @@ typedef struct {
 typedef struct hs_config {
     hs_str server_name, public_baseurl, web_client_location;
     hs_str data_dir, pid_file, signing_key_path, media_store_path;
-    hs_str signing_key; /* given in line */
+    hs_str signing_key; /* given in line; else signing_key_path is never empty */
     const hs_config_listener *listeners;
     size_t listeners_n;
     hs_str tls_certificate_path, tls_private_key_path;

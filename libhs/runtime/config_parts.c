@@ -395,6 +395,9 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     if (e2ee && !c->encryption_default_all && !c->encryption_default_invite && !is(e2ee, "off") &&
         !hs_yaml_to_bool(e2ee, &off))
         return hs_config_err(a, e2ee, "encryption_enabled_by_default_for_room_type", "expected all, invite or off");
+    if (c->signing_key.n == 0 && c->signing_key_path.n == 0)
+        HS_TRY(
+            hs_str_fmt(a, &c->signing_key_path, "%.*s/%.*s.signing.key", HS_FMT(c->data_dir), HS_FMT(c->server_name)));
     if (c->public_baseurl.n == 0)
         HS_TRY(hs_str_fmt(a, &c->public_baseurl, "https://%.*s/", HS_FMT(c->server_name)));
     else if (!hs_str_ends(c->public_baseurl, HS_S("/")))
