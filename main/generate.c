@@ -1,3 +1,4 @@
+/* See generate.h. Files appear whole under their names or not at all. */
 #include "main/generate.h"
 
 #include "base/buf.h"

@@ -1,3 +1,4 @@
+/* Asking people, and reading what the tools are given. See prompt.h. */
 #include "main/compat/prompt.h"
 
 #include <errno.h>
