@@ -1,6 +1,7 @@
 /* Room aliases and the list of public rooms, with Synapse's checks and texts. */
 #include "server/directory.h"
 
+#include "core/glob.h"
 #include "core/ids.h"
 #include "server/cache.h"
 #include "server/names.h"
@@ -11,6 +12,27 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX     1000
+
+static bool rule_matches(const hs_config_rule *r, hs_str user_id, hs_str room_id, const hs_strs *aliases)
+{
+    if ((r->user_id.p && !hs_glob_match(r->user_id, user_id, true)) ||
+        (r->room_id.p && !hs_glob_match(r->room_id, room_id, true)))
+        return false;
+    if (!r->alias.p || hs_str_eq(r->alias, HS_S("*")))
+        return true;
+    for (size_t i = 0; i < aliases->n; i++)
+        if (hs_glob_match(r->alias, aliases->at[i], true))
+            return true;
+    return false;
+}
+
+bool hs_directory_allows(const hs_config_rules *rules, hs_str user_id, hs_str room_id, const hs_strs *aliases)
+{
+    for (size_t i = 0; i < rules->n; i++)
+        if (rule_matches(&rules->at[i], user_id, room_id, aliases))
+            return rules->at[i].allow;
+    return false;
+}
 
 static bool is_our_alias(const hs_server *srv, hs_str alias, hs_id *ret)
 {
@@ -45,10 +67,10 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     if (!hs_alias_parse(alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
     if (!is_our_alias(srv, alias, &id))
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias must be local");
+        return hs_err(a, 400, HS_M_UNKNOWN, "Room alias must be local");
     for (size_t i = 0; i < id.local.n; i++)
         if (strchr(" \t\n\r\v\f", id.local.p[i]))
-            return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid characters in room alias");
+            return hs_err(a, 400, HS_M_UNKNOWN, "Invalid characters in room alias");
     HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
     if (row.room)
         return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
@@ -57,6 +79,9 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
         return hs_err(a, 400, HS_M_UNKNOWN, "Room does not exist");
     if (!hs_room_has_local(room, who->user) && !(who->flags & HS_ACCOUNT_ADMIN))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You must be in the room to create an alias for it");
+    if (!hs_directory_allows(&srv->config->alias_creation_rules, who->user_id, room_id,
+                             &(hs_strs){ .at = &alias, .n = 1 }))
+        return hs_err(a, 403, HS_M_UNKNOWN, "Not allowed to create alias");
     HS_TRY(hs_store_alias_add(srv->db, a, alias, room->nid, who->user, &added));
     if (!added)
         return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
@@ -126,20 +151,35 @@ hs_error *hs_directory_visibility_get(hs_server *srv, hs_arena *a, hs_str room_i
     return hs_store_published_get(srv->db, a, room->nid, ret);
 }
 
+static hs_error *check_publication(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room *room)
+{
+    hs_strs aliases;
+
+    HS_TRY(hs_store_aliases_of(srv->db, a, room->nid, &aliases));
+    if (!hs_directory_allows(&srv->config->room_list_publication_rules, who->user_id, room->id, &aliases))
+        return hs_err(a, 403, HS_M_UNKNOWN, "Not allowed to publish room");
+    return NULL;
+}
+
 hs_error *hs_directory_visibility_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                       bool is_public)
 {
     hs_room *room;
     bool may;
 
+    if (is_public && !srv->config->enable_room_list_search)
+        return hs_err(a, 403, HS_M_FORBIDDEN, "This user is not permitted to publish rooms to the room list");
     HS_TRY(hs_room_find(srv, a, room_id, &room));
     if (!room)
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room");
+        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown room");
     HS_TRY(may_manage(srv, who, a, room, &may));
     if (!may)
         return hs_err(a, 403, HS_M_FORBIDDEN,
                       "This server requires you to be a moderator in the room to edit its room list entry");
-    return is_public ? hs_store_published_add(srv->db, a, room->nid) : hs_store_published_remove(srv->db, a, room->nid);
+    if (!is_public)
+        return hs_store_published_remove(srv->db, a, room->nid);
+    HS_TRY(check_publication(srv, who, a, room));
+    return hs_store_published_add(srv->db, a, room->nid);
 }
 
 /* ── the list ── token: 'n' or 'p', members, '_', room number of the page's edge */
@@ -216,7 +256,8 @@ hs_error *hs_public_rooms(hs_server *srv, hs_arena *a, const hs_public_query *in
     hs_public_room *out;
     size_t n;
 
-    if (in->network.p && !in->all_networks) { /* no bridges: their networks are empty */
+    if (!srv->config->enable_room_list_search ||
+        (in->network.p && !in->all_networks)) { /* no bridges: their networks are empty */
         *ret = page;
         return NULL;
     }

@@ -5,6 +5,10 @@
 #include "server/room.h"
 #include "server/session.h"
 
+/* What Synapse's alias_creation_rules and room_list_publication_rules say: the first that matches decides, none is a
+ * no. A rule about aliases matches when one of them does. */
+bool hs_directory_allows(const hs_config_rules *rules, hs_str user_id, hs_str room_id, const hs_strs *aliases);
+
 /* 404 M_NOT_FOUND when there is no such alias. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_alias_get(hs_server *srv, hs_arena *a, hs_str alias, hs_str *ret_room_id,
                                                 hs_strs *ret_servers);

@@ -261,6 +261,14 @@ static hs_error *check_slot(hs_room_write *w, const hs_stored *was, const hs_eve
     return NULL;
 }
 
+/* No fractions, no integers past 2^53: a request's body may have them, an event of these room versions may not. */
+static hs_error *check_canonical(hs_arena *a, hs_str content)
+{
+    hs_jv v;
+
+    return hs_tape_parse(a, content, HS_JSON_CANONICAL | HS_JSON_OBJECT, &v);
+}
+
 hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_event_made *ret)
 {
     hs_room *room = w->room;
@@ -274,6 +282,8 @@ hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_even
     uint32_t flags;
 
     HS_TRY(hs_canonical(w->a, wish->content, NULL, 0, &content));
+    if (room->rv->strict_json)
+        HS_TRY(check_canonical(w->a, content));
     if (wish->is_state) {
         HS_TRY(hs_room_write_state(w, wish->type, wish->state_key, &was));
         HS_TRY(check_slot(w, was, wish));

@@ -9,6 +9,7 @@
 #include "core/ids.h"
 #include "server/cache.h"
 #include "server/directory.h"
+#include "server/event_content.h"
 #include "server/limiter.h"
 #include "server/names.h"
 #include "store/directory.h"
@@ -17,6 +18,7 @@
 #include "store/users.h"
 
 #define INVITES_MAX 100
+#define ID_TRIES    5
 
 typedef struct {
     hs_str name;
@@ -35,7 +37,7 @@ static const preset PRESETS[] = {
 typedef struct {
     hs_str type, state_key;
     hs_jv content;
-    bool used; /* taken for one of the fixed places */
+    bool used; /* a later one of the same key counts */
 } initial;
 
 typedef struct {
@@ -47,6 +49,7 @@ typedef struct {
     hs_nid nid;
     bool is_public;
     hs_str alias; /* p NULL: none */
+    int64_t ts;   /* 0: now */
     HS_VEC(initial) state;
     hs_str name, avatar; /* the creator's profile */
 } plan;
@@ -66,7 +69,7 @@ static hs_error *read_initial_state(hs_arena *a, plan *p)
             return hs_err(a, 400, HS_M_BAD_JSON, "Each of 'initial_state' needs an object 'content'");
         if (hs_jv_is(key) && !hs_jv_str(key, &s.state_key))
             return hs_err(a, 400, HS_M_BAD_JSON, "'state_key' must be a string");
-        HS_TRY(hs_state_content_check(a, s.type, s.content));
+        HS_TRY(hs_event_content_check(p->srv, a, s.type, true, s.content));
         /* the last of a key counts */
         for (size_t i = 0; i < p->state.n; i++)
             if (hs_str_eq(p->state.at[i].type, s.type) && hs_str_eq(p->state.at[i].state_key, s.state_key))
@@ -93,10 +96,9 @@ static hs_error *read_preset(hs_arena *a, plan *p)
     hs_str want = p->in->preset;
 
     p->is_public = hs_str_eq(p->in->visibility, HS_S("public"));
-    if (p->in->visibility.p && !p->is_public && !hs_str_eq(p->in->visibility, HS_S("private")))
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "'visibility' must be 'public' or 'private'");
     if (!want.p)
-        want = p->is_public ? HS_S("public_chat") : HS_S("private_chat");
+        want = !p->in->visibility.p || hs_str_eq(p->in->visibility, HS_S("private")) ? HS_S("private_chat")
+                                                                                     : HS_S("public_chat");
     for (size_t i = 0; i < sizeof PRESETS / sizeof *PRESETS; i++)
         if (hs_str_eq(PRESETS[i].name, want))
             p->preset = &PRESETS[i];
@@ -117,7 +119,7 @@ static hs_error *read_alias(hs_arena *a, plan *p)
         if (strchr(" \t\n\r\v\f", local.p[i]))
             return hs_err(a, 400, HS_M_UNKNOWN, "Invalid characters in room alias");
         if (local.p[i] == ':')
-            return hs_err(a, 400, HS_M_INVALID_PARAM,
+            return hs_err(a, 400, HS_M_UNKNOWN,
                           "':' is not permitted in the room alias name. Please note this expects a local part, "
                           "'wombat', not '#wombat:example.com'.");
     }
@@ -146,7 +148,7 @@ static hs_error *read_people(hs_arena *a, const plan *p)
     if (hs_jv_is(users) && !p->rv->privileged_creators && !hs_jv_is(hs_jv_get(users, p->who->user_id)))
         return hs_err(a, 400, HS_M_UNKNOWN, "Not a valid power_level_content_override: 'users' did not contain %.*s",
                       HS_FMT(p->who->user_id));
-    return hs_state_content_check(a, HS_S("m.room.power_levels"), override);
+    return hs_jv_is(override) ? hs_event_content_check(p->srv, a, HS_S("m.room.power_levels"), true, override) : NULL;
 }
 
 /* ── contents ── */
@@ -270,6 +272,8 @@ static void power_events(object *o, const plan *p)
     hs_json_int(&o->j, "m.room.tombstone", p->rv->privileged_creators ? 150 : 100);
     hs_json_int(&o->j, "m.room.server_acl", 100);
     hs_json_int(&o->j, "m.room.encryption", 100);
+    if (!p->preset->anyone_invites)
+        hs_json_int(&o->j, "m.call.invite", 50);
     hs_json_end(&o->j);
 }
 
@@ -336,31 +340,21 @@ static hs_error *add(hs_room_write *w, const plan *p, hs_str type, hs_str state_
                            .sender = p->who->user_id,
                            .sender_nid = p->who->user,
                            .content = content,
+                           .has_ts = p->ts != 0,
+                           .ts = p->ts,
                            .no_push = true };
     hs_event_made made;
 
     return hs_room_write_add(w, &wish, &made);
 }
 
-/* What initial_state gives for a fixed place, which is then taken; absent: nothing. */
-static hs_jv given(plan *p, const char *type)
-{
-    hs_jv found = { 0 };
-
-    for (size_t i = 0; i < p->state.n; i++)
-        if (!p->state.at[i].used && !p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type))) {
-            p->state.at[i].used = true;
-            found = p->state.at[i].content;
-        }
-    return found;
-}
-
-static bool is_given(const plan *p, const char *type)
+/* What initial_state gives for a fixed place; NULL: nothing. */
+static const initial *find_given(const plan *p, const char *type)
 {
     for (size_t i = 0; i < p->state.n; i++)
         if (!p->state.at[i].used && !p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type)))
-            return true;
-    return false;
+            return &p->state.at[i];
+    return NULL;
 }
 
 static hs_error *add_member_unless_given(hs_room_write *w, const plan *p, const char *type, const char *key,
@@ -368,7 +362,7 @@ static hs_error *add_member_unless_given(hs_room_write *w, const plan *p, const 
 {
     hs_jv content;
 
-    if (is_given(p, type))
+    if (find_given(p, type))
         return NULL;
     HS_TRY(one_member(hs_room_write_arena(w), key, value, &content));
     return add(w, p, hs_str_c(type), HS_S(""), content);
@@ -377,10 +371,14 @@ static hs_error *add_member_unless_given(hs_room_write *w, const plan *p, const 
 static hs_error *add_rules(hs_room_write *w, plan *p)
 {
     hs_arena *a = hs_room_write_arena(w);
-    hs_jv content = given(p, "m.room.power_levels");
+    const initial *levels = find_given(p, "m.room.power_levels");
+    hs_jv content;
 
-    if (!hs_jv_is(content))
+    if (levels) {
+        content = levels->content;
+    } else {
         HS_TRY(power_content(a, p, &content));
+    }
     HS_TRY(add(w, p, HS_S("m.room.power_levels"), HS_S(""), content));
     if (p->alias.p)
         HS_TRY(add_member_unless_given(w, p, "m.room.canonical_alias", "alias", p->alias));
@@ -391,16 +389,23 @@ static hs_error *add_rules(hs_room_write *w, plan *p)
     return NULL;
 }
 
+static bool is_levels(const initial *s)
+{
+    return !s->state_key.n && hs_str_eq(s->type, HS_S("m.room.power_levels"));
+}
+
 static hs_error *add_wishes(hs_room_write *w, plan *p)
 {
     const hs_config *cfg = p->srv->config;
     hs_arena *a = hs_room_write_arena(w);
+    const initial *encryption = find_given(p, "m.room.encryption");
     bool encrypt = cfg->encryption_default_all || (cfg->encryption_default_invite && p->preset->encrypted_when_invite);
     hs_jv content;
 
-    encrypt = encrypt && !is_given(p, "m.room.encryption");
+    if (encryption && hs_jv_str_or_null(hs_jv_get(encryption->content, HS_S("algorithm"))).p)
+        encrypt = false;
     for (size_t i = 0; i < p->state.n; i++)
-        if (!p->state.at[i].used)
+        if (!p->state.at[i].used && !is_levels(&p->state.at[i])) /* those went before */
             HS_TRY(add(w, p, p->state.at[i].type, p->state.at[i].state_key, p->state.at[i].content));
     if (encrypt) {
         HS_TRY(one_member(a, "algorithm", HS_S("m.megolm.v1.aes-sha2"), &content));
@@ -436,6 +441,14 @@ static hs_error *add_invites(hs_room_write *w, const plan *p)
     return NULL;
 }
 
+static bool may_publish(const plan *p, hs_str room_id)
+{
+    hs_str alias = p->alias;
+    hs_strs aliases = { .at = &alias, .n = alias.p ? 1 : 0 };
+
+    return hs_directory_allows(&p->srv->config->room_list_publication_rules, p->who->user_id, room_id, &aliases);
+}
+
 static hs_error *fill_room(hs_room_write *w, void *ud)
 {
     plan *p = ud;
@@ -453,8 +466,11 @@ static hs_error *fill_room(hs_room_write *w, void *ud)
                         .creator = p->who->user,
                         .created_ts = hs_loop_wall(p->srv->loop) };
     HS_TRY(hs_store_room_insert(unit, &row));
-    if (p->is_public)
+    if (p->is_public && may_publish(p, room->id)) /* else it is made all the same */
         HS_TRY(hs_store_published_insert(unit, room->nid));
+    if (p->alias.p && !hs_directory_allows(&p->srv->config->alias_creation_rules, p->who->user_id, room->id,
+                                           &(hs_strs){ .at = &p->alias, .n = 1 }))
+        return hs_err(a, 403, HS_M_UNKNOWN, "Not allowed to create alias");
     if (p->alias.p)
         HS_TRY(hs_store_alias_insert(unit, p->alias, room->nid, p->who->user));
 
@@ -477,12 +493,31 @@ static hs_error *name_room(hs_server *srv, hs_arena *a, hs_room *room)
     return hs_cache_room_name(room, id);
 }
 
+/* The unit, again while the room's id is taken: in version 12 it is a hash, and two rooms that somebody makes in the
+ * same millisecond are alike but for that. */
+static hs_error *make(plan *p, hs_arena *a, hs_room **ret)
+{
+    bool conflict;
+
+    for (int i = 0; i < ID_TRIES; i++) {
+        HS_TRY(hs_db_new_nid(p->srv->db, a, &p->nid));
+        HS_TRY(hs_cache_room_new(p->srv, a, p->nid, p->rv, ret));
+        HS_TRY(name_room(p->srv, a, *ret));
+        HS_TRY(hs_room_write_run(p->srv, a, *ret, HS_WRITE_STATE, fill_room, p, &conflict));
+        if (!conflict)
+            return NULL;
+        HS_TRY(read_alias(a, p));
+        p->ts = hs_loop_wall(p->srv->loop) + 1 + (int64_t)(hs_random_u64() % 10);
+    }
+    return hs_err_internal(a, NULL, "couldn't generate a unique room ID");
+}
+
 hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_wish *in,
                          hs_str *ret_room_id, hs_str *ret_alias)
 {
     plan p = { .srv = srv, .who = who, .in = in };
     hs_room *room;
-    bool conflict, found;
+    bool found;
 
     HS_TRY(read_version(a, &p));
     HS_TRY(read_preset(a, &p));
@@ -490,16 +525,9 @@ hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, con
     HS_TRY(read_people(a, &p));
     HS_TRY(read_initial_state(a, &p));
     for (size_t i = 0; i < in->invite.n; i++)
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_USER, in->invite.at[i], HS_LIMIT_TAKE));
+        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who->user_id, HS_LIMIT_TAKE));
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &p.name, &p.avatar));
-
-    HS_TRY(hs_db_new_nid(srv->db, a, &p.nid));
-    HS_TRY(hs_cache_room_new(srv, a, p.nid, p.rv, &room));
-    HS_TRY(name_room(srv, a, room));
-    HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill_room, &p, &conflict));
-    if (conflict)
-        return p.alias.p ? hs_err(a, 400, HS_M_ROOM_IN_USE, "Room alias already taken")
-                         : hs_err_internal(a, NULL, "the room id was there already");
+    HS_TRY(make(&p, a, &room));
     *ret_room_id = room->id;
     *ret_alias = p.alias;
     return NULL;

@@ -12,6 +12,9 @@
 #include "store/names.h"
 #include "store/users.h"
 
+#define NAME_MAX_BYTES   256
+#define AVATAR_MAX_BYTES 1000
+
 static const struct {
     const char *word; /* as in Synapse's messages */
     hs_membership to;
@@ -238,14 +241,23 @@ static bool shows_profile(const hs_server *srv, hs_member_action action)
            (action == HS_CHANGE_INVITE && srv->config->include_profile_data_on_invite);
 }
 
+static hs_error *check_lengths(hs_arena *a, hs_jv content)
+{
+    if (hs_jv_str_or_null(hs_jv_get(content, HS_S("displayname"))).n > NAME_MAX_BYTES)
+        return hs_err(a, 400, HS_M_BAD_JSON, "Displayname is too long (max %d)", NAME_MAX_BYTES);
+    if (hs_jv_str_or_null(hs_jv_get(content, HS_S("avatar_url"))).n > AVATAR_MAX_BYTES)
+        return hs_err(a, 400, HS_M_BAD_JSON, "Avatar URL is too long (max %d)", AVATAR_MAX_BYTES);
+    return NULL;
+}
+
 hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
                                 hs_str *ret)
 {
-    bool self = in->action == HS_CHANGE_JOIN || in->action == HS_CHANGE_KNOCK || in->action == HS_CHANGE_LEAVE;
-    change c = { .srv = srv, .who = who, .in = in, .target = self ? who->user_id : in->target };
+    change c = { .srv = srv, .who = who, .in = in, .target = in->target.p ? in->target : who->user_id };
     hs_room *room;
     hs_id id;
 
+    HS_TRY(check_lengths(a, in->content));
     if (!hs_user_id_parse(c.target, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user id: %.*s", HS_FMT(c.target));
     HS_TRY(room_for(srv, a, in, &room));
@@ -273,7 +285,6 @@ hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
     hs_jv given = hs_jv_get(in->content, HS_S("membership"));
     hs_str text = hs_jv_str_or_null(given);
     hs_membership to = hs_membership_parse(text);
-    bool self = hs_str_eq(in->state_key, who->user_id);
 
     if (!text.p)
         return hs_err(a, 400, HS_M_BAD_JSON, "Invalid membership (must be a string)");
@@ -282,27 +293,6 @@ hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
     hs_member_change c = {
         .action = BY_MEMBERSHIP[to], .room_id = in->room_id, .target = in->state_key, .content = in->content
     };
-    if (to == HS_MEMBER_JOIN && !self)
-        return hs_err(a, 403, HS_M_FORBIDDEN, "Cannot force another user to join.");
-    if (to == HS_MEMBER_KNOCK && !self)
-        return hs_err(a, 403, HS_M_FORBIDDEN, "You cannot knock for other users");
-    if (to == HS_MEMBER_LEAVE && !self)
-        return hs_room_member_leave_other(srv, who, a, &c, ret);
-    return hs_room_member_change(srv, who, a, &c, ret);
-}
-
-/* `leave` for somebody else is a kick or an unban, whichever fits. */
-hs_error *hs_room_member_leave_other(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
-                                     hs_str *ret)
-{
-    hs_member_change c = *in;
-    hs_room *room;
-    hs_membership now = HS_MEMBER_NONE;
-
-    HS_TRY(hs_room_find(srv, a, in->room_id, &room));
-    if (room)
-        HS_TRY(hs_room_membership(srv, a, room, in->target, &now));
-    c.action = now == HS_MEMBER_BAN ? HS_CHANGE_UNBAN : HS_CHANGE_KICK;
     return hs_room_member_change(srv, who, a, &c, ret);
 }
 

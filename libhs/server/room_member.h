@@ -18,7 +18,7 @@ typedef enum {
 typedef struct {
     hs_member_action action;
     hs_str room_id;
-    hs_str target;  /* user id; ignored for join, leave and knock, which are about oneself */
+    hs_str target;  /* user id; p NULL: oneself */
     hs_str reason;  /* p NULL: none */
     hs_jv content;  /* further members of the event's content (join: the body's own); absent: none */
     hs_str txn_id;  /* p NULL: none */
@@ -32,9 +32,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_member_change(hs_server *srv, const h
 /* PUT state of an m.room.member event: the body's own content, checked as Synapse does. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
                                                       const hs_send *in, hs_str *ret_event_id);
-/* Takes somebody else out: an unban when they are banned, a kick otherwise. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_room_member_leave_other(hs_server *srv, const hs_session *who, hs_arena *a,
-                                                              const hs_member_change *in, hs_str *ret_event_id);
 /* Room id or alias → room id. 404 M_NOT_FOUND, 400 M_INVALID_PARAM. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_resolve(hs_server *srv, hs_arena *a, hs_str room_id_or_alias,
                                                    hs_str *ret_room_id);

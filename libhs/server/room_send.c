@@ -5,6 +5,7 @@
 #include "core/ids.h"
 #include "server/cache.h"
 #include "server/directory.h"
+#include "server/event_content.h"
 #include "server/relations.h"
 #include "server/room_member.h"
 #include "store/events.h"
@@ -80,6 +81,7 @@ hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const
         return NULL;
     }
     HS_TRY(need_room(srv, a, in->room_id, &room));
+    HS_TRY(hs_event_content_check(srv, a, in->type, false, in->content));
     if (hs_str_eq(in->type, HS_S("m.room.redaction"))) {
         wish.redacts = hs_jv_str_or_null(hs_jv_get(in->content, HS_S("redacts")));
         if (!wish.redacts.p)
@@ -149,56 +151,6 @@ static hs_error *check_canonical_alias(hs_server *srv, hs_arena *a, hs_room *roo
     return NULL;
 }
 
-static hs_error *check_levels(hs_arena *a, hs_jv map, const char *name)
-{
-    int64_t level;
-
-    if (hs_jv_is(map) && hs_jv_type_of(map) != HS_JV_OBJ)
-        return hs_err(a, 400, HS_M_BAD_JSON, "'%s' must be an object", name);
-    for (hs_jv_iter it = { 0 }; hs_jv_next(map, &it);)
-        if (!hs_jv_int(it.value, &level))
-            return hs_err(a, 400, HS_M_BAD_JSON, "'%s' must map to integers", name);
-    return NULL;
-}
-
-/* Local power levels must be integers in every room version. */
-static hs_error *check_power_levels(hs_arena *a, hs_jv content)
-{
-    static const char *const NAMES[] = { "ban",    "events_default", "invite",       "kick",
-                                         "redact", "state_default",  "users_default" };
-    static const char *const MAPS[] = { "events", "users", "notifications" };
-
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        hs_jv v = hs_jv_get(content, hs_str_c(NAMES[i]));
-        int64_t level;
-        if (hs_jv_is(v) && !hs_jv_int(v, &level))
-            return hs_err(a, 400, HS_M_BAD_JSON, "'%s' must be an integer", NAMES[i]);
-    }
-    for (size_t i = 0; i < sizeof MAPS / sizeof *MAPS; i++)
-        HS_TRY(check_levels(a, hs_jv_get(content, hs_str_c(MAPS[i])), MAPS[i]));
-    return NULL;
-}
-
-static hs_error *check_string(hs_arena *a, hs_jv content, const char *name)
-{
-    hs_jv v = hs_jv_get(content, hs_str_c(name));
-
-    if (hs_jv_is(v) && hs_jv_type_of(v) != HS_JV_STR)
-        return hs_err(a, 400, HS_M_UNKNOWN, "Not '%s' a string type", name);
-    return NULL;
-}
-
-hs_error *hs_state_content_check(hs_arena *a, hs_str type, hs_jv content)
-{
-    if (hs_str_eq(type, HS_S("m.room.power_levels")))
-        return check_power_levels(a, content);
-    if (hs_str_eq(type, HS_S("m.room.name")))
-        return check_string(a, content, "name");
-    if (hs_str_eq(type, HS_S("m.room.topic")))
-        return check_string(a, content, "topic");
-    return NULL;
-}
-
 hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a, const hs_send *in, hs_str *ret)
 {
     hs_event_wish wish = { .type = in->type,
@@ -212,7 +164,7 @@ hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a,
     if (hs_str_eq(in->type, HS_S("m.room.member")))
         return hs_room_member_put(srv, who, a, in, ret);
     HS_TRY(need_room(srv, a, in->room_id, &room));
-    HS_TRY(hs_state_content_check(a, in->type, in->content));
+    HS_TRY(hs_event_content_check(srv, a, in->type, true, in->content));
     if (hs_str_eq(in->type, HS_S("m.room.canonical_alias")))
         HS_TRY(check_canonical_alias(srv, a, room, in->content));
     return write_one(srv, who, a, room, &wish, ret);

@@ -21,9 +21,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_send(hs_server *srv, const hs_session
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a,
                                                       const hs_send *in, hs_str *ret_event_id);
 
-/* What a state event's content must be, whoever sends it and however: 400. */
-HS_NODISCARD hs_error *hs_state_content_check(hs_arena *a, hs_str type, hs_jv content);
-
 typedef struct {
     hs_str room_id, event_id; /* event_id: what is redacted */
     hs_str txn_id;            /* p NULL: not idempotent */
