@@ -148,6 +148,9 @@ HS_NODISCARD hs_error *hs_req_park(hs_req *q, hs_res *r, hs_resume_fn *resume, h
                                    hs_parked **ret);
 /* Idempotent until resume starts. */
 void hs_parked_wake(hs_parked *p);
+/* False while the server drains: answer with what there is. A request that parks nevertheless is resumed at once, and
+ * the second time it gets 503. */
+bool hs_req_may_park(const hs_req *q);
 
 /* ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
  * What stands between a route row and its handler, given by the worker. Each runs on the request's fiber. */

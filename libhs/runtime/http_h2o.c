@@ -598,6 +598,13 @@ void hs_parked_wake(hs_parked *x)
     }
 }
 
+bool hs_req_may_park(const hs_req *q)
+{
+    const hs_parked *x = q->conn;
+
+    return !x->http->draining;
+}
+
 size_t hs_http_parked_count(const hs_http *h)
 {
     return h->parked_n;

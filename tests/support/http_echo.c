@@ -187,7 +187,7 @@ static hs_error *on_resume(hs_req *q, hs_res *r, void *ud)
     bool again = w->again;
 
     forget(w);
-    if (again)
+    if (again && hs_req_may_park(q))
         return park(q, r, false);
     e->resumed++;
     hs_json_out *j = hs_res_json(r, 200);

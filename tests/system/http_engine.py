@@ -522,7 +522,7 @@ class Ending(unittest.TestCase):
         server.p.send_signal(signal.SIGTERM)
         self.assertTrue(is_closed(idle))
         a = read_answer(parked)
-        self.assertEqual(a.headers["connection"], "close")
+        self.assertEqual((a.status, a.headers["connection"]), (200, "close"))
         a = read_answer(slow)
         self.assertEqual((a.status, a.headers["connection"]), (200, "close"))
         self.assertEqual(server.p.wait(timeout=10), 0)

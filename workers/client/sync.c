@@ -88,7 +88,7 @@ static hs_error *answer(hs_req *q, hs_res *r, const hs_session *who, hs_sync_in 
     for (int round = 0;; round++) {
         hs_buf_init(&r->body, q->a);
         HS_TRY(hs_sync(q->srv, who, q->a, in, &r->body, &next, &empty));
-        if (!empty || !may_wait || deadline <= hs_loop_now(q->loop)) {
+        if (!empty || !may_wait || !hs_req_may_park(q) || deadline <= hs_loop_now(q->loop)) {
             r->status = 200;
             return NULL;
         }
