@@ -110,7 +110,7 @@ const char *hs_framing_check(hs_str head, hs_framing *ret)
             return "line without CRLF";
         hs_str line = hs_str_first(head, end - 1);
         head = hs_str_from(head, end + 1);
-        if (!line.n)
+        if (!line.n && !first)
             break;
         wrong = first ? check_request_line(line) : check_header(line, &c);
         if (wrong)

@@ -33,6 +33,8 @@ static void ambiguous_lengths_are_refused(void **state)
 {
     (void)state;
     assert_refused("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "ambiguous body length");
+    assert_refused("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "bad request line");
+    assert_refused("GET / HTTP/2.0\r\n\r\n", "bad request line");
     assert_refused("POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
                    "ambiguous body length");
     assert_refused("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
