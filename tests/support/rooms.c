@@ -6,12 +6,14 @@
 
 void test_rooms_open(test_rooms *t)
 {
+    static const hs_config_rule allow = { .allow = true };
     const uint8_t seed[32] = { 7 };
     hs_signing_key *key;
 
     test_db_open(&t->db);
     t->config =
         (hs_config){ .default_room_version = HS_S("11"), .cache_factor = 0.5, .include_profile_data_on_invite = true };
+    t->config.alias_creation_rules = t->config.room_list_publication_rules = (hs_config_rules){ &allow, 1 };
     for (hs_rate_limit *r = &t->config.rc_message; r <= &t->config.rc_presence_per_user; r++)
         *r = (hs_rate_limit){ 1e6, 1000000 };
     test_ok(hs_alloc(t->db.a, 1, &t->srv));

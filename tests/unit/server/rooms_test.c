@@ -450,7 +450,7 @@ static void who_is_not_in_the_room_may_not_send(void **state)
     hs_str id;
     hs_error *e;
 
-    in.content = test_json(t->db.a, "{\"body\":\"x\"}");
+    in.content = test_json(t->db.a, "{\"msgtype\":\"m.text\",\"body\":\"x\"}");
     e = hs_room_send(t->srv, eve, t->db.a, &in, &id);
     assert_non_null(e);
     assert_int_equal(e->status, 403);
