@@ -133,6 +133,23 @@ static hs_error *in_dir(hs_arena *a, const char *dir, const char *name, const ch
     return hs_cstr(a, path, ret);
 }
 
+/* With those above it. */
+static hs_error *make_folder(hs_arena *a, const char *path)
+{
+    hs_str part;
+    const char *c;
+
+    for (size_t n = 1; n <= strlen(path); n++) {
+        if (path[n] != '/' && path[n] != '\0')
+            continue;
+        HS_TRY(hs_str_dup(a, hs_str_make(path, n), &part));
+        HS_TRY(hs_cstr(a, part, &c));
+        if (mkdir(c, 0755) != 0 && errno != EEXIST)
+            return cannot(a, "make the folder", path);
+    }
+    return NULL;
+}
+
 static const char LOG_CONFIG[] = "# The level, the file of a FileHandler and a JSON formatter are read from here.\n"
                                  "version: 1\n"
                                  "handlers:\n"
@@ -168,10 +185,8 @@ hs_error *hs_generate_config(hs_arena *a, const hs_generate *g)
     if (access(g->config_path, F_OK) == 0)
         return hs_err(a, 500, HS_M_UNKNOWN, "Config file %s already exists. Remove it to make a new one.",
                       g->config_path);
-    if (mkdir(g->data_dir, 0750) != 0 && errno != EEXIST)
-        return cannot(a, "make the folder", g->data_dir);
-    if (mkdir(g->keys_dir, 0750) != 0 && errno != EEXIST)
-        return cannot(a, "make the folder", g->keys_dir);
+    HS_TRY(make_folder(a, g->data_dir));
+    HS_TRY(make_folder(a, g->keys_dir));
     HS_TRY(in_dir(a, g->keys_dir, g->server_name, ".signing.key", &key_path));
     HS_TRY(in_dir(a, g->keys_dir, g->server_name, ".log.config", &log_path));
     HS_TRY(in_dir(a, g->data_dir, "media_store", "", &media));

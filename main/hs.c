@@ -11,6 +11,9 @@ static const struct {
     const char *help;
 } COMMANDS[] = {
     { "run", hs_cmd_run, "everything in one process, on a private PostgreSQL unless one is configured" },
+    { "generate", hs_cmd_generate, "write a homeserver.yaml with keys and secrets" },
+    { "routes", hs_cmd_routes, "list every operation that is served" },
+    { "config-docs", hs_cmd_config_docs, "describe every option of homeserver.yaml" },
     { "version", hs_cmd_version, "what this is and what it was built with" },
 };
 #define COMMANDS_N (sizeof COMMANDS / sizeof *COMMANDS)
@@ -38,7 +41,7 @@ static int help(void)
 {
     printf("usage: hs <command> [options]\n\n");
     for (size_t i = 0; i < COMMANDS_N; i++)
-        printf("  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].help);
+        printf("  %-12s %s\n", COMMANDS[i].name, COMMANDS[i].help);
     printf("\n`hs <command> --help` says more. Without a command: hs run.\n");
     return 0;
 }
