@@ -165,6 +165,11 @@ void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id)
     }
 }
 
+void hs_session_reauthenticated(hs_server *srv, const hs_session *who)
+{
+    ((entry *)(uintptr_t)who)->s.reauth_ms = hs_loop_now(srv->loop);
+}
+
 /* ── who was last seen where ── */
 
 static sighting *sighting_new(const hs_session *who, hs_str ip, hs_str agent, int64_t ts)

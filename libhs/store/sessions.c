@@ -22,8 +22,9 @@ static const hs_stmt LOGIN_DEVICE = {
 };
 static const hs_stmt LOGIN_TOKEN = {
     .name = "login_token",
-    .sql = "INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts) VALUES ($1, $2, $3, $4)",
-    .params = "bntn",
+    .sql = "INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts, expires_ts)"
+           " VALUES ($1, $2, $3, $4, nullif($5, 0))",
+    .params = "bntnn",
 };
 static const hs_stmt DEVICES_REMOVE = {
     .name = "devices_remove",
@@ -76,6 +77,11 @@ static const hs_stmt UIA_GET = {
     .sql = "SELECT method, uri, client::text, created_ts FROM uia_session WHERE session_id = $1",
     .params = "t", .cols = "tttn", .big = "uia_session",
 };
+static const hs_stmt UIA_SET_CLIENT = {
+    .name = "uia_set_client",
+    .sql = "UPDATE uia_session SET client = $2::text::jsonb WHERE session_id = $1",
+    .params = "tt", .big = "uia_session",
+};
 static const hs_stmt UIA_REMOVE = {
     .name = "uia_remove",
     .sql = "DELETE FROM uia_session WHERE session_id = $1",
@@ -100,9 +106,10 @@ static const hs_stmt SHORT_TOKEN_TAKE = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,   &LOGIN_END,    &LOGIN_DEVICE, &LOGIN_TOKEN,     &DEVICES_REMOVE,   &DEVICES_REMOVE_OTHERS,
-    &TOKEN_REMOVE, &DEVICES_LIST, &DEVICE_GET,   &DEVICE_RENAME,   &DEVICES_SEEN,     &UIA_INSERT,
-    &UIA_GET,      &UIA_REMOVE,   &UIA_EXPIRE,   &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE, NULL,
+    &TOKEN_FIND,   &LOGIN_END,    &LOGIN_DEVICE,   &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS,
+    &TOKEN_REMOVE, &DEVICES_LIST, &DEVICE_GET,     &DEVICE_RENAME, &DEVICES_SEEN,    &UIA_INSERT,
+    &UIA_GET,      &UIA_REMOVE,   &UIA_SET_CLIENT, &UIA_EXPIRE,    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE,
+    NULL,
 };
 
 hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
@@ -126,14 +133,14 @@ hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_to
 }
 
 hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, hs_str display_name,
-                         hs_str token_sha256, int64_t now_ts)
+                         hs_str token_sha256, int64_t now_ts, int64_t expires_ts)
 {
     hs_tx *tx;
 
     HS_TRY(hs_tx_begin(db, a, &tx));
     HS_TRY(hs_tx_exec(tx, a, &LOGIN_END, NULL, user, device_id));
     HS_TRY(hs_tx_exec(tx, a, &LOGIN_DEVICE, NULL, user, device_id, display_name));
-    HS_TRY(hs_tx_exec(tx, a, &LOGIN_TOKEN, NULL, token_sha256, user, device_id, now_ts));
+    HS_TRY(hs_tx_exec(tx, a, &LOGIN_TOKEN, NULL, token_sha256, user, device_id, now_ts, expires_ts));
     return hs_tx_commit(tx);
 }
 
@@ -229,6 +236,11 @@ hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row
         .created_ts = hs_rows_i64(rows, 0, 3),
     };
     return NULL;
+}
+
+hs_error *hs_store_uia_set_client(hs_db *db, hs_arena *a, hs_str session_id, hs_str client)
+{
+    return hs_db_exec(db, a, &UIA_SET_CLIENT, NULL, session_id, client);
 }
 
 hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id)

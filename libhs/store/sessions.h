@@ -15,9 +15,10 @@ typedef struct {
 /* *ret NULL: no such token. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret);
 /* Makes or takes over a device (its display name stays if it has one), ends the device's earlier tokens, adds the new
- * one. */
+ * one. expires_ts 0: never. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id,
-                                                  hs_str display_name, hs_str token_sha256, int64_t now_ts);
+                                                  hs_str display_name, hs_str token_sha256, int64_t now_ts,
+                                                  int64_t expires_ts);
 /* Ends the tokens of devices and removes the devices. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_remove(hs_db *db, hs_arena *a, hs_nid user, hs_strs device_ids);
 /* All of the user's but `keep` (p NULL: really all), tokens without a device included. */
@@ -47,6 +48,7 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_insert(hs_db *db, hs_arena *a, hs_str session_id,
                                                        const hs_uia_row *row);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_set_client(hs_db *db, hs_arena *a, hs_str session_id, hs_str client);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_expire(hs_db *db, hs_arena *a, int64_t before_ts);
 

@@ -3,11 +3,15 @@
 
 /* clang-format off */
 #define CLIENT(X) \
+    X(account) \
     X(capabilities) \
+    X(devices) \
     X(directory) \
+    X(login) \
     X(membership) \
     X(messages) \
     X(receipts) \
+    X(register) \
     X(relations) \
     X(room_create) \
     X(room_send) \
@@ -18,11 +22,13 @@
 
 #define DECLARE(name) extern const hs_route hs_routes_##name[];
 CLIENT(DECLARE)
+extern const hs_route hs_routes_register_by_secret[];
 extern const hs_route hs_routes_well_known[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
 
 const hs_route_set hs_client_routes[] = {
-    CLIENT(CLIENT_SET){ "/.well-known/matrix/", hs_routes_well_known },
+    CLIENT(CLIENT_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
+    { "/.well-known/matrix/", hs_routes_well_known },
 };
 const size_t hs_client_routes_n = sizeof hs_client_routes / sizeof *hs_client_routes;

@@ -1,0 +1,33 @@
+/* See devices.h. */
+#include "server/devices.h"
+
+#define DISPLAY_NAME_MAX 100
+
+hs_error *hs_device_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str device_id, hs_device_row **ret)
+{
+    HS_TRY(hs_store_device_get(srv->db, a, who->user, device_id, ret));
+    return *ret ? NULL : hs_err(a, 404, HS_M_NOT_FOUND, "No device found");
+}
+
+hs_error *hs_devices_list(hs_server *srv, hs_arena *a, const hs_session *who, hs_device_row **ret, size_t *ret_n)
+{
+    return hs_store_devices_list(srv->db, a, who->user, ret, ret_n);
+}
+
+hs_error *hs_device_rename(hs_server *srv, hs_arena *a, const hs_session *who, hs_str device_id, hs_str display_name)
+{
+    bool found;
+
+    if (display_name.n > DISPLAY_NAME_MAX)
+        return hs_err(a, 400, HS_M_TOO_LARGE, "Device display name is too long (max %d)", DISPLAY_NAME_MAX);
+    HS_TRY(hs_store_device_rename(srv->db, a, who->user, device_id, display_name, &found));
+    return found ? NULL : hs_err(a, 404, HS_M_NOT_FOUND, "Not found");
+}
+
+hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_strs device_ids)
+{
+    HS_TRY(hs_store_devices_remove(srv->db, a, who->user, device_ids));
+    for (size_t i = 0; i < device_ids.n; i++)
+        hs_sessions_forget(srv, who->user, device_ids.at[i]);
+    return NULL;
+}
