@@ -42,6 +42,7 @@ typedef struct {
     bool stopping;
     options *o;
     bool new_config;
+    char tools[PATH_MAX]; /* folder of this program with a slash; empty when it is on the path */
 } runner;
 
 static int usage(FILE *out, int code)
@@ -285,6 +286,19 @@ static hs_error *start(runner *r)
     return hs_worker_listen(r->worker, r->a);
 }
 
+/* Where the tools are, found while /proc may still be read. */
+static void find_tools(runner *r)
+{
+    ssize_t n = readlink("/proc/self/exe", r->tools, sizeof r->tools - 1);
+
+    r->tools[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(r->tools, '/');
+    if (slash)
+        slash[1] = '\0';
+    if (hs_str_starts(hs_str_c(r->tools), HS_S("/usr/")))
+        r->tools[0] = '\0';
+}
+
 static void say_what_next(const runner *r)
 {
     const hs_config *c = r->config;
@@ -293,9 +307,9 @@ static void say_what_next(const runner *r)
     printf("\n%.*s is being served on http://localhost:%u\n", HS_FMT(c->server_name), port);
     if (r->new_config)
         printf("Its configuration is %.*s/homeserver.yaml. Make a first user with\n\n"
-               "    register_new_matrix_user -c %.*s/homeserver.yaml http://localhost:%u\n\n"
+               "    %sregister_new_matrix_user -c %.*s/homeserver.yaml http://localhost:%u\n\n"
                "and log in with any Matrix client.\n",
-               HS_FMT(r->dir), HS_FMT(r->dir), port);
+               HS_FMT(r->dir), r->tools, HS_FMT(r->dir), port);
     fflush(stdout);
 }
 
@@ -322,6 +336,7 @@ int hs_cmd_run(int argc, char **argv)
     if (code >= 0)
         return code;
     umask(0027);
+    find_tools(&r);
     r.a = hs_arena_open(HS_MIB(64));
     hs_error *e = r.a ? start(&r) : HS_ERR_NOMEM;
     if (e) {

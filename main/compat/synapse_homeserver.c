@@ -52,6 +52,27 @@ static hs_error *absolute(hs_arena *a, const char *path, const char **ret)
     return hs_cstr(a, s, ret);
 }
 
+static hs_error *missing(hs_arena *a, const options *o)
+{
+    hs_logger *log = hs_logger_open(STDERR_FILENO, HS_LOG_ERROR, false);
+    hs_str paths[MAX_FILES];
+    const hs_config *c;
+    hs_error *e;
+    bool made;
+
+    if (!o->files_n) {
+        hs_logger_close(log);
+        return hs_err(a, 500, HS_M_UNKNOWN, "Must supply a config file.");
+    }
+    for (size_t i = 0; i < o->files_n; i++)
+        paths[i] = hs_str_c(o->files[i]);
+    e = hs_config_load(a, paths, o->files_n, log, &c);
+    if (!e)
+        e = hs_generate_missing(a, c, &made);
+    hs_logger_close(log);
+    return e;
+}
+
 static hs_error *generate(hs_arena *a, const options *o)
 {
     hs_generate g = { .server_name = o->server_name,
@@ -74,6 +95,10 @@ static hs_error *generate(hs_arena *a, const options *o)
         return hs_err(a, 500, HS_M_UNKNOWN, "Please specify either --report-stats=yes or --report-stats=no");
     g.report_stats = strcmp(o->report_stats, "yes") == 0;
     HS_TRY(absolute(a, o->files[0], &path));
+    if (access(path, F_OK) == 0) {
+        printf("Config file '%s' already exists. Generating any missing config files.\n", path);
+        return missing(a, o);
+    }
     HS_TRY(hs_str_dup(a, hs_str_c(path), &dir));
     while (dir.n > 1 && dir.p[dir.n - 1] != '/')
         dir.n--;
@@ -91,27 +116,6 @@ static hs_error *generate(hs_arena *a, const options *o)
            "needs.\n",
            path, o->server_name);
     return NULL;
-}
-
-static hs_error *missing(hs_arena *a, const options *o)
-{
-    hs_logger *log = hs_logger_open(STDERR_FILENO, HS_LOG_ERROR, false);
-    hs_str paths[MAX_FILES];
-    const hs_config *c;
-    hs_error *e;
-    bool made;
-
-    if (!o->files_n) {
-        hs_logger_close(log);
-        return hs_err(a, 500, HS_M_UNKNOWN, "Must supply a config file.");
-    }
-    for (size_t i = 0; i < o->files_n; i++)
-        paths[i] = hs_str_c(o->files[i]);
-    e = hs_config_load(a, paths, o->files_n, log, &c);
-    if (!e)
-        e = hs_generate_missing(a, c, &made);
-    hs_logger_close(log);
-    return e;
 }
 
 /* The program beside this one, or on the path. */
