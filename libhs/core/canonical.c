@@ -41,7 +41,7 @@ static void open_object(hs_buf *b, frame *f, hs_jv obj, const hs_str *without, s
     for (hs_jv_iter it = { 0 }; hs_jv_next(obj, &it);)
         if (!left_out(it.key, without, without_n))
             f->members[f->n++] = (member){ .key = it.key, .value = it.value };
-    if (f->n > 1)
+    if (f->n > 1 && !hs_jv_is_canonical(obj))
         qsort(f->members, f->n, sizeof *f->members, by_key);
     hs_buf_addc(b, '{');
 }
@@ -86,21 +86,39 @@ static bool next_value(hs_buf *b, frame *f, hs_jv *ret)
     return true;
 }
 
+/* Few documents are deeper than a handful of levels. */
+enum { FIRST_FRAMES = 8 };
+
+static hs_error *grow(hs_arena *a, frame **stack, size_t depth, size_t *cap)
+{
+    frame *grown;
+
+    HS_TRY(hs_alloc(a, HS_JSON_MAX_DEPTH + 1, &grown));
+    memcpy(grown, *stack, depth * sizeof *grown);
+    *stack = grown;
+    *cap = HS_JSON_MAX_DEPTH + 1;
+    return NULL;
+}
+
 void hs_canonical_add(hs_buf *b, hs_jv v, const hs_str *without, size_t without_n)
 {
     frame *stack;
-    size_t depth = 0;
+    size_t depth = 0, cap = FIRST_FRAMES;
     bool object = hs_jv_type_of(v) == HS_JV_OBJ;
 
     if (!is_open_container(v) && !(object && without_n)) {
         add_plain(b, v);
         return;
     }
-    if (hs_alloc(b->a, HS_JSON_MAX_DEPTH + 1, &stack)) {
+    if (hs_alloc(b->a, cap, &stack)) {
         b->failed = true;
         return;
     }
     for (;;) {
+        if (depth == cap && grow(b->a, &stack, depth, &cap)) {
+            b->failed = true;
+            return;
+        }
         frame *f = &stack[depth++];
         if (hs_jv_type_of(v) == HS_JV_OBJ) {
             open_object(b, f, v, without, depth == 1 ? without_n : 0);
