@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h> /* for tcpi_bytes_acked, which netinet/tcp.h of today's glibc lacks */
 #include <netdb.h>
 #include <openssl/err.h>
 #include <signal.h>
@@ -25,8 +26,7 @@
 #define HEAD_MS          10000
 #define HEAD_BYTES       HS_KIB(64)
 #define WINDOW_MS        30000
-#define WINDOW_BYTES     HS_KIB(30) /* what a body must bring in a window */
-#define SEND_MS          60000      /* and a second for each 4 kB on top */
+#define WINDOW_BYTES     HS_KIB(30) /* what must come or go in a window */
 /* h2o's timer runs from the first byte to the last of a request; ours above are the ones that matter. */
 #define H2O_REQUEST_MS (20 * 60 * 1000)
 /* A body of this size is always read, so that what is only slightly too large gets a proper answer. */
@@ -120,6 +120,36 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     }
 }
 
+/* What the peer has received so far, or 0 when that cannot be known (a unix socket). */
+static size_t bytes_taken(const hs_conn *c)
+{
+    struct tcp_info info = { 0 };
+    socklen_t n = sizeof info;
+
+    if (getsockopt(h2o_socket_get_fd(c->sock), IPPROTO_TCP, TCP_INFO, &info, &n))
+        return 0;
+    return (size_t)info.tcpi_bytes_acked;
+}
+
+/* An answer is under way as long as the kernel has not taken all of it, so there is more to take. */
+static bool reads_too_slowly(hs_conn *c, int64_t now, int64_t began)
+{
+    size_t taken;
+
+    if (c->window_at < began) {
+        c->window_at = began;
+        c->window_n = 0;
+    }
+    if (now - c->window_at <= WINDOW_MS)
+        return false;
+    taken = bytes_taken(c);
+    if (c->window_n && taken - c->window_n < WINDOW_BYTES)
+        return true;
+    c->window_at = now;
+    c->window_n = taken;
+    return !taken && now - began > 10 * WINDOW_MS;
+}
+
 /* True when the connection must go. */
 static bool is_too_slow(hs_conn *c, int64_t now)
 {
@@ -127,7 +157,7 @@ static bool is_too_slow(hs_conn *c, int64_t now)
     const hs_parked *x = c->busy;
 
     if (x)
-        return x->state == X_SENT && now - x->sent_ns / 1000000 > SEND_MS + (int64_t)(x->bytes / 4);
+        return x->state == X_SENT && reads_too_slowly(c, now, x->sent_ns / 1000000);
     if (!in->size) {
         c->reading_since = 0;
         return now - c->idle_since > IDLE_MS;
