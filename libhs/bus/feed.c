@@ -1,0 +1,281 @@
+/* Feed by protobuf-c, with the arena as its allocator; no generated type leaves this file. */
+#include "bus/feed.h"
+
+#include "proto/news.pb-c.h"
+
+static void *arena_alloc(void *ud, size_t n)
+{
+    return hs_arena_alloc(ud, n);
+}
+
+static void arena_free(void *ud, void *p)
+{
+    (void)ud;
+    (void)p;
+}
+
+static hs_str text(const char *s)
+{
+    return s && *s ? hs_str_c(s) : hs_str_make(NULL, 0);
+}
+
+/* ── reading ── */
+
+static hs_error *read_notes(hs_arena *a, const Hs__RoomEvent *in, hs_feed_event *out)
+{
+    hs_feed_note *notes;
+
+    HS_TRY(hs_alloc(a, in->n_notes, &notes));
+    for (size_t i = 0; i < in->n_notes; i++)
+        notes[i] = (hs_feed_note){ .user = in->notes[i]->user,
+                                   .d_notify = in->notes[i]->d_notify,
+                                   .d_high = in->notes[i]->d_high,
+                                   .thread = in->notes[i]->thread,
+                                   .actions = in->notes[i]->actions };
+    out->notes = notes;
+    out->notes_n = in->n_notes;
+    return NULL;
+}
+
+static hs_error *read_event(hs_arena *a, const Hs__RoomEvent *in, hs_feed_event *out)
+{
+    *out = (hs_feed_event){
+        .room = in->room,
+        .event = in->event,
+        .at = in->at,
+        .prev_pos = in->prev_pos,
+        .depth = in->depth,
+        .line = (int32_t)in->line,
+        .snap = (int32_t)in->snap,
+        .slot = in->slot,
+        .sender = in->sender,
+        .d_notify = in->d_notify,
+        .d_high = in->d_high,
+        .heads = in->heads,
+        .heads_n = in->n_heads,
+        .flags = in->flags,
+        .json = in->json.len ? hs_str_make((const char *)in->json.data, in->json.len) : hs_str_make(NULL, 0),
+        .target = in->target,
+        .membership = in->membership,
+        .device_id = text(in->device_id),
+        .txn_id = text(in->txn_id),
+        .redacts = in->redacts,
+    };
+    return read_notes(a, in, out);
+}
+
+static hs_error *read_delta(hs_arena *a, const Hs__StateDelta *in, hs_feed_delta *out)
+{
+    if (in->n_slots != in->n_events)
+        return hs_err_internal(a, NULL, "a state delta of %zu slots and %zu events", in->n_slots, in->n_events);
+    *out = (hs_feed_delta){ .room = in->room,
+                            .at = in->at,
+                            .line = (int32_t)in->line,
+                            .snap = (int32_t)in->snap,
+                            .slots = in->slots,
+                            .events = in->events,
+                            .n = in->n_events };
+    return NULL;
+}
+
+static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
+{
+    *out = (hs_feed_msg){ .pos_from = in->pos_from, .pos = in->pos, .worker = text(in->worker) };
+    out->events_n = in->n_events;
+    out->deltas_n = in->n_deltas;
+    out->receipts_n = in->n_receipts;
+    out->users_n = in->n_users;
+    HS_TRY(hs_alloc(a, in->n_events, &out->events));
+    HS_TRY(hs_alloc(a, in->n_deltas, &out->deltas));
+    HS_TRY(hs_alloc(a, in->n_receipts, &out->receipts));
+    HS_TRY(hs_alloc(a, in->n_users, &out->users));
+    for (size_t i = 0; i < in->n_events; i++)
+        HS_TRY(read_event(a, in->events[i], &out->events[i]));
+    for (size_t i = 0; i < in->n_deltas; i++)
+        HS_TRY(read_delta(a, in->deltas[i], &out->deltas[i]));
+    for (size_t i = 0; i < in->n_receipts; i++) {
+        const Hs__Receipt *r = in->receipts[i];
+        out->receipts[i] = (hs_feed_receipt){ .room = r->room,
+                                              .user = r->user,
+                                              .type = text(r->type),
+                                              .thread = r->thread,
+                                              .event = r->event,
+                                              .ts = r->ts,
+                                              .at = r->at };
+    }
+    for (size_t i = 0; i < in->n_users; i++) {
+        const Hs__UserChange *u = in->users[i];
+        out->users[i] = (hs_feed_user){
+            .user = u->user, .at = u->at, .what = (int)u->what, .room = u->room, .type = text(u->type)
+        };
+    }
+    return NULL;
+}
+
+hs_error *hs_feed_decode(hs_arena *a, hs_str bytes, hs_feed_msg *ret)
+{
+    ProtobufCAllocator allocator = { arena_alloc, arena_free, a };
+    Hs__Feed *feed = hs__feed__unpack(&allocator, bytes.n, (const uint8_t *)bytes.p);
+
+    if (!feed)
+        return hs_err_internal(a, NULL, "%zu bytes that are not a feed message", bytes.n);
+    return read_feed(a, feed, ret);
+}
+
+/* ── writing ── */
+
+/* protobuf-c wants NUL-terminated, writable strings. */
+static hs_error *c_text(hs_arena *a, hs_str s, char **ret)
+{
+    if (s.n && memchr(s.p, 0, s.n))
+        return hs_err_internal(a, NULL, "NUL in a text of a feed message");
+    HS_TRY(hs_alloc(a, s.n + 1, ret));
+    if (s.n)
+        memcpy(*ret, s.p, s.n);
+    return NULL;
+}
+
+static hs_error *copy_numbers(hs_arena *a, const int64_t *in, size_t n, int64_t **ret)
+{
+    HS_TRY(hs_alloc(a, n, ret));
+    if (n)
+        memcpy(*ret, in, n * sizeof *in);
+    return NULL;
+}
+
+static hs_error *write_event(hs_arena *a, const hs_feed_event *in, Hs__RoomEvent **ret)
+{
+    Hs__RoomEvent *e;
+    Hs__Note *notes;
+
+    HS_TRY(hs_alloc(a, 1, &e));
+    hs__room_event__init(e);
+    e->room = in->room;
+    e->event = in->event;
+    e->at = in->at;
+    e->prev_pos = in->prev_pos;
+    e->depth = in->depth;
+    e->line = (uint32_t)in->line;
+    e->snap = (uint32_t)in->snap;
+    e->slot = in->slot;
+    e->sender = in->sender;
+    e->d_notify = in->d_notify;
+    e->d_high = in->d_high;
+    e->n_heads = in->heads_n;
+    HS_TRY(copy_numbers(a, in->heads, in->heads_n, &e->heads));
+    e->flags = in->flags;
+    e->n_notes = in->notes_n;
+    HS_TRY(hs_alloc(a, in->notes_n, &notes));
+    HS_TRY(hs_alloc(a, in->notes_n, &e->notes));
+    for (size_t i = 0; i < in->notes_n; i++) {
+        hs__note__init(&notes[i]);
+        notes[i].user = in->notes[i].user;
+        notes[i].d_notify = in->notes[i].d_notify;
+        notes[i].d_high = in->notes[i].d_high;
+        notes[i].thread = in->notes[i].thread;
+        notes[i].actions = in->notes[i].actions;
+        e->notes[i] = &notes[i];
+    }
+    if (in->json.n) {
+        HS_TRY(hs_alloc(a, in->json.n, &e->json.data));
+        memcpy(e->json.data, in->json.p, in->json.n);
+        e->json.len = in->json.n;
+    }
+    e->target = in->target;
+    e->membership = in->membership;
+    HS_TRY(c_text(a, in->device_id, &e->device_id));
+    HS_TRY(c_text(a, in->txn_id, &e->txn_id));
+    e->redacts = in->redacts;
+    *ret = e;
+    return NULL;
+}
+
+static hs_error *write_delta(hs_arena *a, const hs_feed_delta *in, Hs__StateDelta **ret)
+{
+    Hs__StateDelta *d;
+
+    HS_TRY(hs_alloc(a, 1, &d));
+    hs__state_delta__init(d);
+    d->room = in->room;
+    d->at = in->at;
+    d->line = (uint32_t)in->line;
+    d->snap = (uint32_t)in->snap;
+    d->n_slots = d->n_events = in->n;
+    HS_TRY(copy_numbers(a, in->slots, in->n, &d->slots));
+    HS_TRY(copy_numbers(a, in->events, in->n, &d->events));
+    *ret = d;
+    return NULL;
+}
+
+static hs_error *write_receipt(hs_arena *a, const hs_feed_receipt *in, Hs__Receipt **ret)
+{
+    Hs__Receipt *r;
+
+    HS_TRY(hs_alloc(a, 1, &r));
+    hs__receipt__init(r);
+    r->room = in->room;
+    r->user = in->user;
+    HS_TRY(c_text(a, in->type, &r->type));
+    r->thread = in->thread;
+    r->event = in->event;
+    r->ts = in->ts;
+    r->at = in->at;
+    *ret = r;
+    return NULL;
+}
+
+static hs_error *write_user(hs_arena *a, const hs_feed_user *in, Hs__UserChange **ret)
+{
+    Hs__UserChange *u;
+
+    HS_TRY(hs_alloc(a, 1, &u));
+    hs__user_change__init(u);
+    u->user = in->user;
+    u->at = in->at;
+    u->what = (Hs__UserChange__What)in->what;
+    u->room = in->room;
+    HS_TRY(c_text(a, in->type, &u->type));
+    *ret = u;
+    return NULL;
+}
+
+hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
+{
+    Hs__Feed feed = HS__FEED__INIT;
+    uint8_t *out;
+    size_t n;
+
+    feed.pos_from = msg->pos_from;
+    feed.pos = msg->pos;
+    HS_TRY(c_text(a, msg->worker, &feed.worker));
+    feed.n_events = msg->events_n;
+    feed.n_deltas = msg->deltas_n;
+    feed.n_receipts = msg->receipts_n;
+    feed.n_users = msg->users_n;
+    HS_TRY(hs_alloc(a, msg->events_n, &feed.events));
+    HS_TRY(hs_alloc(a, msg->deltas_n, &feed.deltas));
+    HS_TRY(hs_alloc(a, msg->receipts_n, &feed.receipts));
+    HS_TRY(hs_alloc(a, msg->users_n, &feed.users));
+    for (size_t i = 0; i < msg->events_n; i++)
+        HS_TRY(write_event(a, &msg->events[i], &feed.events[i]));
+    for (size_t i = 0; i < msg->deltas_n; i++)
+        HS_TRY(write_delta(a, &msg->deltas[i], &feed.deltas[i]));
+    for (size_t i = 0; i < msg->receipts_n; i++)
+        HS_TRY(write_receipt(a, &msg->receipts[i], &feed.receipts[i]));
+    for (size_t i = 0; i < msg->users_n; i++)
+        HS_TRY(write_user(a, &msg->users[i], &feed.users[i]));
+    n = hs__feed__get_packed_size(&feed);
+    HS_TRY(hs_alloc(a, n, &out));
+    hs__feed__pack(&feed, out);
+    *ret = hs_str_make((const char *)out, n);
+    return NULL;
+}
+
+/* Two messages one behind the other are one message with the fields of both. */
+hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row, hs_str *ret)
+{
+    hs_str head;
+
+    HS_TRY(hs_feed_encode(a, &(hs_feed_msg){ .pos_from = pos_from, .pos = pos, .worker = worker }, &head));
+    return hs_str_cat(a, ret, 2, head, row);
+}

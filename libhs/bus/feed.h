@@ -1,0 +1,78 @@
+/* proto/news.proto's Feed as plain structs: what a transaction told, as read from the table `feed` or from the bus. Item `at` has the position
+ * pos_from + at. Numbers are the store's; what a field means is written in the .proto. */
+#ifndef HS_BUS_FEED_H
+#define HS_BUS_FEED_H
+
+#include <hs/arena.h>
+
+typedef struct {
+    int64_t user;
+    int32_t d_notify, d_high;
+    int64_t thread;
+    uint32_t actions;
+} hs_feed_note;
+
+typedef struct {
+    int64_t room, event; /* event 0: a marker */
+    uint32_t at;
+    int64_t prev_pos, depth;
+    int32_t line, snap;
+    int64_t slot, sender;
+    int32_t d_notify, d_high;
+    const int64_t *heads;
+    size_t heads_n;
+    uint32_t flags;
+    const hs_feed_note *notes;
+    size_t notes_n;
+    hs_str json; /* p NULL: not in it */
+    int64_t target;
+    int32_t membership;
+    hs_str device_id, txn_id; /* p NULL: none */
+    int64_t redacts;
+} hs_feed_event;
+
+typedef struct {
+    int64_t room;
+    uint32_t at;
+    int32_t line, snap;
+    const int64_t *slots, *events; /* slots[i] holds events[i]; 0: nothing */
+    size_t n;
+} hs_feed_delta;
+
+typedef struct {
+    int64_t room, user;
+    hs_str type;
+    int64_t thread, event, ts;
+    uint32_t at;
+} hs_feed_receipt;
+
+typedef struct {
+    int64_t user;
+    uint32_t at;
+    int what; /* UserChange.What */
+    int64_t room;
+    hs_str type;
+} hs_feed_user;
+
+typedef struct {
+    int64_t pos_from, pos; /* 0 as it lies in the table */
+    hs_str worker;
+    hs_feed_event *events;
+    size_t events_n;
+    hs_feed_delta *deltas;
+    size_t deltas_n;
+    hs_feed_receipt *receipts;
+    size_t receipts_n;
+    hs_feed_user *users;
+    size_t users_n;
+} hs_feed_msg;
+
+/* Everything lives in `a`. 500 when the bytes are not a Feed. */
+HS_NODISCARD hs_error *hs_feed_decode(hs_arena *a, hs_str bytes, hs_feed_msg *ret);
+/* The same structs as bytes, positions included when they are set. */
+HS_NODISCARD hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret);
+/* What goes on the bus: a row of the table with its positions and the sender's name in front. */
+HS_NODISCARD hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row,
+                                       hs_str *ret);
+
+#endif

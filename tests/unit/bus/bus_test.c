@@ -1,0 +1,60 @@
+#include "bus/bus.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+typedef struct {
+    hs_bus *bus;
+    hs_bus_subscription *self;
+    char got[64];
+    bool leave, answer;
+} listener;
+
+static void hear(void *ud, hs_str m)
+{
+    listener *l = ud;
+
+    strncat(l->got, m.p, m.n);
+    if (l->leave)
+        hs_bus_unsubscribe(l->self);
+    if (l->answer)
+        hs_bus_publish(l->bus, HS_S("x"), HS_S("!"));
+    l->answer = false;
+}
+
+static void messages_reach_their_channel_in_order_and_never_inside_publish(void **state)
+{
+    hs_loop *loop = hs_loop_open();
+    hs_bus *b = hs_bus_local_open(loop);
+    listener x = { .bus = b, .answer = true }, y = { .bus = b }, once = { .bus = b, .leave = true };
+    (void)state;
+
+    x.self = hs_bus_subscribe(b, HS_S("x"), hear, &x);
+    y.self = hs_bus_subscribe(b, HS_S("y"), hear, &y);
+    once.self = hs_bus_subscribe(b, HS_S("x"), hear, &once);
+    hs_bus_publish(b, HS_S("x"), HS_S("1"));
+    hs_bus_publish(b, HS_S("y"), HS_S("2"));
+    hs_bus_publish(b, HS_S("x"), HS_S("3"));
+    assert_string_equal(x.got, "");
+    for (int i = 0; i < 3; i++)
+        hs_loop_turn(loop, 0);
+    assert_string_equal(x.got, "13!");
+    assert_string_equal(y.got, "2");
+    assert_string_equal(once.got, "1");
+    hs_bus_publish(b, HS_S("x"), HS_S("lost"));
+    hs_bus_close(b);
+    assert_string_equal(x.got, "13!");
+    hs_loop_close(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages_reach_their_channel_in_order_and_never_inside_publish),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
