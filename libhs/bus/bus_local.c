@@ -1,5 +1,5 @@
-/* The bus of a single process: messages wait for the end of the loop's turn and go to the subscribers then, so that nobody is called
- * from inside a publisher. */
+/* The bus of a single process: messages wait for the end of the loop's turn and go to the subscribers then, so that
+ * nobody is called from inside a publisher. */
 #include "bus/bus.h"
 
 #include <stdlib.h>

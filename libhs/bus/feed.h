@@ -1,5 +1,5 @@
-/* proto/news.proto's Feed as plain structs: what a transaction told, as read from the table `feed` or from the bus. Item `at` has the position
- * pos_from + at. Numbers are the store's; what a field means is written in the .proto. */
+/* proto/news.proto's Feed as plain structs: what a transaction told, as read from the table `feed` or from the bus.
+ * Item `at` has the position pos_from + at. Numbers are the store's; what a field means is written in the .proto. */
 #ifndef HS_BUS_FEED_H
 #define HS_BUS_FEED_H
 

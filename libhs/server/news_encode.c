@@ -29,6 +29,13 @@ static void put_i64(hs_buf *b, unsigned field, int64_t v)
     put_u64(b, field, (uint64_t)v);
 }
 
+/* Of a list, where a zero counts. */
+static void put_element(hs_buf *b, unsigned field, int64_t v)
+{
+    put_varint(b, (uint64_t)field << 3);
+    put_varint(b, (uint64_t)v);
+}
+
 /* sint: small negative numbers stay small. */
 static void put_sint(hs_buf *b, unsigned field, int64_t v)
 {
@@ -109,9 +116,11 @@ static hs_error *put_delta(hs_arena *a, hs_buf *out, const hs_news_event *e, uin
     put_i64(&b, 1, e->room);
     put_u64(&b, 2, (uint64_t)base + e->at);
     for (size_t i = 0; i < e->state_n; i++)
-        put_i64(&b, 3, e->state[i].event);
+        put_element(&b, 3, e->state[i].event);
     put_u64(&b, 4, (uint64_t)(uint32_t)e->line);
     put_u64(&b, 5, (uint64_t)(uint32_t)e->snap);
+    for (size_t i = 0; i < e->state_n; i++)
+        put_element(&b, 6, e->state[i].slot);
     return put_message(out, 5, &b);
 }
 

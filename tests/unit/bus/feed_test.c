@@ -38,9 +38,8 @@ static hs_feed_msg sample(void)
                              .redacts = 1 };
     ev[1] = (hs_feed_event){ .room = 1, .at = 1 };
     delta[0] = (hs_feed_delta){ .room = 1, .at = 1, .line = 0, .snap = 9, .slots = slots, .events = events, .n = 2 };
-    receipt[0] = (hs_feed_receipt){
-        .room = 1, .user = 2, .type = HS_S("m.read"), .thread = -1, .event = 3, .ts = 4, .at = 2
-    };
+    receipt[0] =
+        (hs_feed_receipt){ .room = 1, .user = 2, .type = HS_S("m.read"), .thread = -1, .event = 3, .ts = 4, .at = 2 };
     user[0] = (hs_feed_user){ .user = 2, .at = 3, .what = 2, .type = HS_S("m.direct") };
     return (hs_feed_msg){ .events = ev,
                           .events_n = 2,
