@@ -80,10 +80,10 @@ static void run_hooks(hs_arena *a)
     }
 }
 
-/* Frees all blocks but the oldest when `keep` is set. */
+/* Frees all blocks but the oldest when `keep` is set and it is not a large one. */
 static void drop_blocks(hs_arena *a, bool keep)
 {
-    while (a->blocks && (!keep || a->blocks->next)) {
+    while (a->blocks && (!keep || a->blocks->next || a->blocks->size > MAX_BLOCK)) {
         block *b = a->blocks;
         a->blocks = b->next;
         a->held -= b->size;

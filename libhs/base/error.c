@@ -34,7 +34,13 @@ static hs_error *make(hs_arena *a, const char *where, int status, hs_errcode cod
     if (!e || n < 0)
         return HS_ERR_NOMEM;
     *e = (hs_error){ .status = status, .code = code, .cause = cause, .where = where };
-    if (hs_str_dup(a, hs_str_make(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), &e->message))
+    size_t len = (size_t)n;
+    if (len >= sizeof text) { /* cut, but not within a character: the text becomes JSON */
+        len = sizeof text - 1;
+        while (len && !hs_str_is_utf8(hs_str_make(text, len)) && len > sizeof text - 4)
+            len--;
+    }
+    if (hs_str_dup(a, hs_str_make(text, len), &e->message))
         return HS_ERR_NOMEM;
     return e;
 }
