@@ -280,7 +280,8 @@ static hs_error *await_ready(hs_private_pg *pg)
                 return NULL;
             continue; /* starting, or one from before that is stopping */
         }
-        if (started && !is_postgres(pg->pid))
+        /* Between fork and exec the child is not called postgres yet. */
+        if (started && waitpid(pg->pid, NULL, WNOHANG) != 0)
             return broken(pg, "the server did not start");
         if (!started) {
             pg->pid = start_server(pg);

@@ -41,7 +41,7 @@ class Client:
         h = dict(headers or {})
         if token and self.token:
             h.setdefault("Authorization", f"Bearer {self.token}")
-        url = self.base + (path if path.startswith("/_") or path.startswith("/.") else "/_matrix/client/v3" + path)
+        url = self.base + (path if path.startswith(("/_", "/.", "/health")) else "/_matrix/client/v3" + path)
         kwargs = {"json": body} if data is None and body is not None else {"data": data}
         return self.http.request(method, url, params=query, headers=h, timeout=timeout, **kwargs)
 
