@@ -4,12 +4,16 @@
 /* clang-format off */
 #define CLIENT(X) \
     X(account) \
+    X(account_data) \
     X(capabilities) \
     X(devices) \
     X(directory) \
+    X(filter) \
     X(login) \
     X(membership) \
     X(messages) \
+    X(profile) \
+    X(push_rules) \
     X(receipts) \
     X(register) \
     X(relations) \

@@ -1,0 +1,232 @@
+/* See account_data.h. Every write takes a position, so that /sync of all devices sees it. Tags of a room are one object
+ * of type m.tag: a change reads it, changes it and writes it, under a lock that all tag changes of this server share.
+ */
+#include "server/account_data.h"
+
+#include "base/json_out.h"
+#include "core/filter.h"
+#include "core/ids.h"
+#include "server/names.h"
+#include "server/news.h"
+#include "server/push_rules.h"
+#include "store/account_data.h"
+#include "store/names.h"
+#include "store/unread.h"
+
+#define TYPE_MAX 255
+#define TAG_MAX  255
+
+static const hs_str TAGS = HS_S_INIT("m.tag");
+
+static hs_error *check_type(hs_arena *a, hs_str type)
+{
+    if (hs_str_eq(type, HS_S("m.fully_read")))
+        return hs_err(a, 405, HS_M_BAD_JSON,
+                      "Cannot set m.fully_read through this API. Use /rooms/!roomId:server.name/read_markers");
+    if (hs_str_eq(type, HS_S("m.push_rules")))
+        return hs_err(a, 405, HS_M_BAD_JSON, "Cannot set m.push_rules through this API. Use /pushrules");
+    if (type.n > TYPE_MAX || (type.n && memchr(type.p, 0, type.n)))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "account data type is too long");
+    return NULL;
+}
+
+/* Number of the room; 0: global, or one that this server does not know. */
+static hs_error *find_room(hs_server *srv, hs_arena *a, hs_str room_id, hs_nid *ret)
+{
+    hs_id id;
+
+    *ret = 0;
+    if (!room_id.p)
+        return NULL;
+    if (!hs_room_id_parse(room_id, &id) || !hs_str_is_utf8(room_id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "%.*s is not a valid room ID", HS_FMT(room_id));
+    return hs_store_rooms_find(srv->db, a, &room_id, 1, ret);
+}
+
+hs_error *hs_account_data_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str type,
+                              hs_str *ret_content)
+{
+    hs_str content = { 0 };
+    hs_nid room;
+
+    if (hs_str_eq(type, HS_S("m.push_rules"))) {
+        *ret_content = HS_S("{}"); /* a room has none */
+        return room_id.p ? NULL : hs_push_rules_json(srv, a, who, ret_content);
+    }
+    HS_TRY(find_room(srv, a, room_id, &room));
+    if (room || !room_id.p)
+        HS_TRY(hs_store_account_data_get(srv->db, a, who->user, room, type, &content));
+    if (!content.p)
+        return hs_err(a, 404, HS_M_NOT_FOUND, room_id.p ? "Room account data not found" : "Account data not found");
+    *ret_content = content;
+    return NULL;
+}
+
+/* The people in a m.ignored_user_list, as rows that the timeline and the push rules ask. */
+static hs_error *write_ignored(hs_server *srv, hs_arena *a, hs_write *w, hs_nid user, hs_jv content)
+{
+    hs_jv list = hs_jv_get(content, HS_S("ignored_users"));
+    size_t max = hs_jv_type_of(list) == HS_JV_OBJ ? hs_jv_count(list) : 0, n = 0;
+    hs_str *ids;
+    hs_nid *nids;
+    hs_id id;
+
+    HS_TRY(hs_alloc(a, max, &ids));
+    HS_TRY(hs_alloc(a, max, &nids));
+    for (hs_jv_iter it = { 0 }; n < max && hs_jv_next(list, &it);)
+        if (hs_user_id_parse(it.key, &id) && !memchr(it.key.p, 0, it.key.n))
+            ids[n++] = it.key;
+    HS_TRY(hs_user_nids(srv, a, ids, n, nids));
+    return hs_store_ignored_put(w, user, nids, n);
+}
+
+static hs_error *write_data(hs_server *srv, hs_arena *a, const hs_session *who, hs_nid room, hs_str type, hs_jv content)
+{
+    hs_write *w;
+    hs_write_result result;
+    hs_news *news;
+    hs_news_user *told;
+    uint32_t at;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_write_position(w, &at));
+    HS_TRY(hs_store_account_data_put(w, who->user, room, type, hs_jv_raw(content), at));
+    if (!room && hs_str_eq(type, HS_S("m.ignored_user_list")))
+        HS_TRY(write_ignored(srv, a, w, who->user, content));
+    HS_TRY(hs_alloc(hs_write_arena(w), 1, &news));
+    HS_TRY(hs_alloc(hs_write_arena(w), 1, &told));
+    *told = (hs_news_user){ .user = who->user, .at = at, .what = HS_NEWS_ACCOUNT_DATA, .room = room };
+    HS_TRY(hs_str_dup(hs_write_arena(w), type, &told->type));
+    *news = (hs_news){ .users = told, .users_n = 1 };
+    hs_write_news(w, news);
+    return hs_write_commit(w, &result);
+}
+
+static hs_error *no_membership(hs_arena *a, const hs_session *who, hs_str room_id)
+{
+    return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s has no membership in room %.*s", HS_FMT(who->user_id),
+                  HS_FMT(room_id));
+}
+
+hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str type,
+                              hs_jv content)
+{
+    hs_nid room;
+
+    HS_TRY(find_room(srv, a, room_id, &room));
+    HS_TRY(check_type(a, type));
+    if (room_id.p && !room)
+        return no_membership(a, who, room_id);
+    return write_data(srv, a, who, room, type, content);
+}
+
+/* ── tags ── */
+
+hs_error *hs_tags_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str *ret_content)
+{
+    hs_nid room;
+
+    HS_TRY(find_room(srv, a, room_id, &room));
+    *ret_content = hs_str_make(NULL, 0);
+    if (room)
+        HS_TRY(hs_store_account_data_get(srv->db, a, who->user, room, TAGS, ret_content));
+    if (!ret_content->p)
+        *ret_content = HS_S("{\"tags\":{}}");
+    return NULL;
+}
+
+/* The object with one tag replaced, or without it (content absent). */
+static hs_error *with_tag(hs_arena *a, hs_str now, hs_str tag, hs_jv content, hs_jv *ret, bool *ret_changed)
+{
+    hs_jv old;
+    hs_buf b;
+    hs_json_out j;
+    hs_str text;
+    bool changed = hs_jv_is(content);
+
+    HS_TRY(hs_tape_parse(a, now, HS_JSON_OBJECT, &old));
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    hs_json_obj_at(&j, "tags");
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(old, HS_S("tags")), &it);) {
+        if (hs_str_eq(it.key, tag)) {
+            changed = true;
+            continue;
+        }
+        hs_json_key(&j, it.key);
+        hs_json_v_raw(&j, hs_jv_raw(it.value));
+    }
+    if (hs_jv_is(content)) {
+        hs_json_key(&j, tag);
+        hs_json_v_raw(&j, hs_jv_raw(content));
+    }
+    hs_json_end(&j);
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &text));
+    *ret_changed = changed;
+    return hs_tape_parse(a, text, HS_JSON_OBJECT, ret);
+}
+
+static hs_error *change_tags_locked(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag,
+                                    hs_jv content)
+{
+    hs_str now;
+    hs_jv then;
+    hs_nid room;
+    bool changed;
+
+    HS_TRY(find_room(srv, a, room_id, &room));
+    HS_TRY(hs_tags_get(srv, a, who, room_id, &now));
+    HS_TRY(with_tag(a, now, tag, content, &then, &changed));
+    return changed && room ? write_data(srv, a, who, room, TAGS, then) : NULL;
+}
+
+static hs_error *change_tags(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag,
+                             hs_jv content)
+{
+    hs_lock_exclusive(srv->loop, &srv->tags_lock);
+    hs_error *e = change_tags_locked(srv, a, who, room_id, tag, content);
+    hs_unlock(&srv->tags_lock);
+    return e;
+}
+
+hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag, hs_jv content)
+{
+    hs_membership membership = HS_MEMBER_NONE;
+    hs_room *room;
+
+    if (tag.n > TAG_MAX)
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "tag parameter's length is over 255 bytes");
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (room)
+        HS_TRY(hs_room_membership(srv, a, room, who->user_id, &membership));
+    if (membership == HS_MEMBER_NONE)
+        return no_membership(a, who, room_id);
+    return change_tags(srv, a, who, room_id, tag, content);
+}
+
+hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag)
+{
+    return change_tags(srv, a, who, room_id, tag, (hs_jv){ 0 });
+}
+
+/* ── filters ── */
+
+hs_error *hs_filter_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body, int64_t *ret_id)
+{
+    hs_filter checked;
+
+    HS_TRY(hs_filter_read(a, body, &checked));
+    return hs_store_filter_add(srv->db, a, who->user, hs_jv_raw(body), ret_id);
+}
+
+hs_error *hs_filter_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str id, hs_str *ret_body)
+{
+    int64_t number;
+
+    if (!hs_str_to_i64(id, &number))
+        return hs_err(a, 400, HS_M_UNKNOWN, "Invalid filter_id");
+    HS_TRY(hs_store_filter_get(srv->db, a, who->user, number, ret_body));
+    return ret_body->p ? NULL : hs_err(a, 404, HS_M_NOT_FOUND, "No such filter");
+}

@@ -1,0 +1,32 @@
+/* What clients keep with the account: account data (global and of rooms), tags, filters. */
+#ifndef HS_SERVER_ACCOUNT_DATA_H
+#define HS_SERVER_ACCOUNT_DATA_H
+
+#include "base/tape.h"
+#include "server/session.h"
+
+/* room_id p NULL: global. 404 M_NOT_FOUND, 400 M_INVALID_PARAM for what is not a room id. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_get(hs_server *srv, hs_arena *a, const hs_session *who,
+                                                       hs_str room_id, hs_str type, hs_str *ret_content);
+/* 405 M_BAD_JSON for the server's own types (m.fully_read, m.push_rules). A new m.ignored_user_list takes effect at
+ * once. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who,
+                                                       hs_str room_id, hs_str type, hs_jv content);
+
+/* {"tags":{…}} */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_tags_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
+                                               hs_str *ret_content);
+/* 403 in rooms that the user has never had to do with; 400 M_INVALID_PARAM past 255 bytes. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
+                                              hs_str tag, hs_jv content);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
+                                                 hs_str tag);
+
+/* 400 M_BAD_JSON for a wrong shape. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_filter_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body,
+                                                 int64_t *ret_id);
+/* 404 M_NOT_FOUND "No such filter". */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_filter_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str id,
+                                                 hs_str *ret_body);
+
+#endif

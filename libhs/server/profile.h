@@ -1,0 +1,24 @@
+/* Display names and avatars. */
+#ifndef HS_SERVER_PROFILE_H
+#define HS_SERVER_PROFILE_H
+
+#include "base/tape.h"
+#include "server/session.h"
+
+typedef struct {
+    hs_str name, avatar; /* p NULL: not set */
+} hs_profile;
+
+/* May `who` (NULL: nobody is logged in) look at the profile, and what is in it? 404 M_NOT_FOUND "Profile was not
+ * found"; 400 for what is not a user id; 403 when only people who share a room may look. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_read(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,
+                                                   hs_profile *ret);
+/* Sets "displayname" or "avatar_url" of somebody (an admin may set anybody's) and tells the rooms. `value` is the
+ * request's. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,
+                                                  hs_str field, hs_jv value);
+/* The same with nothing. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_clear(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,
+                                                    hs_str field);
+
+#endif
