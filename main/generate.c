@@ -194,6 +194,12 @@ hs_error *hs_generate_config(hs_arena *a, const hs_generate *g)
     hs_buf_init(&b, a);
     hs_buf_add(&b, HS_S("# Options: docs/config.md. Those of Synapse are understood.\n"));
     line(&b, "server_name", g->server_name);
+    if (strcmp(g->server_name, "localhost") ==
+        0) { /* nobody serves https://localhost/, which clients would be sent to */
+        char url[64];
+        snprintf(url, sizeof url, "http://localhost:%u/", g->port ? g->port : 8008);
+        line(&b, "public_baseurl", url);
+    }
     line(&b, "data_dir", g->data_dir);
     listeners(&b, g);
     hs_buf_add(&b,

@@ -26,7 +26,8 @@ struct hs_private_pg {
     const char *data, *log_path, *run; /* cluster, log, folder of the socket */
     const char *bin;                   /* folder of the programs */
     hs_str conninfo;
-    pid_t pid;
+    pid_t pid;   /* the server's, as postmaster.pid has it */
+    pid_t child; /* the one started here; 0: none */
     hs_loop *loop;
     hs_logger *log;
     hs_timer timer;
@@ -262,10 +263,20 @@ static bool is_postgres(pid_t pid)
     return read && strncmp(name, "postgres", 8) == 0;
 }
 
-static pid_t start_server(const hs_private_pg *pg)
+static void start_server(hs_private_pg *pg)
 {
     char *argv[] = { arg("postgres"), arg("-D"), arg(pg->data), NULL };
-    return spawn(pg, "postgres", argv, -1);
+
+    pg->child = spawn(pg, "postgres", argv, -1);
+}
+
+/* Also while it is not yet called postgres, between fork and exec. */
+static bool child_lives(hs_private_pg *pg)
+{
+    if (pg->child > 0 && waitpid(pg->child, NULL, WNOHANG) == 0)
+        return true;
+    pg->child = 0;
+    return false;
 }
 
 static hs_error *await_ready(hs_private_pg *pg)
@@ -280,13 +291,12 @@ static hs_error *await_ready(hs_private_pg *pg)
                 return NULL;
             continue; /* starting, or one from before that is stopping */
         }
-        /* Between fork and exec the child is not called postgres yet. */
-        if (started && waitpid(pg->pid, NULL, WNOHANG) != 0)
+        if (child_lives(pg))
+            continue;
+        if (started)
             return broken(pg, "the server did not start");
-        if (!started) {
-            pg->pid = start_server(pg);
-            started = true;
-        }
+        start_server(pg);
+        started = true;
     }
     return broken(pg, "the server was not ready within a minute");
 }
@@ -344,9 +354,9 @@ static void look(hs_timer *t)
         pid_t other = read_pid_file(pg, &ready);
         if (is_postgres(other)) {
             pg->pid = other;
-        } else {
+        } else if (!child_lives(pg)) {
             hs_log(pg->log, HS_LOG_WARN, "postgres.restart", "reason=died log=%s", pg->log_path);
-            pg->pid = start_server(pg);
+            start_server(pg);
         }
     }
     (void)!hs_timer_arm(pg->loop, t, WATCH_MS);
