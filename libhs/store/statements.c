@@ -18,7 +18,8 @@
     X(hs_ticket_statements) \
     X(hs_timeline_statements) \
     X(hs_unread_statements) \
-    X(hs_users_statements)
+    X(hs_users_statements) \
+    X(hs_write_statements)
 /* clang-format on */
 
 #define DECLARE(list) extern const hs_stmt *const list[];

@@ -9,9 +9,8 @@
  * fence in pipeline.c) its feed row is looked for by its mark; there: FLUSHING; not there: its units go back to the
  * queue A unit that fails takes the later units of its rooms with it as stale: they were built on it. The rest of the
  * batch goes again. */
-#include "store/handle.h"
+#include "store/unit.h"
 
-#include "base/vec.h"
 #include "runtime/random.h"
 
 #include <stdlib.h>
@@ -20,43 +19,6 @@ enum {
     BATCH_UNITS = 128,
     BATCH_BYTES = 1 << 20,
     TRIES = 3, /* of a batch that failed for no fault of a unit */
-};
-
-typedef struct {
-    const hs_stmt *s;
-    hs_params params;
-} unit_stmt;
-
-typedef struct {
-    uint32_t at;
-    hs_write_timeline t;
-} unit_item;
-
-typedef struct {
-    hs_nid room;
-    int32_t line, snap;
-    int64_t slot;
-    hs_nid event;
-} unit_state;
-
-struct hs_write {
-    hs_db *db;
-    hs_arena *a;
-    HS_VEC(unit_stmt) before;
-    HS_VEC(unit_stmt) after;
-    HS_VEC(unit_item) items;
-    HS_VEC(unit_state) states;
-    uint32_t count; /* positions */
-    size_t bytes;
-    void *news;
-    /* the ticket's */
-    hs_write *next;
-    bool alone; /* goes in a batch of its own: its last one failed and nobody knows through whom */
-    int64_t since;
-    uint32_t base;
-    hs_waiting waiting;
-    hs_write_result result;
-    hs_error *error;
 };
 
 typedef enum { IDLE, SENT, FLUSHING, UNKNOWN } ticket_state;
@@ -110,124 +72,13 @@ static const hs_stmt FEED_NEWEST = {
     .sql = "SELECT coalesce(max(pos), 0) FROM feed",
     .cols = "n", .big = "feed",
 };
-static const hs_stmt FEED_AFTER = {
-    .name = "feed_after",
-    .sql = "SELECT pos_from, pos, ts, msg FROM feed WHERE pos > $1 ORDER BY pos LIMIT $2",
-    .params = "ni", .cols = "nnnb", .big = "feed",
-};
-/* Rows are in order of time as well, near enough: the newest that is old enough bounds them. */
-static const hs_stmt FEED_EXPIRE = {
-    .name = "feed_expire",
-    .sql = "DELETE FROM feed WHERE pos IN (SELECT pos FROM feed WHERE ts < $1 ORDER BY pos LIMIT 10000)",
-    .params = "n", .big = "",
-};
 /* clang-format on */
 
 const hs_stmt *const hs_ticket_statements[] = {
-    &COMMIT, &FLUSH, &LOOK, &FEED_NEWEST, &FEED_AFTER, &FEED_EXPIRE, NULL,
+    &COMMIT, &FLUSH, &LOOK, &FEED_NEWEST, NULL,
 };
 
 static void kick(hs_ticket *t);
-
-/* ── a unit ── */
-
-hs_error *hs_write_open(hs_db *db, hs_arena *a, hs_write **ret)
-{
-    hs_write *w;
-
-    HS_TRY(hs_alloc(a, 1, &w));
-    w->db = db;
-    w->a = a;
-    *ret = w;
-    return NULL;
-}
-
-hs_arena *hs_write_arena(const hs_write *w)
-{
-    return w->a;
-}
-
-static hs_error *bind_into(hs_write *w, const hs_stmt *s, va_list ap, unit_stmt *ret)
-{
-    ret->s = s;
-    HS_TRY(hs_params_bind(w->a, s, HS_PARAMS_COPY, ap, &ret->params));
-    for (int i = 0; i < ret->params.n; i++)
-        w->bytes += (size_t)ret->params.lengths[i] + 8;
-    return NULL;
-}
-
-hs_error *hs_write_before(hs_write *w, const hs_stmt *s, ...)
-{
-    unit_stmt u;
-    hs_error *e;
-    va_list ap;
-
-    va_start(ap, s);
-    e = bind_into(w, s, ap, &u);
-    va_end(ap);
-    if (e)
-        return e;
-    return hs_vec_push(w->a, &w->before, u);
-}
-
-hs_error *hs_write_after(hs_write *w, const hs_stmt *s, ...)
-{
-    unit_stmt u;
-    hs_error *e;
-    va_list ap;
-
-    va_start(ap, s);
-    e = bind_into(w, s, ap, &u);
-    va_end(ap);
-    if (e)
-        return e;
-    return hs_vec_push(w->a, &w->after, u);
-}
-
-static hs_error *copy_nids(hs_arena *a, hs_nids in, hs_nids *ret)
-{
-    hs_nid *out;
-
-    HS_TRY(hs_alloc(a, in.n, &out));
-    if (in.n)
-        memcpy(out, in.at, in.n * sizeof *out);
-    *ret = (hs_nids){ out, in.n };
-    return NULL;
-}
-
-hs_error *hs_write_item(hs_write *w, const hs_write_timeline *t, uint32_t *ret_at)
-{
-    unit_item item = { .at = w->count, .t = *t };
-
-    HS_TRY(copy_nids(w->a, t->prev, &item.t.prev));
-    HS_TRY(copy_nids(w->a, t->delta, &item.t.delta));
-    HS_TRY(hs_vec_push(w->a, &w->items, item));
-    w->bytes += 200;
-    *ret_at = w->count++;
-    return NULL;
-}
-
-hs_error *hs_write_position(hs_write *w, uint32_t *ret_at)
-{
-    *ret_at = w->count++;
-    return NULL;
-}
-
-hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, int64_t slot, hs_nid event)
-{
-    for (size_t i = 0; i < w->items.n; i++)
-        if (w->items.at[i].at == at)
-            return hs_vec_push(
-                w->a, &w->states,
-                (unit_state){
-                    .room = w->items.at[i].t.room, .line = line, .snap = snap, .slot = slot, .event = event });
-    return hs_err_internal(w->a, NULL, "state for a position that is not a timeline row");
-}
-
-void hs_write_news(hs_write *w, void *news)
-{
-    w->news = news;
-}
 
 /* ── ends of a unit ── */
 
@@ -393,7 +244,7 @@ static hs_error *pack(hs_ticket *t, hs_nids *ret_rows, hs_nids *ret_states)
             r += x->delta.n;
         }
         for (size_t i = 0; i < w->states.n; i++) {
-            const unit_state *x = &w->states.at[i];
+            const hs_unit_state *x = &w->states.at[i];
             *s++ = x->room;
             *s++ = x->line;
             *s++ = x->snap;
@@ -415,7 +266,7 @@ static hs_error *bind_now(hs_arena *a, const hs_stmt *s, hs_params *ret, ...)
     return e;
 }
 
-static void add_steps(hs_ticket *t, size_t *n, hs_write *w, const unit_stmt *at, size_t count)
+static void add_steps(hs_ticket *t, size_t *n, hs_write *w, const hs_unit_stmt *at, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         for (int k = 0; k < at[i].params.n; k++)
@@ -790,32 +641,6 @@ hs_error *hs_write_flush(hs_db *db, hs_arena *a)
     }
     hs_group_clear(&g);
     return e;
-}
-
-/* ── the feed ── */
-
-hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t limit, hs_feed_row **ret, size_t *ret_n)
-{
-    hs_rows *rows;
-    hs_feed_row *out;
-    size_t n;
-
-    HS_TRY(hs_db_query(db, a, &FEED_AFTER, &rows, after, limit));
-    n = hs_rows_count(rows);
-    HS_TRY(hs_alloc(a, n, &out));
-    for (size_t i = 0; i < n; i++)
-        out[i] = (hs_feed_row){ .pos_from = hs_rows_i64(rows, i, 0),
-                                .pos = hs_rows_i64(rows, i, 1),
-                                .ts = hs_rows_i64(rows, i, 2),
-                                .msg = hs_rows_str(rows, i, 3) };
-    *ret = out;
-    *ret_n = n;
-    return NULL;
-}
-
-hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts)
-{
-    return hs_db_exec(db, a, &FEED_EXPIRE, NULL, before_ts);
 }
 
 /* ── life ── */

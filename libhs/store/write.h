@@ -4,15 +4,15 @@
  * A hs_write is one unit: all of it happens or none. A worker has one writer connection; while a flush is under way
  * further units gather, and go together in the next transaction:
  *
- *     the `before` statements of all units      heavy rows, no lock held (events, txn ids, new rooms)
- *     hs_commit(items, states, …)               ← takes the ticket (advisory lock 1), checks heads, gives positions,
- * writes timeline and state the `after` statements of all units       small rows that carry positions or must be in
- * step with the head the feed row                              ← the bus message COMMIT (asynchronous) hs_flush() ← one
- * durable flush of the log: only now do callers resume
+ *     the `before` statements of all units   heavy rows, no lock held (events, txn ids, new rooms)
+ *     hs_commit(rows, states, …)             takes the ticket (advisory lock 1), checks heads, gives positions,
+ *                                            writes timeline, state and the feed row, which is the bus message
+ *     the `after` statements of all units    small rows that carry positions or must be in step with the head
+ *     COMMIT                                 asynchronous: the ticket is not held while a disk works
+ *     hs_flush()                             one durable flush of the log: only now do callers resume
  *
- * A stale unit (its room's head moved away from what it was built on) raises HS001 with its number: the transaction is
- * rolled back, the unit's caller gets HS_WRITE_STALE (and so do later queued units of the same room), the others go
- * again.
+ * A unit whose room's head has moved away from what it was built on raises HS001: the transaction is rolled back, the
+ * unit's caller gets HS_WRITE_STALE, and so do later units of the same room that are waiting; the others go again.
  *
  * Positions inside a unit are small numbers `at` (0, 1, …) until the batch is made. In an `after` statement a parameter
  * of letter 'p' takes such a number and the SQL says hs_pos($n), which is the real position: "INSERT INTO receipt(…,
