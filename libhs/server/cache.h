@@ -52,6 +52,8 @@ typedef struct {
 /* A stored event from canonical bytes, which are copied; not in the cache yet. One reference, the caller's. */
 HS_NODISCARD hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv,
                                       const hs_stored_facts *facts, hs_str json, hs_str event_id, hs_stored **ret);
+/* What it costs to keep. */
+size_t hs_stored_bytes(const hs_stored *s);
 /* Puts it in; if its number is there already, that one is returned. No reference changes hands. */
 hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s);
 hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid);

@@ -161,6 +161,12 @@ static hs_error *moved(hs_arena *a, const hs_error *e)
     return hs_err_internal(a, NULL, "reading a stored event: %.*s", HS_FMT(text));
 }
 
+/* Used, and what the arena's last block has to spare, and the two entries in maps. */
+size_t hs_stored_bytes(const hs_stored *s)
+{
+    return ((hs_arena_used(s->arena) + HS_KIB(4)) & ~(HS_KIB(4) - 1)) + 512;
+}
+
 hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, const hs_stored_facts *f, hs_str json,
                          hs_str event_id, hs_stored **ret)
 {
@@ -176,7 +182,7 @@ hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, 
         hs_arena_close(own);
         return err;
     }
-    e->bytes = hs_arena_used(own) + 256;
+    e->bytes = hs_stored_bytes(&e->s);
     *ret = &e->s;
     return NULL;
 }

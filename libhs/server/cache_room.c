@@ -14,8 +14,9 @@
 
 #include <stdlib.h>
 
-#define RECENT_LOAD 50
-#define RECENT_MAX  150
+#define RECENT_LOAD 25 /* read with a room; more gather as they happen … */
+#define RECENT_MAX  120
+#define RECENT_KEEP 50 /* … and this many stay when there are too many */
 #define LOAD_TRIES  20
 #define TRIM_TRIES  16
 
@@ -25,6 +26,7 @@ typedef struct {
     size_t bytes;
     bool cached;
     size_t heads_cap;
+    size_t recent_bytes; /* of the events in `recent` */
 } entry;
 
 typedef struct {
@@ -176,16 +178,27 @@ static bool set_heads(hs_room *room, hs_stored *const *events, size_t n)
     return true;
 }
 
+static size_t event_bytes(const hs_stored *ev)
+{
+    return ev ? hs_stored_bytes(ev) : 0;
+}
+
 static bool append_recent(hs_room *room, int64_t pos, hs_stored *ev, int32_t line, int32_t snap)
 {
+    entry *e = entry_of(room);
+
     if (room->recent_n >= RECENT_MAX) {
-        size_t gone = room->recent_n - RECENT_LOAD;
-        for (size_t i = 0; i < gone; i++)
+        size_t gone = room->recent_n - RECENT_KEEP;
+        for (size_t i = 0; i < gone; i++) {
+            size_t bytes = event_bytes(room->recent[i].event); /* a redaction may have added to them */
+            e->recent_bytes -= bytes < e->recent_bytes ? bytes : e->recent_bytes;
             hs_stored_unref(room->recent[i].event);
-        memmove(room->recent, room->recent + gone, RECENT_LOAD * sizeof *room->recent);
-        room->recent_n = RECENT_LOAD;
+        }
+        memmove(room->recent, room->recent + gone, RECENT_KEEP * sizeof *room->recent);
+        room->recent_n = RECENT_KEEP;
         room->recent_complete = false;
     }
+    e->recent_bytes += event_bytes(ev);
     if (!grow((void **)(void *)&room->recent, sizeof *room->recent, room->recent_n + 1, &room->recent_cap))
         return false;
     room->recent[room->recent_n++] =
@@ -244,8 +257,8 @@ static void room_forget(struct hs_rooms *c, entry *e)
 static void account(struct hs_rooms *c, entry *e)
 {
     const hs_room *r = &e->r;
-    size_t bytes = sizeof *e + 512 + r->state_cap * sizeof *r->state + r->recent_cap * sizeof *r->recent +
-                   r->local_members_cap * sizeof *r->local_members;
+    size_t bytes = sizeof *e + 512 + e->recent_bytes + r->state_cap * sizeof *r->state +
+                   r->recent_cap * sizeof *r->recent + r->local_members_cap * sizeof *r->local_members;
 
     c->room_bytes += bytes - e->bytes;
     e->bytes = bytes;

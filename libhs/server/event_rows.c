@@ -204,6 +204,15 @@ static hs_error *timeline_row(hs_room_write *w, const hs_event_rows_in *in, uint
     return hs_write_item(w->unit, &item, ret_at);
 }
 
+/* Is the event state that the summary is made from? It has been loaded to be redacted. */
+static bool is_in_summary(const hs_room_write *w, hs_nid nid)
+{
+    const hs_stored *s = hs_cache_event_get(w->srv->rooms, nid);
+
+    return s && s->ev->is_state && !s->ev->state_key.n && is_summarised(s->ev->type) &&
+           hs_room_state_nid(w->srv, w->room, s->ev->type, s->ev->state_key) == nid;
+}
+
 hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
 {
     hs_stored *s = in->event;
@@ -231,6 +240,8 @@ hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
         HS_TRY(hs_store_redaction_insert(w->unit, w->room->nid, in->redacts, s->nid, HS_REDACTION_APPLIED,
                                          s->received_ts));
         HS_TRY(hs_store_event_flag(w->unit, w->room->nid, in->redacts, HS_EVENT_REDACTED));
+        w->redacted = in->redacts;
+        w->summary_changed = w->summary_changed || is_in_summary(w, in->redacts);
     }
     w->n_notify += in->push->d_notify;
     w->n_high += in->push->d_high;
@@ -243,12 +254,14 @@ hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
     return hs_vec_push(w->a, &w->events, news);
 }
 
-static hs_error *text_of(hs_room_write *w, const char *type, const char *member, hs_str *ret)
+/* `kept`: redaction leaves the member where it is. */
+static hs_error *text_of(hs_room_write *w, const char *type, const char *member, bool kept, hs_str *ret)
 {
     hs_stored *s;
 
     HS_TRY(hs_room_write_state(w, hs_str_c(type), HS_S(""), &s));
-    *ret = s ? hs_jv_str_or_null(hs_jv_get(s->ev->content, hs_str_c(member))) : hs_str_make(NULL, 0);
+    *ret = s && (kept || s->nid != w->redacted) ? hs_jv_str_or_null(hs_jv_get(s->ev->content, hs_str_c(member)))
+                                                : hs_str_make(NULL, 0);
     return NULL;
 }
 
@@ -257,16 +270,16 @@ static hs_error *summary(hs_room_write *w)
     hs_room_summary sum = { .room = w->room->nid, .federatable = true, .bump_pos = w->room->is_new ? -1 : 0 };
     hs_stored *create;
 
-    HS_TRY(text_of(w, "m.room.name", "name", &sum.name));
-    HS_TRY(text_of(w, "m.room.canonical_alias", "alias", &sum.canonical_alias));
-    HS_TRY(text_of(w, "m.room.topic", "topic", &sum.topic));
-    HS_TRY(text_of(w, "m.room.avatar", "url", &sum.avatar));
-    HS_TRY(text_of(w, "m.room.join_rules", "join_rule", &sum.join_rules));
-    HS_TRY(text_of(w, "m.room.history_visibility", "history_visibility", &sum.history_visibility));
-    HS_TRY(text_of(w, "m.room.guest_access", "guest_access", &sum.guest_access));
-    HS_TRY(text_of(w, "m.room.encryption", "algorithm", &sum.encryption));
-    HS_TRY(text_of(w, "m.room.tombstone", "replacement_room", &sum.successor));
-    HS_TRY(text_of(w, "m.room.create", "type", &sum.room_type));
+    HS_TRY(text_of(w, "m.room.name", "name", false, &sum.name));
+    HS_TRY(text_of(w, "m.room.canonical_alias", "alias", false, &sum.canonical_alias));
+    HS_TRY(text_of(w, "m.room.topic", "topic", false, &sum.topic));
+    HS_TRY(text_of(w, "m.room.avatar", "url", false, &sum.avatar));
+    HS_TRY(text_of(w, "m.room.join_rules", "join_rule", true, &sum.join_rules));
+    HS_TRY(text_of(w, "m.room.history_visibility", "history_visibility", true, &sum.history_visibility));
+    HS_TRY(text_of(w, "m.room.guest_access", "guest_access", false, &sum.guest_access));
+    HS_TRY(text_of(w, "m.room.encryption", "algorithm", false, &sum.encryption));
+    HS_TRY(text_of(w, "m.room.tombstone", "replacement_room", false, &sum.successor));
+    HS_TRY(text_of(w, "m.room.create", "type", true, &sum.room_type));
     HS_TRY(hs_room_write_state(w, HS_S("m.room.create"), HS_S(""), &create));
     if (create)
         (void)hs_jv_bool(hs_jv_get(create->ev->content, HS_S("m.federate")), &sum.federatable);

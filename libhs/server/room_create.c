@@ -86,7 +86,7 @@ static hs_error *read_version(hs_arena *a, plan *p)
     if (!v.n)
         v = HS_S("10");
     p->rv = hs_roomver_find(v);
-    if (!p->rv || (p->rv->stateres == HS_STATERES_V1))
+    if (!p->rv)
         return hs_err(a, 400, HS_M_UNSUPPORTED_ROOM_VERSION, "Your homeserver does not support this room version");
     return NULL;
 }
@@ -142,6 +142,8 @@ static hs_error *read_people(hs_arena *a, const plan *p)
         hs_id id;
         if (!hs_user_id_parse(p->in->invite.at[i], &id) || !hs_server_name_is_valid(id.server))
             return hs_err(a, 400, HS_M_UNKNOWN, "Invalid user_id: %.*s", HS_FMT(p->in->invite.at[i]));
+        if (!hs_str_eq(id.server, p->srv->server_name))
+            return hs_err(a, 502, HS_M_UNKNOWN, "Can't connect to server %.*s", HS_FMT(id.server));
     }
     if (hs_jv_count(p->in->invite_3pid))
         return hs_err(a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");

@@ -261,6 +261,9 @@ hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena 
     if (!hs_user_id_parse(c.target, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user id: %.*s", HS_FMT(c.target));
     HS_TRY(room_for(srv, a, in, &room));
+    /* their server has to sign the invite */
+    if (in->action == HS_CHANGE_INVITE && !hs_str_eq(id.server, srv->server_name))
+        return hs_err(a, 502, HS_M_UNKNOWN, "Can't connect to server %.*s", HS_FMT(id.server));
     HS_TRY(check_limits(srv, a, who, in, c.target, room));
     if (shows_profile(srv, in->action) && hs_user_is_local(srv, c.target)) {
         hs_nid user;

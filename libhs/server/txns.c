@@ -17,8 +17,7 @@ typedef struct txn {
     bool busy;
     hs_fiber_queue waiting;
     size_t key_n, id_n;
-    char *key;
-    char id[256];
+    char *key, *id;
 } txn;
 
 struct hs_txns {
@@ -45,6 +44,7 @@ static void drop(struct hs_txns *t, txn *x)
 {
     hs_map_remove(t->map, hs_str_make(x->key, x->key_n));
     free(x->key);
+    free(x->id);
     free(x);
 }
 
@@ -148,7 +148,7 @@ void hs_txn_answer(hs_txn *h, hs_str event_id)
 {
     txn *x = h ? h->entry : NULL;
 
-    if (!x || event_id.n > sizeof x->id)
+    if (!x || x->id || !(x->id = malloc(event_id.n + 1)))
         return;
     memcpy(x->id, event_id.p, event_id.n);
     x->id_n = event_id.n;
