@@ -531,7 +531,7 @@ static hs_error *listener_bind(hs_arena *a, const hs_listener_options *o, hs_lis
 
 hs_error *hs_http_listen(hs_http *h, hs_arena *a, const hs_listener_options *o, uint16_t *ret_port)
 {
-    uint32_t groups = 0, bit;
+    uint32_t groups = 0, bit = 0;
     hs_listener *l;
     hs_error *e;
 
