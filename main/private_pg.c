@@ -92,14 +92,25 @@ static hs_error *find_bin(hs_arena *a, const char *data, const char **ret)
                   version);
 }
 
+/* execv does not write to its arguments; its prototype cannot say so. */
+static char *arg(const char *s)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { s };
+    return u.out;
+}
+
 /* Runs a program with its input from `in` (-1: nothing) and its output in the log; the child's pid, or -1. */
-static pid_t spawn(const hs_private_pg *pg, const char *program, char *const argv[], int in)
+static pid_t spawn(const hs_private_pg *pg, const char *program, char *argv[], int in)
 {
     const char *path;
     pid_t pid;
 
     if (path_of(pg->a, &path, hs_str_c(pg->bin), program))
         return -1;
+    argv[0] = arg(path); /* PostgreSQL's programs look for each other beside where they were started from */
     pid = fork();
     if (pid != 0)
         return pid;
@@ -117,7 +128,7 @@ static pid_t spawn(const hs_private_pg *pg, const char *program, char *const arg
     _exit(127);
 }
 
-static bool run(const hs_private_pg *pg, const char *program, char *const argv[], const char *input)
+static bool run(const hs_private_pg *pg, const char *program, char *argv[], const char *input)
 {
     int status, fds[2] = { -1, -1 };
     pid_t pid;
@@ -133,16 +144,6 @@ static bool run(const hs_private_pg *pg, const char *program, char *const argv[]
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-/* execv does not write to its arguments; its prototype cannot say so. */
-static char *arg(const char *s)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { s };
-    return u.out;
 }
 
 /* ── the cluster ── */
