@@ -2,6 +2,11 @@
 #include "server/account.h"
 
 #include "server/password.h"
+#include "server/profile.h"
+#include "server/room_member.h"
+#include "store/account_data.h"
+#include "store/members.h"
+#include "store/names.h"
 #include "store/sessions.h"
 #include "store/users.h"
 
@@ -46,6 +51,64 @@ hs_error *hs_account_change_password(hs_server *srv, hs_arena *a, const hs_uia_i
     HS_TRY(hs_store_account_set_password(srv->db, a, in->who->user, hash));
     if (logout)
         HS_TRY(end_other_sessions(srv, a, in->who));
+    *ret_uia = hs_str_make(NULL, 0);
+    return NULL;
+}
+
+/* Rooms, invites and knocks. What cannot be left (a room without power, say) is logged and passed over. */
+static hs_error *leave_rooms(hs_server *srv, hs_arena *a, const hs_session *who)
+{
+    hs_user_room *rooms;
+    hs_nid *nids;
+    hs_str *ids;
+    size_t n;
+
+    HS_TRY(hs_store_user_rooms(srv->db, a, who->user,
+                               1u << HS_MEMBER_JOIN | 1u << HS_MEMBER_INVITE | 1u << HS_MEMBER_KNOCK, &rooms, &n));
+    HS_TRY(hs_alloc(a, n, &nids));
+    HS_TRY(hs_alloc(a, n, &ids));
+    for (size_t i = 0; i < n; i++)
+        nids[i] = rooms[i].room;
+    HS_TRY(hs_store_room_ids(srv->db, a, nids, n, ids));
+    for (size_t i = 0; i < n; i++) {
+        hs_member_change leave = { .action = HS_CHANGE_LEAVE, .room_id = ids[i] };
+        hs_error *e = ids[i].p ? hs_room_member_change(srv, who, a, &leave, NULL) : NULL;
+        if (e)
+            hs_log_error(srv->log, HS_LOG_WARN, HS_S("-"), "account.leave_failed", e);
+    }
+    return NULL;
+}
+
+/* Rooms first: if the process dies half-way the account is still there and its owner can ask again. */
+hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str *ret_uia)
+{
+    const hs_session *who = in->who;
+    hs_jv v = hs_jv_get(in->body, HS_S("erase"));
+    bool erase = false;
+    unsigned flags;
+    hs_uia u;
+
+    if (hs_jv_is(v) && !hs_jv_bool(v, &erase))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "erase must be true or false");
+    HS_TRY(hs_uia_check(srv, a, in, &u));
+    if (!u.complete) {
+        *ret_uia = u.answer;
+        return NULL;
+    }
+
+    hs_jv_bool(hs_jv_get(u.params, HS_S("erase")), &erase);
+    HS_TRY(leave_rooms(srv, a, who));
+    if (erase) {
+        HS_TRY(hs_profile_clear(srv, a, who, who->user_id, HS_S("displayname")));
+        HS_TRY(hs_profile_clear(srv, a, who, who->user_id, HS_S("avatar_url")));
+    }
+    flags =
+        (who->flags & ~(unsigned)HS_ACCOUNT_ADMIN) | HS_ACCOUNT_DEACTIVATED | (erase ? (unsigned)HS_ACCOUNT_ERASED : 0);
+    HS_TRY(hs_store_account_set_flags(srv->db, a, who->user, flags));
+    HS_TRY(hs_store_account_set_password(srv->db, a, who->user, hs_str_make(NULL, 0)));
+    HS_TRY(hs_store_account_data_purge(srv->db, a, who->user));
+    HS_TRY(hs_store_devices_remove_others(srv->db, a, who->user, hs_str_make(NULL, 0)));
+    hs_sessions_forget(srv, who->user, hs_str_make(NULL, 0));
     *ret_uia = hs_str_make(NULL, 0);
     return NULL;
 }

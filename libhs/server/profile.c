@@ -160,11 +160,20 @@ static hs_error *parse_field(hs_arena *a, hs_str field, field_kind *ret)
     return NULL;
 }
 
+/* Guests may say what they are called, and no more. */
+static hs_error *check_guest(hs_arena *a, const hs_session *who, hs_str field)
+{
+    if (who->flags & HS_ACCOUNT_GUEST && !hs_str_eq(field, HS_S("displayname")))
+        return hs_err(a, 403, HS_M_GUEST_ACCESS_FORBIDDEN, "Guest access not allowed");
+    return NULL;
+}
+
 hs_error *hs_profile_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id, hs_str field, hs_jv value)
 {
     field_kind kind;
     hs_str checked;
 
+    HS_TRY(check_guest(a, who, field));
     HS_TRY(parse_field(a, field, &kind));
     if (!hs_jv_is(value))
         return hs_err(a, 400, HS_M_MISSING_PARAM, "Missing key '%.*s'", HS_FMT(field));
@@ -176,6 +185,7 @@ hs_error *hs_profile_clear(hs_server *srv, hs_arena *a, const hs_session *who, h
 {
     field_kind kind;
 
+    HS_TRY(check_guest(a, who, field));
     HS_TRY(parse_field(a, field, &kind));
     return set(srv, a, who, user_id, kind, hs_str_make(NULL, 0));
 }

@@ -2,6 +2,7 @@
 #include "server/register.h"
 
 #include "core/ids.h"
+#include "server/auto_join.h"
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/password.h"
@@ -112,6 +113,7 @@ hs_error *hs_account_create(hs_server *srv, hs_arena *a, const hs_account_new *i
     HS_TRY(hs_store_account_insert(srv->db, a, &row, in->kind, name, &is_new));
     if (!is_new)
         return in_use(a);
+    hs_auto_join(srv, a, &out);
     *ret = out;
     return NULL;
 }

@@ -19,6 +19,11 @@ static const hs_stmt DATA_PUT = {
            " ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
     .params = "nntbp", .big = "account_data",
 };
+static const hs_stmt DATA_PURGE = {
+    .name = "account_data_purge",
+    .sql = "WITH f AS (DELETE FROM filter WHERE user_nid = $1) DELETE FROM account_data WHERE user_nid = $1",
+    .params = "n", .big = "account_data filter",
+};
 static const hs_stmt FILTER_FIND = {
     .name = "filter_find",
     .sql = "SELECT filter_id FROM filter WHERE user_nid = $1 AND body = $2",
@@ -39,7 +44,7 @@ static const hs_stmt FILTER_GET = {
 /* clang-format on */
 
 const hs_stmt *const hs_account_data_statements[] = {
-    &DATA_GET, &DATA_AFTER, &DATA_PUT, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
+    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_PURGE, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
 };
 
 hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
@@ -76,6 +81,11 @@ hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64
 hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content, uint32_t at)
 {
     return hs_write_after(w, &DATA_PUT, user, room, type, content, at);
+}
+
+hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user)
+{
+    return hs_db_exec(db, a, &DATA_PURGE, NULL, user);
 }
 
 hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int64_t *ret_id)

@@ -19,6 +19,9 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_after(hs_db *db, hs_are
 HS_NODISCARD hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content,
                                                  uint32_t at);
 
+/* All of the user's, filters too. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user);
+
 /* The same body gives the same id, as in Synapse; ids of a user count from 0. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body,
                                                        int64_t *ret_id);

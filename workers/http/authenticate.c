@@ -53,7 +53,7 @@ hs_error *hs_http_authenticate(hs_req *q)
     HS_TRY(read_token(q, &token));
     HS_TRY(hs_session_find(q->srv, q->a, token, &q->who));
     const hs_session *who = q->who;
-    if (!who)
+    if (!who || who->flags & HS_ACCOUNT_DEACTIVATED)
         return with_soft_logout(hs_err(q->a, 401, HS_M_UNKNOWN_TOKEN, "Invalid access token passed."), false);
     q->requester = who->user_id;
 
