@@ -39,7 +39,7 @@ hs_error *hs_query_bool(hs_req *q, const char *name, bool *ret)
     if (!v.p)
         return NULL;
     if (!hs_str_eq(v, HS_S("true")) && !hs_str_eq(v, HS_S("false")))
-        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Boolean query parameter %s must be one of ['true', 'false']",
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Boolean query parameter '%s' must be one of ['true', 'false']",
                       name);
     *ret = v.n == 4;
     return NULL;

@@ -159,6 +159,7 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
     static const hs_topo FIRST = { INT64_MIN, INT64_MIN }, LAST = { INT64_MAX, INT64_MAX };
     hs_relation_range range = { .rel_type = in->rel_type, .type = in->event_type, .recurse = in->recurse };
     hs_relations_page page = { 0 };
+    hs_room_access access;
     hs_related_row *rows;
     hs_dressed parent;
     hs_room *room;
@@ -166,7 +167,10 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
     size_t n;
     int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit;
 
-    HS_TRY(hs_timeline_event(srv, who, a, in->room_id, in->event_id, &room, &parent));
+    HS_TRY(hs_room_access_check(srv, who, a, in->room_id, &access));
+    if (hs_timeline_event(srv, who, a, in->room_id, in->event_id, &room, &parent))
+        return hs_err(a, 404, HS_M_UNKNOWN, "Unknown parent event.");
+    page.parent = parent;
     range.room = room->nid;
     range.target = parent.event->nid;
     range.dir = in->forwards ? HS_FORWARD : HS_BACKWARD;

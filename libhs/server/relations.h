@@ -37,6 +37,7 @@ typedef struct {
 
 typedef struct {
     hs_room *room;
+    hs_dressed parent;  /* of hs_relations_list; not dressed */
     hs_dressed *events; /* in the order asked */
     size_t n;
     hs_str next_batch, prev_batch; /* p NULL: none */

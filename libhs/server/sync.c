@@ -523,6 +523,31 @@ static hs_error *dress(sync_run *s)
     return NULL;
 }
 
+/* The same for state events, but for rooms with so many that it would not be worth it. */
+static hs_error *dress_state(sync_run *s)
+{
+    enum { STATE_DRESSED_MAX = 300 };
+    hs_dressed *all;
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->parts.n; i++)
+        n += s->parts.at[i].state_n <= STATE_DRESSED_MAX ? s->parts.at[i].state_n : 0;
+    if (!n)
+        return NULL;
+    HS_TRY(hs_alloc(s->job.a, n, &all));
+    n = 0;
+    for (size_t i = 0; i < s->parts.n; i++) {
+        hs_sync_part *p = &s->parts.at[i];
+
+        if (p->state_n > STATE_DRESSED_MAX)
+            continue;
+        p->state_dressed = all + n;
+        for (size_t k = 0; k < p->state_n; k++)
+            all[n++].event = p->state[k];
+    }
+    return hs_timeline_dress(s->job.srv, s->job.a, NULL, HS_DRESS_REPLACED, all, n);
+}
+
 static hs_error *fill(sync_run *s)
 {
     size_t kept = 0;
@@ -548,6 +573,7 @@ static hs_error *fill(sync_run *s)
         HS_TRY(hs_sync_summary(&s->job, &s->parts.at[i]));
     }
     HS_TRY(dress(s));
+    HS_TRY(dress_state(s));
     for (size_t i = 0; i < s->parts.n; i++)
         HS_TRY(hs_sync_keep(&s->job, &s->parts.at[i]));
     return read_unread(s);

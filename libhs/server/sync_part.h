@@ -48,6 +48,7 @@ typedef struct {
     /* sync_state.c */
     hs_stored **state;
     size_t state_n;
+    hs_dressed *state_dressed; /* the same; NULL: too many to look up what they replaced */
 
     /* sync.c */
     hs_str receipts, typing; /* contents; p NULL: none */

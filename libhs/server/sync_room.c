@@ -1,5 +1,4 @@
 /* The timeline of one room in a sync: which events, whether there is a gap before them. */
-#include "core/visibility.h"
 #include "server/sync_part.h"
 
 enum { SCAN_FACTOR = 2, SCAN_ROUNDS = 5, LIMIT_DEFAULT = 10 };
@@ -76,31 +75,11 @@ static hs_error *stored_rows(hs_sync_job *job, hs_sync_part *p, size_t most, boo
     return NULL;
 }
 
-/* Does the user see everything in the range, whatever the event? Then no state has to be looked at. */
-static hs_error *sees_all(hs_sync_job *job, const hs_sync_part *p, bool *ret)
+/* Was the user joined all the time? Then everything is seen, and no state has to be looked at. */
+static bool sees_all(const hs_sync_job *job, const hs_sync_part *p)
 {
-    hs_room *room = p->room;
-    hs_stored *visibility;
-    hs_nid before;
-
-    *ret = false;
-    if (job->ignores.n || p->archived || p->me.membership != HS_MEMBER_JOIN)
-        return NULL;
-    if (!p->newly_joined && p->since != INT64_MIN && p->me.pos <= p->since) {
-        *ret = true; /* joined all the time */
-        return NULL;
-    }
-    HS_TRY(hs_room_state_get(job->srv, job->a, room, HS_S("m.room.history_visibility"), HS_S(""), &visibility));
-    if (!visibility) {
-        *ret = true;
-        return NULL;
-    }
-    if (hs_visibility_of(visibility->ev) > HS_VIS_SHARED)
-        return NULL;
-    /* It has been shared or more open from the start if this is the first that was said about it. */
-    HS_TRY(hs_events_replaced(job->srv, job->a, &visibility, 1, &before));
-    *ret = before == 0;
-    return NULL;
+    return !job->ignores.n && !p->archived && p->me.membership == HS_MEMBER_JOIN && !p->newly_joined &&
+           p->since != INT64_MIN && p->me.pos <= p->since;
 }
 
 /* Adds the visible ones of rows[from … to) to p->events (newest first) until there are `enough`. */
@@ -189,7 +168,7 @@ hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
     HS_TRY(recent_rows(job, p, batch, &whole));
     if (!p->rows_n && !whole)
         HS_TRY(stored_rows(job, p, batch, &whole));
-    HS_TRY(sees_all(job, p, &all));
+    all = sees_all(job, p);
     HS_TRY(hs_alloc(job->a, limit + 1, &p->events));
     for (int round = 0;; round++) {
         HS_TRY(take(job, p, done, p->rows_n, all, limit + 1));

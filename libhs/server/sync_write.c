@@ -214,7 +214,10 @@ void hs_sync_write_part(const hs_sync_job *job, hs_json_out *j, const hs_sync_pa
         write_timeline(job, j, p);
     hs_json_obj_at(j, "state");
     hs_json_key(j, HS_S("events"));
-    hs_state_show(j, &how, p->state, p->state_n);
+    if (p->state_dressed)
+        hs_dressed_show(j, &how, p->state_dressed, p->state_n);
+    else
+        hs_state_show(j, &how, p->state, p->state_n);
     hs_json_end(j);
     hs_json_obj_at(j, "account_data");
     hs_json_arr_at(j, "events");

@@ -68,23 +68,35 @@ static hs_error *write_point(hs_arena *a, hs_topo p, hs_str *ret)
 }
 
 /* ── one event ── */
-hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
-                            hs_room **ret_room, hs_dressed *ret)
+/* ret->event NULL: unknown. */
+static hs_error *find_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
+                            hs_room **ret_room, hs_dressed *ret, bool *ret_visible)
 {
     hs_room *room;
     hs_stored *event = NULL;
-    hs_membership membership;
-    bool visible = false;
 
+    *ret = (hs_dressed){ .event = NULL };
+    *ret_visible = false;
     HS_TRY(hs_room_find(srv, a, room_id, &room));
     if (room)
         HS_TRY(hs_event_find(srv, a, room->nid, event_id, &event));
-    if (event && event->room == room->nid && !(event->flags & (HS_EV_REJECTED | HS_EV_STUB | HS_EV_SOFT_FAILED)))
-        HS_TRY(hs_timeline_visible(srv, a, room, who, &event, 1, &visible, &membership));
+    if (!event || event->room != room->nid || (event->flags & (HS_EV_REJECTED | HS_EV_STUB | HS_EV_SOFT_FAILED)))
+        return NULL;
+    *ret_room = room;
+    ret->event = event;
+    return hs_timeline_visible(srv, a, room, who, &event, 1, ret_visible, &ret->membership);
+}
+
+hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
+                            hs_room **ret_room, hs_dressed *ret)
+{
+    hs_dressed event;
+    bool visible;
+
+    HS_TRY(find_event(srv, who, a, room_id, event_id, ret_room, &event, &visible));
     if (!visible)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
-    *ret_room = room;
-    *ret = (hs_dressed){ .event = event, .membership = membership };
+    *ret = event;
     return NULL;
 }
 
@@ -233,7 +245,7 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
         read_page(srv, a, access.room, who, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD, limit, in->filter, &p));
 
     HS_TRY(write_point(a, from, &out.start));
-    if (p.more || p.any_rows)
+    if (p.more || p.any_rows || !limit)
         HS_TRY(write_point(a, p.edge, &out.end));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, p.at, p.n));
     out.chunk = p.at;
@@ -257,11 +269,16 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     page before = { 0 }, after = { 0 };
     int64_t n_before, n_after;
     hs_stored *last;
+    bool visible;
 
     limit = limit < 0 ? 0 : limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : limit;
     n_before = limit / 2;
     n_after = limit - n_before;
-    HS_TRY(hs_timeline_event(srv, who, a, room_id, event_id, &out.room, &out.event));
+    HS_TRY(find_event(srv, who, a, room_id, event_id, &out.room, &out.event, &visible));
+    if (!out.event.event)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
+    if (!visible)
+        return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to access that event.");
     HS_TRY(hs_store_timeline_of(srv->db, a, out.room->nid, &out.event.event->nid, 1, &at));
     if (!at.pos)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");

@@ -83,35 +83,90 @@ static hs_nid current(const hs_room *room, int64_t slot)
     return low < room->state_n && room->state[low].slot == slot ? room->state[low].event : 0;
 }
 
-/* The slot's event at each snapshot: from memory where what holds now held then too, the rest in one round trip. */
+/* What held in a slot at snapshots of its line, newest first, as far as memory goes: events that followed each other
+ * there. */
+enum { CHAIN = 8 };
+typedef struct {
+    hs_nid nid[CHAIN + 1]; /* the last one may be 0: there was nothing before */
+    hs_snap from[CHAIN];
+    size_t n;
+    bool whole; /* nid[n] is what was before the oldest */
+} slot_chain;
+
+static hs_error *chain_of(hs_server *srv, hs_arena *a, hs_room *room, int64_t slot, hs_snap oldest, slot_chain *ret)
+{
+    slot_chain c = { 0 };
+    hs_nid at = current(room, slot);
+
+    if (!at) {
+        /* Empty now: it may have been emptied by a resolution; the store knows. */
+        *ret = c;
+        return NULL;
+    }
+    while (at && c.n < CHAIN) {
+        hs_stored *e;
+        hs_nid before;
+
+        HS_TRY(hs_events_load(srv, a, room->nid, &at, 1, &e));
+        if (!e || e->line < 0)
+            break;
+        c.nid[c.n] = at;
+        c.from[c.n++] = (hs_snap){ e->line, e->snap };
+        if (e->line == oldest.line && e->snap <= oldest.snap)
+            break;
+        HS_TRY(hs_events_replaced(srv, a, &e, 1, &before));
+        at = before;
+        c.whole = at == 0;
+    }
+    *ret = c;
+    return NULL;
+}
+
+/* false: memory does not say. */
+static bool in_chain(const slot_chain *c, const hs_stored *e, hs_nid *ret)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->from[i].line != e->line)
+            return false;
+        if (c->from[i].snap <= e->snap) {
+            *ret = c->nid[i];
+            return true;
+        }
+    }
+    *ret = 0;
+    return c->whole;
+}
+
+/* The slot's event at each snapshot: from memory where what followed each other there is known, the rest in one round
+ * trip. */
 static hs_error *slot_at(hs_server *srv, hs_arena *a, hs_room *room, int64_t slot, hs_stored *const *events, size_t n,
                          hs_nid *ret)
 {
-    hs_nid now = current(room, slot), *answer;
-    hs_stored *holder = NULL;
-    hs_snap *ask, last = { -2, 0 };
+    hs_nid *answer;
+    hs_snap *ask, last = { -2, 0 }, oldest = { -1, 0 };
+    slot_chain chain;
     size_t *index, asked = 0;
 
-    if (now)
-        HS_TRY(hs_events_load(srv, a, room->nid, &now, 1, &holder));
     HS_TRY(hs_alloc(a, n, &ask));
     HS_TRY(hs_alloc(a, n, &answer));
     HS_TRY(hs_alloc(a, n, &index));
     for (size_t i = 0; i < n; i++) {
+        if (events[i]->line >= 0 && (oldest.line < 0 || events[i]->snap < oldest.snap))
+            oldest = (hs_snap){ events[i]->line, events[i]->snap };
+    }
+    HS_TRY(chain_of(srv, a, room, slot, oldest, &chain));
+    for (size_t i = 0; i < n; i++) {
         const hs_stored *e = events[i];
 
         index[i] = SIZE_MAX;
-        if (e->line < 0) {
-            ret[i] = 0;
-        } else if (holder && holder->line == e->line && holder->snap <= e->snap) {
-            ret[i] = now;
-        } else {
-            if (last.line != e->line || last.snap != e->snap) {
-                last = (hs_snap){ e->line, e->snap };
-                ask[asked++] = last;
-            }
-            index[i] = asked - 1;
+        ret[i] = 0;
+        if (e->line < 0 || in_chain(&chain, e, &ret[i]))
+            continue;
+        if (last.line != e->line || last.snap != e->snap) {
+            last = (hs_snap){ e->line, e->snap };
+            ask[asked++] = last;
         }
+        index[i] = asked - 1;
     }
     if (!asked)
         return NULL;

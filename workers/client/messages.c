@@ -14,7 +14,9 @@ static hs_error *read_filter(hs_req *q, hs_event_filter *filter, const hs_event_
     if (!text.p || !text.n)
         return NULL;
     if (hs_tape_parse(q->a, text, HS_JSON_DUP_KEYS_LAST, &v))
-        return hs_err(q->a, 400, HS_M_NOT_JSON, "Query parameter 'filter' must be valid JSON");
+        return hs_err(q->a, 400, HS_M_NOT_JSON, "Query parameter filter must be a valid JSON object");
+    if (!hs_jv_count(v))
+        return NULL; /* an empty one of any kind is none */
     if (hs_jv_type_of(v) != HS_JV_OBJ)
         return hs_err(q->a, 400, HS_M_BAD_JSON, "Filter must be an object");
     HS_TRY(hs_event_filter_read(q->a, v, filter));
@@ -37,6 +39,20 @@ static hs_error *read_limit(hs_req *q, int64_t *limit)
 static hs_show show_of(const hs_req *q)
 {
     return (hs_show){ .flags = HS_SHOW_ROOM_ID, .viewer = q->who, .now = hs_loop_wall(q->loop) };
+}
+
+/* State with what it replaced, but where there is too much of it to be worth looking up. */
+static hs_error *show_state(hs_req *q, hs_json_out *j, const hs_show *how, hs_room *room, hs_stored *const *state,
+                            size_t n)
+{
+    enum { DRESSED_MAX = 300 };
+    hs_show plain = *how;
+
+    plain.viewer = NULL;
+    if (n <= DRESSED_MAX)
+        return hs_events_show(q->srv, q->a, j, room, &plain, false, state, n);
+    hs_state_show(j, &plain, state, n);
+    return NULL;
 }
 
 /* GET …/rooms/{roomId}/messages */
@@ -71,7 +87,7 @@ static hs_error *get_messages(hs_req *q, hs_res *r)
     hs_json_opt_str(j, "end", page.end);
     if (page.state_n) {
         hs_json_key(j, HS_S("state"));
-        hs_state_show(j, &how, page.state, page.state_n);
+        HS_TRY(show_state(q, j, &how, page.room, page.state, page.state_n));
     }
     hs_json_end(j);
     return NULL;
@@ -102,7 +118,7 @@ static hs_error *get_context(hs_req *q, hs_res *r)
     hs_json_key(j, HS_S("events_after"));
     hs_dressed_show(j, &how, c.after, c.after_n);
     hs_json_key(j, HS_S("state"));
-    hs_state_show(j, &how, c.state, c.state_n);
+    HS_TRY(show_state(q, j, &how, c.room, c.state, c.state_n));
     hs_json_str(j, "start", c.start);
     hs_json_str(j, "end", c.end);
     hs_json_end(j);

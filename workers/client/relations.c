@@ -43,6 +43,10 @@ static hs_error *answer_relations(hs_req *q, hs_res *r, hs_str rel_type, hs_str 
     hs_dressed_show(j, &how, page.events, page.n);
     if (in.recurse)
         hs_json_int(j, "recursion_depth", 3);
+    if (hs_str_starts(q->path, HS_S("/_matrix/client/unstable/"))) {
+        hs_json_key(j, HS_S("original_event"));
+        hs_event_show(j, &how, &page.parent);
+    }
     hs_json_opt_str(j, "next_batch", page.next_batch);
     hs_json_opt_str(j, "prev_batch", page.prev_batch);
     hs_json_end(j);

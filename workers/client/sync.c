@@ -135,8 +135,8 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
         return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter timeout must be a positive integer.");
     if (presence.p && !hs_str_eq(presence, HS_S("online")) && !hs_str_eq(presence, HS_S("offline")) &&
         !hs_str_eq(presence, HS_S("unavailable")))
-        return hs_err(q->a, 400, HS_M_UNKNOWN,
-                      "Query parameter 'set_presence' must be one of ['online', 'offline', 'unavailable']");
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM,
+                      "Query parameter 'set_presence' must be one of ['offline', 'online', 'unavailable']");
     HS_TRY(hs_query_bool(q, "full_state", &in.full_state));
     HS_TRY(hs_sync_filter_get(q->srv, q->who, q->a, hs_query(q, "filter"), &filter));
     if (since.p) {
