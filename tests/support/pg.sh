@@ -1,5 +1,5 @@
 #!/bin/sh
-# A private PostgreSQL cluster for tests: tests/support/pg.sh start|stop DIR
+# A private PostgreSQL cluster for tests: tests/support/pg.sh start|stop|crash DIR
 # Unix socket in DIR only, collation C, fsync on. Started by root it runs as an unprivileged user. Starting a running one is fine.
 set -eu
 dir=$2
@@ -32,12 +32,16 @@ start)
             start >/dev/null
     fi
     ;;
+crash) # as a power cut: nothing is written any more; then it starts again
+    as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null
+    exec "$0" start "$dir"
+    ;;
 stop)
     as "$bin/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null
     rm -rf "$dir"
     ;;
 *)
-    echo "usage: $0 start|stop DIR" >&2
+    echo "usage: $0 start|stop|crash DIR" >&2
     exit 2
     ;;
 esac
