@@ -65,7 +65,7 @@ if [ "${1:-}" = --make-cluster ]; then
     -c "DELETE FROM meta WHERE key = 'server_name'" -c 'DELETE FROM server'
   kill $pid
   wait $pid
-  printf 'fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nshared_buffers = 64MB\n' >> "$data/postgres/postgresql.conf"
+  printf 'full_page_writes = off\nshared_buffers = 64MB\n' >> "$data/postgres/postgresql.conf"
   rm -f "$data"/*.signing.key "$data/homeserver.yaml"
   exit 0
 fi
