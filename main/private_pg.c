@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <libpq-fe.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -289,7 +290,7 @@ static hs_error *await_ready(hs_private_pg *pg)
         pid_t pid = read_pid_file(pg, &ready);
         if (is_postgres(pid)) {
             pg->pid = pid;
-            if (ready)
+            if (ready && PQping(pg->conninfo.p) == PQPING_OK)
                 return NULL;
             continue; /* starting, or one from before that is stopping */
         }
