@@ -168,7 +168,11 @@ def main():
                 order = [e["event_id"] for e in whole[room]] + [marker[room]]
                 seen = r.seen[room]
                 told_twice += len(seen) - len(set(seen))
-                out_of_order += seen != [e for e in order if e in set(seen)]
+                expected_order = [e for e in order if e in set(seen)]
+                if seen != expected_order:
+                    at = next(i for i, (x, y) in enumerate(zip(seen, expected_order)) if x != y)
+                    print(f"out of order in {room} at {at}: shown {seen[at:at + 4]}, history {expected_order[at:at + 4]}")
+                    out_of_order += 1
                 not_told += len(set(order) - set(seen)) if not r.gaps else 0
         acknowledged = sum(len(s.acknowledged) for s in senders)
         print(f"crashes: {dict(counts)}")
