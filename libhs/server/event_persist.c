@@ -15,12 +15,12 @@
 
 #include <stdlib.h>
 
-#define STALE_TRIES 4
+#define STALE_TRIES 6
 
 struct hs_room_pending {
     hs_stored *tip;           /* NULL: the durable head */
     int64_t n_notify, n_high; /* running totals once the tip is in */
-    uint64_t generation;
+    hs_write_chain *chain;    /* of the units between the durable head and the tip */
     size_t in_flight;
 };
 
@@ -393,21 +393,47 @@ static struct hs_room_pending *pending_of(hs_room *room)
     return room->pending;
 }
 
+static void drop_chain(struct hs_room_pending *p)
+{
+    hs_stored_unref(p->tip);
+    p->tip = NULL;
+    hs_write_chain_unref(p->chain);
+    p->chain = NULL;
+}
+
+/* A message follows the tip, if what it stands on is still on its way. */
+static hs_error *build_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write_fn *fill, void *ud,
+                               hs_room_write **ret)
+{
+    struct hs_room_pending *p = pending_of(room);
+    hs_room_write *w;
+
+    if (!p)
+        return HS_ERR_NOMEM;
+    if (p->chain && hs_write_chain_broken(p->chain))
+        drop_chain(p);
+    HS_TRY(hs_room_write_begin(srv, a, room, &w));
+    HS_TRY(fill(w, ud));
+    if (w->events.n) {
+        HS_TRY(hs_room_write_finish(w));
+        if (!p->chain)
+            p->chain = hs_write_chain_open();
+        if (!p->chain)
+            return HS_ERR_NOMEM;
+        hs_write_follow(w->unit, p->chain);
+    }
+    *ret = w;
+    return NULL;
+}
+
 static hs_error *run_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write_fn *fill, void *ud,
                              hs_write_result *ret)
 {
     hs_room_write *w = NULL;
-    struct hs_room_pending *p;
-    hs_error *e;
 
     hs_lock_shared(srv->loop, &room->lock);
     hs_lock_exclusive(srv->loop, &room->order);
-    p = pending_of(room);
-    e = p ? hs_room_write_begin(srv, a, room, &w) : HS_ERR_NOMEM;
-    if (!e)
-        e = fill(w, ud);
-    if (!e && w->events.n)
-        e = hs_room_write_finish(w);
+    hs_error *e = build_message(srv, a, room, fill, ud, &w);
     if (e || !w->events.n) {
         hs_unlock(&room->order);
         hs_unlock(&room->lock);
@@ -415,7 +441,8 @@ static hs_error *run_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room
         return e;
     }
 
-    uint64_t generation = p->generation;
+    struct hs_room_pending *p = room->pending;
+    hs_write_chain *chain = hs_write_chain_ref(p->chain);
     hs_stored *tip = hs_stored_ref(w->heads.at[0]);
     hs_stored_unref(p->tip);
     p->tip = tip;
@@ -425,13 +452,9 @@ static hs_error *run_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room
     hs_unlock(&room->order); /* whoever waits runs at the loop's next turn: our unit is queued first */
     e = hs_write_commit(w->unit, ret);
     p->in_flight--;
-    bool drop = (e || ret->status != HS_WRITE_OK) && p->generation == generation; /* else the tip is of a later chain */
-    if (drop)
-        p->generation++;
-    if (drop || !p->in_flight) {
-        hs_stored_unref(p->tip);
-        p->tip = NULL;
-    }
+    if (!p->in_flight || (p->chain == chain && hs_write_chain_broken(chain)))
+        drop_chain(p);
+    hs_write_chain_unref(chain);
     hs_unlock(&room->lock);
     return e;
 }
@@ -462,7 +485,7 @@ hs_error *hs_room_write_run(hs_server *srv, hs_arena *a, hs_room *room, hs_room_
         *ret_conflict = false;
     for (int i = 0; i < STALE_TRIES; i++) {
         hs_write_result res = { 0 };
-        if (kind == HS_WRITE_MESSAGE)
+        if (kind == HS_WRITE_MESSAGE && i < STALE_TRIES / 2) /* then alone, with nothing under way to follow */
             HS_TRY(run_message(srv, a, room, fill, ud, &res));
         else
             HS_TRY(run_state(srv, a, room, fill, ud, &res));

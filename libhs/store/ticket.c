@@ -80,10 +80,50 @@ const hs_stmt *const hs_ticket_statements[] = {
 
 static void kick(hs_ticket *t);
 
+/* ── chains ── */
+
+struct hs_write_chain {
+    uint32_t refs;
+    bool broken;
+};
+
+hs_write_chain *hs_write_chain_open(void)
+{
+    hs_write_chain *c = calloc(1, sizeof *c);
+
+    if (c)
+        c->refs = 1;
+    return c;
+}
+
+hs_write_chain *hs_write_chain_ref(hs_write_chain *c)
+{
+    c->refs++;
+    return c;
+}
+
+void hs_write_chain_unref(hs_write_chain *c)
+{
+    if (c && --c->refs == 0)
+        free(c);
+}
+
+bool hs_write_chain_broken(const hs_write_chain *c)
+{
+    return c->broken;
+}
+
+void hs_write_follow(hs_write *w, hs_write_chain *c)
+{
+    w->chain = c;
+}
+
 /* ── ends of a unit ── */
 
 static void resume(hs_ticket *t, hs_write *w, const char *outcome)
 {
+    if (w->chain && (w->error || w->result.status != HS_WRITE_OK))
+        w->chain->broken = true;
     hs_metric_add(t->outcomes, 1, outcome);
     hs_waiting_done(&w->waiting);
 }
@@ -598,6 +638,10 @@ hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
 
     if (t->closing)
         return hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down");
+    if (w->chain && w->chain->broken) {
+        ret->status = HS_WRITE_STALE;
+        return NULL;
+    }
     w->waiting = (hs_waiting){ .fiber = hs_fiber_self(w->db->loop) };
     w->since = hs_loop_now(w->db->loop);
     w->next = NULL;
@@ -684,6 +728,27 @@ hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
     return hs_write_flush(db, a);
 }
 
+/* Ends queued units that follow something that was given up. */
+static void drop_broken(hs_ticket *t)
+{
+    hs_write *w = t->first, *next;
+
+    t->first = t->last = NULL;
+    for (; w; w = next) {
+        next = w->next;
+        w->next = NULL;
+        if (w->chain && w->chain->broken) {
+            end_status(t, w, HS_WRITE_STALE);
+            continue;
+        }
+        if (t->last)
+            t->last->next = w;
+        else
+            t->first = w;
+        t->last = w;
+    }
+}
+
 /* Units that wait for a connection longer than a request may. What is on the wire, or was, waits for the truth. */
 void hs_ticket_tick(hs_db *db, int64_t now)
 {
@@ -707,6 +772,7 @@ void hs_ticket_tick(hs_db *db, int64_t now)
             t->last = NULL;
         end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The database is not available at the moment"));
     }
+    drop_broken(t);
 }
 
 bool hs_ticket_waits(const hs_db *db)

@@ -33,6 +33,7 @@ struct hs_write {
     uint32_t count; /* positions */
     size_t bytes;
     void *news;
+    hs_write_chain *chain; /* may be NULL */
     /* the ticket's */
     hs_write *next;
     bool alone; /* goes in a batch of its own: its last one failed and nobody knows through whom */

@@ -58,6 +58,15 @@ HS_NODISCARD hs_error *hs_write_item(hs_write *w, const hs_write_timeline *t, ui
 HS_NODISCARD hs_error *hs_write_position(hs_write *w, uint32_t *ret_at);
 /* State change belonging to item `at`: slot of `line` holds `event` from snapshot `snap` on. */
 HS_NODISCARD hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, int64_t slot, hs_nid event);
+/* Units that are built one on another share a chain: once one of them is not written, whatever of the chain is
+ * committed later is stale, for it would follow something that does not exist. Counted; a unit holds its chain. */
+typedef struct hs_write_chain hs_write_chain;
+hs_write_chain *hs_write_chain_open(void); /* one reference; NULL without memory */
+hs_write_chain *hs_write_chain_ref(hs_write_chain *c);
+void hs_write_chain_unref(hs_write_chain *c); /* NULL is fine */
+bool hs_write_chain_broken(const hs_write_chain *c);
+/* The chain must outlive the unit's commit. */
+void hs_write_follow(hs_write *w, hs_write_chain *c);
 /* What is told once durable; `news` must live in the unit's arena. The store does not look inside. */
 void hs_write_news(hs_write *w, void *news);
 /* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned. A lost
