@@ -3,6 +3,7 @@
  * Fibers send messages, each into a room of its own, and note what was acknowledged. In the end every acknowledged
  * message is in the timeline once, at the position that was told; positions were told in rising order; and the feed
  * covers every position once. Uses a cluster of its own. */
+#include "runtime/random.h"
 #include "store/events.h"
 #include "support/pg.h"
 
@@ -186,7 +187,6 @@ int main(int argc, char **argv)
         die("no cluster", NULL);
     setenv("HS_TEST_PG", dir, 1);
     w.acked = calloc(ACKED_MAX, sizeof *w.acked);
-    srand((unsigned)getpid());
     test_db_open(&w.t);
     hs_write_set_hooks(w.t.db, &(hs_write_hooks){ .told = told, .ud = &w });
     w.running = SENDERS;
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
             die("no fiber", NULL);
     }
     for (long i = 0; i < rounds; i++) {
-        turn_for(&w, 300 + rand() % 1200);
+        turn_for(&w, 300 + (int64_t)(hs_random_u64() % 1200));
         crash(&w, dir);
     }
     turn_for(&w, 3000);
