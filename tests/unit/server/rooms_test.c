@@ -2,6 +2,7 @@
 
 #include "server/event_receive.h"
 #include "server/room_state.h"
+#include "server/upkeep.h"
 #include "store/events.h"
 #include "store/timeline.h"
 
@@ -369,6 +370,29 @@ static const hs_event *forked(test_rooms *t, const hs_room *room, const hs_sessi
     return ev;
 }
 
+static void redacted_content_is_gone_after_its_time(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}"), id, redaction;
+    hs_redact in = { .room_id = room_id, .content = test_json(t->db.a, "{}") };
+    hs_event_row row;
+
+    id = test_send(t, alice, room_id, "secret", NULL);
+    in.event_id = id;
+    test_ok(hs_room_redact(t->srv, alice, t->db.a, &in, &redaction));
+    t->config.redaction_retention_ms = 1000000;
+    test_ok(hs_upkeep_run(t->srv, t->db.a));
+    test_ok(hs_store_events_by_id(t->db.db, t->db.a, 0, &id, 1, &row));
+    assert_non_null(memmem(row.json.p, row.json.n, "secret", 6));
+    t->config.redaction_retention_ms = 1;
+    hs_fiber_sleep(t->db.loop, 5);
+    test_ok(hs_upkeep_run(t->srv, t->db.a));
+    test_ok(hs_store_events_by_id(t->db.db, t->db.a, 0, &id, 1, &row));
+    assert_null(memmem(row.json.p, row.json.n, "secret", 6));
+    assert_true(row.flags & HS_EVENT_CENSORED);
+}
+
 static hs_str set_topic(test_rooms *t, const hs_session *who, hs_str room_id, const char *content)
 {
     hs_send in = {
@@ -468,6 +492,7 @@ ON_FIBER(a_head_moved_by_another_worker_is_built_on_anew)
 ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
 ON_FIBER(a_fork_of_state_is_resolved_and_joined)
 ON_FIBER(an_event_against_the_rules_is_kept_but_no_head)
+ON_FIBER(redacted_content_is_gone_after_its_time)
 ON_FIBER(who_is_not_in_the_room_may_not_send)
 ON_FIBER(a_room_reads_back_as_it_was)
 
@@ -486,6 +511,7 @@ int main(void)
         TEST(a_redacted_event_is_pruned_in_memory_and_when_read_again),
         TEST(a_fork_of_state_is_resolved_and_joined),
         TEST(an_event_against_the_rules_is_kept_but_no_head),
+        TEST(redacted_content_is_gone_after_its_time),
         TEST(who_is_not_in_the_room_may_not_send),
         TEST(a_room_reads_back_as_it_was),
     };
