@@ -29,6 +29,9 @@
 #define WINDOW_BYTES     HS_KIB(30) /* what must come or go in a window */
 /* h2o's timer runs from the first byte to the last of a request; ours above are the ones that matter. */
 #define H2O_REQUEST_MS (20 * 60 * 1000)
+/* What all requests that are still being read may hold, and what one may hold when that is too much. */
+#define READING_BYTES HS_MIB(512)
+#define SMALL_BYTES   HS_KIB(64)
 /* A body of this size is always read, so that what is only slightly too large gets a proper answer. */
 #define LEAST_MAX_BODY HS_MIB(1)
 
@@ -188,6 +191,24 @@ static void arm_sweep(hs_http *h)
     (void)!hs_timer_arm(h->loop, &h->sweep, paused ? PAUSE_MS : SWEEP_MS);
 }
 
+/* Many large bodies at once must not fill the memory: some of them go. */
+static void bound_reading(hs_http *h)
+{
+    size_t total = 0;
+
+    for (const hs_conn *c = h->conns; c; c = c->next)
+        total += c->busy ? 0 : c->sock->input->size;
+    if (total <= READING_BYTES)
+        return;
+    hs_log(h->o.log, HS_LOG_WARN, "http.reading", "bytes=%zu connections=%zu, some are cut", total, h->conns_n);
+    for (const hs_conn *c = h->conns; c && total > READING_BYTES; c = c->next) {
+        if (!c->busy && c->sock->input->size > SMALL_BYTES) {
+            total -= c->sock->input->size;
+            shutdown(h2o_socket_get_fd(c->sock), SHUT_RD);
+        }
+    }
+}
+
 static void sweep(hs_timer *t)
 {
     hs_http *h = t->ud;
@@ -197,6 +218,7 @@ static void sweep(hs_timer *t)
     for (hs_conn *c = h->conns; c; c = c->next)
         if (is_too_slow(c, now))
             shutdown(h2o_socket_get_fd(c->sock), c->busy ? SHUT_RDWR : SHUT_RD);
+    bound_reading(h);
     for (hs_listener *l = h->listeners; l; l = l->next) {
         if (l->paused && l->sock && h->conns_n < h->conns_max) {
             l->paused = false;
