@@ -40,6 +40,7 @@ typedef struct {
 
 typedef struct hs_config {
     hs_str server_name, public_baseurl, web_client_location;
+    bool serve_client_wellknown; /* public_baseurl was given, so clients may be sent there */
     hs_str data_dir, pid_file, signing_key_path, media_store_path;
     hs_str signing_key; /* given in line; else signing_key_path is never empty */
     const hs_config_listener *listeners;

@@ -398,6 +398,7 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     if (c->signing_key.n == 0 && c->signing_key_path.n == 0)
         HS_TRY(
             hs_str_fmt(a, &c->signing_key_path, "%.*s/%.*s.signing.key", HS_FMT(c->data_dir), HS_FMT(c->server_name)));
+    c->serve_client_wellknown = c->public_baseurl.n > 0;
     if (c->public_baseurl.n == 0)
         HS_TRY(hs_str_fmt(a, &c->public_baseurl, "https://%.*s/", HS_FMT(c->server_name)));
     else if (!hs_str_ends(c->public_baseurl, HS_S("/")))

@@ -41,7 +41,7 @@ static hs_error *post_login(hs_req *q, hs_res *r)
     hs_json_str(j, "device_id", login.device_id);
     if (login.expires_in_ms)
         hs_json_int(j, "expires_in_ms", login.expires_in_ms);
-    if (q->srv->config->public_baseurl.n) {
+    if (q->srv->config->serve_client_wellknown) {
         hs_json_obj_at(j, "well_known");
         hs_well_known_write(q->srv, j);
         hs_json_end(j);

@@ -7,7 +7,7 @@
 extern const hs_route_set hs_http_health_routes;  /* for every listener */
 extern const hs_route_set hs_http_metrics_routes; /* for the listener resource "metrics" */
 
-/* The members of /.well-known/matrix/client, as login answers carry them too. False: none, there is no public_baseurl.
+/* The members of /.well-known/matrix/client, as login answers carry them too. False: none, no public_baseurl was given.
  */
 bool hs_well_known_write(const struct hs_server *srv, hs_json_out *j);
 

@@ -7,7 +7,7 @@ bool hs_well_known_write(const hs_server *srv, hs_json_out *j)
 {
     const hs_config *c = srv->config;
 
-    if (!c->public_baseurl.n)
+    if (!c->serve_client_wellknown)
         return false;
     hs_json_obj_at(j, "m.homeserver");
     hs_json_str(j, "base_url", c->public_baseurl);
@@ -23,7 +23,7 @@ bool hs_well_known_write(const hs_server *srv, hs_json_out *j)
 
 static hs_error *get_client(hs_req *q, hs_res *r)
 {
-    if (!q->srv->config->public_baseurl.n)
+    if (!q->srv->config->serve_client_wellknown)
         return hs_err(q->a, 404, HS_M_NOT_FOUND, ".well-known not available");
 
     hs_json_out *j = hs_res_json(r, 200);
