@@ -8,9 +8,9 @@
 
 /* Synapse's default room_prejoin_state: what an invited user sees of a room. */
 static const hs_str STRIPPED_TYPES[] = {
-    HS_S_INIT("m.room.create"), HS_S_INIT("m.room.join_rules"),         HS_S_INIT("m.room.canonical_alias"),
-    HS_S_INIT("m.room.avatar"), HS_S_INIT("m.room.encryption"),         HS_S_INIT("m.room.name"),
-    HS_S_INIT("m.room.topic"),  HS_S_INIT("m.room.history_visibility"),
+    HS_S_INIT("m.room.create"), HS_S_INIT("m.room.join_rules"), HS_S_INIT("m.room.canonical_alias"),
+    HS_S_INIT("m.room.avatar"), HS_S_INIT("m.room.encryption"), HS_S_INIT("m.room.name"),
+    HS_S_INIT("m.room.topic"),
 };
 
 static hs_membership membership_of(const hs_stored *s)

@@ -143,7 +143,7 @@ static hs_error *show_page(hs_server *srv, const hs_session *who, hs_arena *a, h
         if (events[i])
             events[known++] = events[i];
     }
-    HS_TRY(hs_timeline_visible(srv, a, room, who, events, known, visible, memberships));
+    HS_TRY(hs_timeline_visible(srv, a, room, who, HS_SEES_PAST_STAYS, events, known, visible, memberships));
     for (size_t i = 0; i < known; i++) {
         if (visible[i])
             page->events[kept++] = (hs_dressed){ .event = events[i], .membership = memberships[i] };

@@ -268,8 +268,6 @@ static hs_error *choose_rooms(sync_run *s)
 
             p.full = p.always = in->full_state;
             HS_TRY(add_part(s, &p));
-        } else if (in->full_state && me->membership == HS_MEMBER_INVITE) {
-            HS_TRY(add_pending(s, me));
         }
     }
     return NULL;

@@ -109,7 +109,13 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
             memberships[i] = HS_MEMBER_JOIN;
         }
     } else {
-        HS_TRY(hs_timeline_visible(job->srv, job->a, p->room, job->who, events, n, visible, memberships));
+        HS_TRY(hs_timeline_visible(job->srv, job->a, p->room, job->who, HS_SEES_PAST_STAYS, events, n, visible,
+                                   memberships));
+        /* State that holds is never kept from the timeline: the client would not learn of it otherwise. */
+        for (size_t i = 0; i < n; i++) {
+            visible[i] = visible[i] || (events[i]->ev->is_state && hs_state_find(p->room->state, p->room->state_n,
+                                                                                 events[i]->slot) == events[i]->nid);
+        }
     }
     for (size_t i = 0; i < n && p->events_n < enough; i++) {
         if (!visible[i])

@@ -217,6 +217,8 @@ static void drop_known(hs_sync_job *job, const hs_sync_part *p, size_t changed, 
         events[kept++] = e;
     }
     *n = kept;
+    if (job->in->filter->state.include_redundant_members)
+        return;
     for (size_t i = 0; i < kept; i++) {
         if (is_member(events[i]->slot))
             hs_lazy_mark(l, events[i]->nid, job->upto);

@@ -68,9 +68,8 @@ static hs_error *write_point(hs_arena *a, hs_topo p, hs_str *ret)
 }
 
 /* ── one event ── */
-/* ret->event NULL: unknown. */
-static hs_error *find_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
-                            hs_room **ret_room, hs_dressed *ret, bool *ret_visible)
+hs_error *hs_timeline_find(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
+                           hs_room **ret_room, hs_dressed *ret, bool *ret_visible)
 {
     hs_room *room;
     hs_stored *event = NULL;
@@ -84,7 +83,7 @@ static hs_error *find_event(hs_server *srv, const hs_session *who, hs_arena *a, 
         return NULL;
     *ret_room = room;
     ret->event = event;
-    return hs_timeline_visible(srv, a, room, who, &event, 1, ret_visible, &ret->membership);
+    return hs_timeline_visible(srv, a, room, who, HS_SEES_NOW_ONLY, &event, 1, ret_visible, &ret->membership);
 }
 
 hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str event_id,
@@ -93,7 +92,7 @@ hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, 
     hs_dressed event;
     bool visible;
 
-    HS_TRY(find_event(srv, who, a, room_id, event_id, ret_room, &event, &visible));
+    HS_TRY(hs_timeline_find(srv, who, a, room_id, event_id, ret_room, &event, &visible));
     if (!visible)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
     *ret = event;
@@ -114,8 +113,8 @@ static bool wanted(const hs_event_filter *f, const hs_stored *e)
 }
 
 /* Up to `limit` rows between two points that pass the filter, of them those that may be seen. */
-static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_topo low, hs_topo high,
-                           hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
+static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees, hs_topo low,
+                           hs_topo high, hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
 {
     enum { ROUNDS = 5 };
     page p = { .edge = dir == HS_BACKWARD ? high : low };
@@ -163,7 +162,7 @@ static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_
     HS_TRY(hs_alloc(a, n, &visible));
     HS_TRY(hs_alloc(a, n, &memberships));
     HS_TRY(hs_alloc(a, n, &p.at));
-    HS_TRY(hs_timeline_visible(srv, a, room, who, events, n, visible, memberships));
+    HS_TRY(hs_timeline_visible(srv, a, room, who, sees, events, n, visible, memberships));
     for (size_t i = 0; i < n; i++) {
         if (visible[i])
             p.at[p.n++] = (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = positions[i] };
@@ -241,8 +240,8 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
         low = at_start ? FIRST : from;
     else
         high = from;
-    HS_TRY(
-        read_page(srv, a, access.room, who, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD, limit, in->filter, &p));
+    HS_TRY(read_page(srv, a, access.room, who, HS_SEES_PAST_STAYS, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD,
+                     limit, in->filter, &p));
 
     HS_TRY(write_point(a, from, &out.start));
     if (p.more || p.any_rows || !limit)
@@ -274,7 +273,7 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     limit = limit < 0 ? 0 : limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : limit;
     n_before = limit / 2;
     n_after = limit - n_before;
-    HS_TRY(find_event(srv, who, a, room_id, event_id, &out.room, &out.event, &visible));
+    HS_TRY(hs_timeline_find(srv, who, a, room_id, event_id, &out.room, &out.event, &visible));
     if (!out.event.event)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
     if (!visible)
@@ -284,10 +283,10 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
     here = (hs_topo){ at.depth, at.pos };
     out.event.pos = at.pos;
-    HS_TRY(read_page(srv, a, out.room, who, (hs_topo){ INT64_MIN, INT64_MIN }, (hs_topo){ here.depth, here.pos - 1 },
-                     HS_BACKWARD, n_before, filter, &before));
-    HS_TRY(
-        read_page(srv, a, out.room, who, here, (hs_topo){ INT64_MAX, INT64_MAX }, HS_FORWARD, n_after, filter, &after));
+    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, (hs_topo){ INT64_MIN, INT64_MIN },
+                     (hs_topo){ here.depth, here.pos - 1 }, HS_BACKWARD, n_before, filter, &before));
+    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, here, (hs_topo){ INT64_MAX, INT64_MAX }, HS_FORWARD,
+                     n_after, filter, &after));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, before.at, before.n));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, &out.event, 1));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, after.at, after.n));

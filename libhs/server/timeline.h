@@ -68,11 +68,15 @@ HS_NODISCARD hs_error *hs_timeline_open(hs_server *srv, hs_arena *a);
 void hs_timeline_close(hs_server *srv);
 
 /* ── what may be seen ── */
+typedef enum {
+    HS_SEES_PAST_STAYS, /* somebody who has left sees what they saw as a member */
+    HS_SEES_NOW_ONLY,   /* … but what was before the join only while they are joined */
+} hs_sees;
 /* visible[i]: may the user see events[i]? By history visibility at the event, membership then and now, and ignored
  * users. membership[i]: the user's at the event (LEAVE when there was none). */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room,
-                                                       const hs_session *who, hs_stored *const *events, size_t n,
-                                                       bool *visible, hs_membership *membership);
+                                                       const hs_session *who, hs_sees sees, hs_stored *const *events,
+                                                       size_t n, bool *visible, hs_membership *membership);
 /* Users whom somebody ignores. Remembered by the sync service's news; see account data. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret);
 
@@ -117,6 +121,10 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                   hs_str event_id, int64_t limit, const hs_event_filter *filter,
                                                   hs_event_context *ret);
+/* ret->event NULL: unknown. Not dressed. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_find(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
+                                                    hs_str event_id, hs_room **ret_room, hs_dressed *ret,
+                                                    bool *ret_visible);
 /* 404 M_NOT_FOUND when unknown or not to be seen. Not dressed. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_event(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                      hs_str event_id, hs_room **ret_room, hs_dressed *ret);

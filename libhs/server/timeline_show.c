@@ -114,31 +114,58 @@ static bool next_component(hs_str *path, char *buf, size_t cap, hs_str *ret)
     return true;
 }
 
+/* Those of the paths that begin with the key, cut by it; *ret_whole: one of them ends there. */
+static size_t paths_below(hs_str key, const hs_str *paths, size_t n, hs_str *rest, size_t rest_cap, bool *ret_whole)
+{
+    char buf[256];
+    size_t matching = 0;
+
+    *ret_whole = false;
+    for (size_t i = 0; i < n && matching < rest_cap; i++) {
+        hs_str path = paths[i], first;
+
+        if (!next_component(&path, buf, sizeof buf, &first) || !hs_str_eq(first, key))
+            continue;
+        *ret_whole |= path.p == NULL;
+        rest[matching++] = path;
+    }
+    return matching;
+}
+
+enum { FIELDS_MAX = 32 };
+
+/* Is there anything that the paths name? */
+static bool any_field(hs_jv obj, const hs_str *paths, size_t n, int level)
+{
+    hs_str rest[FIELDS_MAX];
+
+    for (hs_jv_iter it = { 0 }; hs_jv_next(obj, &it);) {
+        bool whole;
+        size_t matching = paths_below(it.key, paths, n, rest, FIELDS_MAX, &whole);
+
+        if (matching && (whole || level == FIELD_LEVELS ||
+                         (hs_jv_type_of(it.value) == HS_JV_OBJ && any_field(it.value, rest, matching, level + 1))))
+            return true;
+    }
+    return false;
+}
+
 /* Writes those members of obj that the paths name. At most FIELD_LEVELS deep: what is named below is shown whole. */
 static void show_fields(hs_json_out *j, hs_jv obj, const hs_str *paths, size_t n, int level)
 {
-    hs_str rest[32];
-    char buf[256];
+    hs_str rest[FIELDS_MAX];
 
     hs_json_obj(j);
     for (hs_jv_iter it = { 0 }; hs_jv_next(obj, &it);) {
-        size_t matching = 0;
-        bool whole = false;
+        bool whole;
+        size_t matching = paths_below(it.key, paths, n, rest, FIELDS_MAX, &whole);
 
-        for (size_t i = 0; i < n && matching < 32; i++) {
-            hs_str path = paths[i], first;
-
-            if (!next_component(&path, buf, sizeof buf, &first) || !hs_str_eq(first, it.key))
-                continue;
-            whole |= path.p == NULL;
-            rest[matching++] = path;
-        }
         if (!matching)
             continue;
         if (whole || level == FIELD_LEVELS) {
             hs_json_key(j, it.key);
             hs_json_v_raw(j, hs_jv_raw(it.value));
-        } else if (hs_jv_type_of(it.value) == HS_JV_OBJ) {
+        } else if (hs_jv_type_of(it.value) == HS_JV_OBJ && any_field(it.value, rest, matching, level + 1)) {
             hs_json_key(j, it.key);
             show_fields(j, it.value, rest, matching, level + 1);
         }

@@ -246,7 +246,7 @@ static hs_error *joined_until(hs_server *srv, hs_arena *a, hs_room *room, const 
     return NULL;
 }
 
-hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who,
+hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
                               hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
 {
     int64_t visibility_slot = hs_slot(srv->slot_key, HS_S("m.room.history_visibility"), HS_S(""));
@@ -281,7 +281,7 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
     HS_TRY(load_column(srv, a, room->nid, before_nids, n, befores));
     if (now == HS_MEMBER_JOIN)
         memset(joined_since, true, n);
-    else if (now == HS_MEMBER_LEAVE || now == HS_MEMBER_BAN)
+    else if (sees == HS_SEES_PAST_STAYS && (now == HS_MEMBER_LEAVE || now == HS_MEMBER_BAN))
         HS_TRY(joined_until(srv, a, room, who, events, n, joined_since));
 
     for (size_t i = 0; i < n; i++) {
