@@ -51,7 +51,7 @@ struct hs_conn {
     hs_group *first, *last;
     bool unsynced;   /* statements were sent that no Sync follows yet */
     bool got_result; /* of the wire's head: its NULL is to come */
-    bool closing;
+    bool closing, was_lost;
     bool reading; /* in on_io: lost connections are dealt with when it returns */
     bool broken;
     hs_step setup_steps[2];
@@ -61,6 +61,9 @@ struct hs_conn {
     char fence_bytes[4];
     hs_group setup;
 };
+
+/* By hs_conn_role, for the log. */
+static const char *const ROLES[] = { "reader", "exec", "writer", "transaction" };
 
 static void start_connecting(hs_conn *c);
 
@@ -245,8 +248,10 @@ static void lost(hs_conn *c)
     c->state = DOWN;
     c->since = hs_loop_now(c->loop);
     c->first = c->last = NULL;
-    if (was == READY && !c->closing)
-        hs_log(c->log, HS_LOG_WARN, "store.lost", "connection=%d reason=\"%s\"", (int)c->role, c->why);
+    if (was == READY && !c->closing) {
+        c->was_lost = true;
+        hs_log(c->log, HS_LOG_WARN, "store.lost", "connection=%s reason=\"%s\"", ROLES[c->role], c->why);
+    }
     if (!c->closing) {
         if (hs_timer_arm(c->loop, &c->retry, c->pause) != NULL)
             c->pause = 0; /* the tick tries again */
@@ -414,6 +419,9 @@ static void setup_done(hs_group *g)
     c->since = hs_loop_now(c->loop);
     c->pause = RETRY_LEAST_MS;
     c->why[0] = 0;
+    if (c->was_lost)
+        hs_log(c->log, HS_LOG_INFO, "store.back", "connection=%s", ROLES[c->role]);
+    c->was_lost = false;
     c->hooks.ready(c, c->hooks.ud);
 }
 

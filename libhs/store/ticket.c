@@ -200,6 +200,27 @@ static void give_back_without(hs_ticket *t, hs_write *bad)
     }
 }
 
+/* Ends queued units that follow something that was given up. */
+static void drop_broken(hs_ticket *t)
+{
+    hs_write *w = t->first, *next;
+
+    t->first = t->last = NULL;
+    for (; w; w = next) {
+        next = w->next;
+        w->next = NULL;
+        if (w->chain && w->chain->broken) {
+            end_status(t, w, HS_WRITE_STALE);
+            continue;
+        }
+        if (t->last)
+            t->last->next = w;
+        else
+            t->first = w;
+        t->last = w;
+    }
+}
+
 /* ── making a batch ── */
 
 static size_t step_count(const hs_ticket *t)
@@ -362,6 +383,7 @@ static void fail_batch(hs_ticket *t, const hs_error *why)
                       ? HS_ERR_NOMEM
                       : hs_err_at(w->a, why->where, why->status, why->code, "%.*s", HS_FMT(why->message)));
     }
+    drop_broken(t);
 }
 
 static void send_flush(hs_ticket *t)
@@ -726,27 +748,6 @@ hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
         return HS_ERR_NOMEM;
     HS_TRY(wait_for_writer(t, a));
     return hs_write_flush(db, a);
-}
-
-/* Ends queued units that follow something that was given up. */
-static void drop_broken(hs_ticket *t)
-{
-    hs_write *w = t->first, *next;
-
-    t->first = t->last = NULL;
-    for (; w; w = next) {
-        next = w->next;
-        w->next = NULL;
-        if (w->chain && w->chain->broken) {
-            end_status(t, w, HS_WRITE_STALE);
-            continue;
-        }
-        if (t->last)
-            t->last->next = w;
-        else
-            t->first = w;
-        t->last = w;
-    }
 }
 
 /* Units that wait for a connection longer than a request may. What is on the wire, or was, waits for the truth. */
