@@ -171,7 +171,8 @@ typedef struct {
     const char *server_header; /* NULL: none */
 } hs_http_options;
 
-/* One per worker: the router and the connections of all its listeners. */
+/* One per worker: the router and the connections of all its listeners. NULL without memory. If nobody handles SIGPIPE,
+ * the process ignores it from here on. */
 hs_http *hs_http_open(hs_loop *loop, const hs_http_options *o);
 /* Adds routes to a listener's resource group: "client", "federation", "media", "health", "metrics" … Sets are borrowed.
  */

@@ -205,22 +205,34 @@ static void put_c(line *o, const char *s)
     put(o, s, strlen(s));
 }
 
-/* Control characters would forge lines or terminals: they are shown, in both formats. */
+static bool is_plain(unsigned char c, bool json, bool utf8)
+{
+    return c >= 0x20 && c != 0x7f && (utf8 || c < 0x80) && !(json && (c == '"' || c == '\\'));
+}
+
+/* Control characters would forge lines or terminals, and what is not UTF-8 breaks readers: they are shown, in both
+ * formats. */
 static void put_escaped(line *o, hs_str s, bool json)
 {
     static const char HEX[] = "0123456789abcdef";
+    bool utf8 = hs_str_is_utf8(s);
+    size_t run = 0;
 
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (json && (c == '"' || c == '\\')) {
+        if (is_plain(c, json, utf8))
+            continue;
+        put(o, s.p + run, i - run);
+        run = i + 1;
+        if (c == '"' || c == '\\') {
             put(o, (char[]){ '\\', (char)c }, 2);
-        } else if (c < 0x20 || c == 0x7f) {
+        } else {
             put_c(o, json ? "\\u00" : "\\x");
             put(o, (char[]){ HEX[c >> 4], HEX[c & 15] }, 2);
-        } else {
-            put(o, (const char *)&s.p[i], 1);
         }
     }
+    if (s.n)
+        put(o, s.p + run, s.n - run);
 }
 
 static void put_time(hs_logger *l, line *o)

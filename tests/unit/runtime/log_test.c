@@ -88,6 +88,20 @@ static void line_breaks_from_outside_forge_no_lines(void **state)
     assert_non_null(strstr(text, "name=x\\x0a2026 forged\\x1b[31m\n"));
 }
 
+static void what_is_not_utf8_is_shown_in_hex(void **state)
+{
+    char text[1024];
+    int p[2];
+    hs_logger *l = open_on_pipe(p, true);
+    (void)state;
+
+    hs_log(l, HS_LOG_INFO, "a.b", "name=%s", "\xff\xc3\xa4");
+    hs_log(l, HS_LOG_INFO, "a.b", "name=%s", "\xc3\xa4");
+    close_and_read(l, p, text, sizeof text);
+    assert_non_null(strstr(text, "name=\\u00ff\\u00c3\\u00a4\""));
+    assert_non_null(strstr(text, "name=\xc3\xa4\""));
+}
+
 static void an_error_is_one_line_with_its_causes(void **state)
 {
     char text[2048];
@@ -176,6 +190,7 @@ int main(void)
         cmocka_unit_test(a_json_line_has_its_fields),
         cmocka_unit_test(lines_below_the_level_are_not_written),
         cmocka_unit_test(line_breaks_from_outside_forge_no_lines),
+        cmocka_unit_test(what_is_not_utf8_is_shown_in_hex),
         cmocka_unit_test(an_error_is_one_line_with_its_causes),
         cmocka_unit_test(a_full_pipe_drops_lines_and_says_how_many),
         cmocka_unit_test(a_logged_target_holds_no_tokens),
