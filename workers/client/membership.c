@@ -164,7 +164,7 @@ const hs_route hs_routes_membership[] = {
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
     { HS_POST, "r0 v3 unstable", "/knock/{roomIdOrAlias}", post_knock,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "KnockRoomAliasServlet" },
-    { HS_POST, "r0 v3 unstable", "/rooms/{roomId}/forget", post_forget,
+    { HS_POST, "api/v1 r0 v3 unstable", "/rooms/{roomId}/forget", post_forget,
       .who = HS_AUTH_USER, .servlet = "RoomForgetRestServlet" },
     { 0 },
 };
