@@ -47,6 +47,8 @@ hs_error *hs_alias_get(hs_server *srv, hs_arena *a, hs_str alias, hs_str *ret_ro
 
     if (!hs_alias_parse(alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
+    if (!hs_str_eq(id.server, srv->server_name)) /* only our own are known here */
+        return hs_err(a, 502, HS_M_UNKNOWN, "Failed to fetch alias");
     HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
     if (!row.room)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Room alias %.*s not found", HS_FMT(alias));
@@ -102,26 +104,100 @@ static hs_error *may_manage(hs_server *srv, const hs_session *who, hs_arena *a, 
     return NULL;
 }
 
+/* ── an alias that goes leaves m.room.canonical_alias too ── */
+
+typedef struct {
+    const hs_session *who;
+    hs_str alias;
+} removal;
+
+static void other_aliases(hs_json_out *j, hs_jv list, hs_str gone, bool *changed)
+{
+    bool any = false;
+
+    for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);) {
+        if (hs_str_eq(hs_jv_str_or_null(it.value), gone)) {
+            *changed = true;
+            continue;
+        }
+        if (!any)
+            hs_json_arr_at(j, "alt_aliases");
+        any = true;
+        hs_json_v_raw(j, hs_jv_raw(it.value));
+    }
+    if (any)
+        hs_json_end(j);
+}
+
+static hs_error *without_alias(hs_arena *a, hs_jv content, hs_str gone, bool *ret_changed, hs_jv *ret)
+{
+    bool changed = false;
+    hs_json_out j;
+    hs_buf b;
+    hs_str text;
+
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(content, &it);) {
+        if (hs_str_eq(it.key, HS_S("alias")) && hs_str_eq(hs_jv_str_or_null(it.value), gone)) {
+            changed = true;
+        } else if (hs_str_eq(it.key, HS_S("alt_aliases"))) {
+            other_aliases(&j, it.value, gone, &changed);
+        } else {
+            hs_json_key(&j, it.key);
+            hs_json_v_raw(&j, hs_jv_raw(it.value));
+        }
+    }
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &text));
+    *ret_changed = changed;
+    return hs_content_parse(a, text, ret);
+}
+
+static hs_error *fill_removal(hs_room_write *w, void *ud)
+{
+    const removal *r = ud;
+    hs_event_wish wish = { .type = HS_S("m.room.canonical_alias"),
+                           .state_key = HS_S(""),
+                           .is_state = true,
+                           .sender = r->who->user_id,
+                           .sender_nid = r->who->user };
+    hs_event_made made;
+    hs_stored *was;
+    bool changed;
+
+    HS_TRY(hs_room_write_state(w, wish.type, wish.state_key, &was));
+    if (!was)
+        return NULL;
+    HS_TRY(without_alias(hs_room_write_arena(w), was->ev->content, r->alias, &changed, &wish.content));
+    return changed ? hs_room_write_add(w, &wish, &made) : NULL;
+}
+
 hs_error *hs_alias_delete(hs_server *srv, const hs_session *who, hs_arena *a, hs_str alias)
 {
+    removal r = { .who = who, .alias = alias };
     hs_alias_row row;
     hs_room *room;
     hs_id id;
-    bool may = false, removed;
+    bool may, removed;
 
     if (!hs_alias_parse(alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
     HS_TRY(hs_store_alias_get(srv->db, a, alias, &row));
     if (!row.room)
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Room alias %.*s not found", HS_FMT(alias));
-    if (row.creator != who->user) {
-        HS_TRY(hs_room_load(srv, a, row.room, &room));
-        if (room)
-            HS_TRY(may_manage(srv, who, a, room, &may));
-        if (!may)
-            return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to delete the alias.");
-    }
-    return hs_store_alias_remove(srv->db, a, alias, &removed);
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room alias");
+    HS_TRY(hs_room_load(srv, a, row.room, &room));
+    may = row.creator == who->user;
+    if (!may && room)
+        HS_TRY(may_manage(srv, who, a, room, &may));
+    if (!may)
+        return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to delete the alias.");
+    HS_TRY(hs_store_alias_remove(srv->db, a, alias, &removed));
+    if (!room)
+        return NULL;
+    hs_error *e = hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill_removal, &r, NULL);
+    return e && e->status == 403 ? NULL : e; /* who may not change the event has deleted the alias all the same */
 }
 
 hs_error *hs_alias_list(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_strs *ret)

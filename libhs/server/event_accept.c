@@ -109,6 +109,24 @@ static hs_error *forbidden_member(hs_arena *a, const hs_event *ev, const hs_stat
     return forbidden(a, HS_S("You don't have permission to ban"));
 }
 
+/* Version 12: creators have their power without being named. */
+static hs_error *forbidden_creators(hs_arena *a, const hs_event *ev, const hs_state_view *state)
+{
+    hs_jv users = hs_jv_get(ev->content, HS_S("users"));
+
+    if (!ev->rv->privileged_creators)
+        return NULL;
+    if (hs_jv_is(hs_jv_get(users, state->create->sender)))
+        return hs_err(a, 400, HS_M_UNKNOWN, "Creator user %.*s must not appear in content.users",
+                      HS_FMT(state->create->sender));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(state->create->content, HS_S("additional_creators")), &it);) {
+        hs_str creator = hs_jv_str_or_null(it.value);
+        if (creator.p && hs_jv_is(hs_jv_get(users, creator)))
+            return hs_err(a, 400, HS_M_UNKNOWN, "Additional creators users must not appear in content.users");
+    }
+    return NULL;
+}
+
 hs_error *hs_forbidden(hs_arena *a, const hs_event *ev, const hs_state_view *state, const char *rule)
 {
     const hs_roomver *rv = ev->rv;
@@ -126,6 +144,12 @@ hs_error *hs_forbidden(hs_arena *a, const hs_event *ev, const hs_state_view *sta
     }
     if (state && state->create && ev->is_state && hs_str_eq(ev->type, HS_S("m.room.member")))
         return forbidden_member(a, ev, state);
+    if (ev->is_state && hs_str_eq(ev->type, HS_S("m.room.create")))
+        return hs_err(a, 400, HS_M_FORBIDDEN, "The room cannot be created like this (%s)", rule);
+    if (ev->is_state && ev->state_key.n && ev->state_key.p[0] == '@' && !hs_str_eq(ev->state_key, ev->sender))
+        return hs_err(a, 403, HS_M_FORBIDDEN, "You are not allowed to set others state");
+    if (hs_str_eq(ev->type, HS_S("m.room.power_levels")) && state && state->create)
+        HS_TRY(forbidden_creators(a, ev, state));
     if (hs_str_eq(ev->type, HS_S("m.room.power_levels")))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to add ops level greater than your own");
     return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to do that in the room (%s)", rule);

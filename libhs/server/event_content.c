@@ -2,6 +2,7 @@
 #include "server/event_content.h"
 
 #include "core/glob.h"
+#include "core/ids.h"
 
 static hs_error *need_string(hs_arena *a, hs_jv content, const char *name)
 {
@@ -41,6 +42,11 @@ static hs_error *check_power_levels(hs_arena *a, hs_jv content)
     }
     for (size_t i = 0; i < sizeof MAPS / sizeof *MAPS; i++)
         HS_TRY(check_levels(a, hs_jv_get(content, hs_str_c(MAPS[i])), MAPS[i]));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(content, HS_S("users")), &it);) {
+        hs_id id;
+        if (!hs_user_id_parse(it.key, &id))
+            return hs_err(a, 400, HS_M_UNKNOWN, "Not a valid user_id: %.*s", HS_FMT(it.key));
+    }
     return NULL;
 }
 
@@ -110,6 +116,9 @@ hs_error *hs_event_content_check(const hs_server *srv, hs_arena *a, hs_str type,
 {
     if (!is_state && is_state_type(type))
         return hs_err(a, 400, HS_M_UNKNOWN, "'%.*s' must be state events", HS_FMT(type));
+    if (hs_str_eq(type, HS_S("m.room.create")))
+        return is_state ? hs_err(a, 400, HS_M_INVALID_PARAM, "Cannot resend m.room.create event")
+                        : hs_err(a, 403, HS_M_FORBIDDEN, "Create event has prev events");
     HS_TRY(check_mentions(a, hs_jv_get(content, HS_S("m.mentions"))));
     if (hs_str_eq(type, HS_S("m.room.message"))) {
         HS_TRY(need_string(a, content, "body"));
