@@ -510,6 +510,34 @@ class Crowds(unittest.TestCase):
         self.assertEqual(server.stop()[0], 0)
 
 
+    def test_without_descriptors_accepting_pauses_and_goes_on_later(self):
+        server = Server("--tcp", "127.0.0.1:0", "--quiet")
+        get(server, "/hello")
+        soft, hard = resource.prlimit(server.p.pid, resource.RLIMIT_NOFILE)
+        open_now = len(os.listdir(f"/proc/{server.p.pid}/fd"))
+        resource.prlimit(server.p.pid, resource.RLIMIT_NOFILE, (open_now + 5, hard))
+        clients = [server.connect() for _ in range(20)]
+        for s in clients:
+            s.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        for s in clients[:5]:
+            self.assertEqual(read_answer(s).status, 200)
+        cpu = self.cpu(server)
+        time.sleep(1)
+        self.assertLess(self.cpu(server) - cpu, 0.3)  # it does not spin
+        resource.prlimit(server.p.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for s in clients[5:]:
+            self.assertEqual(read_answer(s).status, 200)
+        for s in clients:
+            s.close()
+        self.assertEqual(server.stop()[0], 0)
+
+    @staticmethod
+    def cpu(server):
+        with open(f"/proc/{server.p.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Ending(unittest.TestCase):
     def test_a_drain_answers_what_waits_and_closes_what_idles(self):
         server = Server("--tcp", "127.0.0.1:0", "--quiet")
