@@ -197,9 +197,12 @@ static hs_error *fill_change(hs_room_write *w, void *ud)
     HS_TRY(check_guest(w, c));
     if (c->in->action == HS_CHANGE_JOIN) {
         HS_TRY(authorise_join(w, c, before, &authorised_by));
-        /* staying joined keeps who authorised it: otherwise each repeat would be another event */
-        if (before == HS_MEMBER_JOIN)
-            authorised_by = hs_jv_str_or_null(hs_jv_get(was->ev->content, HS_S("join_authorised_via_users_server")));
+        /* staying joined keeps who authorised it, or each repeat would be another event; if that is one of ours, whose
+         * signature is ours */
+        hs_str kept = hs_jv_str_or_null(
+            hs_jv_get(was ? was->ev->content : (hs_jv){ 0 }, HS_S("join_authorised_via_users_server")));
+        if (before == HS_MEMBER_JOIN && hs_user_is_local(c->srv, kept))
+            authorised_by = kept;
     }
     HS_TRY(content_of(a, c, authorised_by, &wish.content));
     return hs_room_write_add(w, &wish, &c->made);

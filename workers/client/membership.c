@@ -4,6 +4,7 @@
 
 typedef struct {
     hs_str user_id, reason, medium, address;
+    hs_jv whole;
 } member_body;
 
 static const hs_field MEMBER_BODY[] = {
@@ -16,10 +17,8 @@ static const hs_field MEMBER_BODY[] = {
 
 static hs_error *read_body(hs_req *q, member_body *ret)
 {
-    hs_jv body;
-
-    HS_TRY(hs_req_object_or_empty(q, &body));
-    return hs_fields_read(q->a, body, MEMBER_BODY, ret);
+    HS_TRY(hs_req_object_or_empty(q, &ret->whole));
+    return hs_fields_read(q->a, ret->whole, MEMBER_BODY, ret);
 }
 
 static hs_error *join_answer(hs_res *r, hs_str room_id)
@@ -32,15 +31,15 @@ static hs_error *join_answer(hs_res *r, hs_str room_id)
     return NULL;
 }
 
-/* POST …/join/{roomIdOrAlias}; whom to ask for a room that is not here (via, server_name) is no matter for one that is
- */
+/* POST …/join/{roomIdOrAlias}: the body is the event's content. Whom to ask for a room that is not here (via,
+ * server_name) is no matter for one that is. */
 static hs_error *post_join_any(hs_req *q, hs_res *r)
 {
     hs_member_change in = { .action = HS_CHANGE_JOIN };
     member_body body = { 0 };
 
     HS_TRY(read_body(q, &body));
-    in.reason = body.reason;
+    in.content = body.whole;
 
     HS_TRY(hs_room_resolve(q->srv, q->a, hs_path_param(q, "roomIdOrAlias"), &in.room_id));
     HS_TRY(hs_room_member_change(q->srv, q->who, q->a, &in, NULL));
