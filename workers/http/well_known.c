@@ -56,8 +56,8 @@ static hs_error *get_server(hs_req *q, hs_res *r)
 
 /* clang-format off */
 const hs_route hs_routes_well_known[] = {
-    { HS_GET, NULL, "client", get_client, .who = HS_AUTH_NONE, .servlet = "ClientWellKnownResource" },
-    { HS_GET, NULL, "server", get_server, .who = HS_AUTH_NONE, .servlet = "ServerWellKnownResource" },
+    { HS_GET, NULL, "client", get_client, .who = HS_AUTH_NONE, .servlet = "WellKnown" },
+    { HS_GET, NULL, "server", get_server, .who = HS_AUTH_NONE, .servlet = "WellKnown" },
     { 0 },
 };
 /* clang-format on */
