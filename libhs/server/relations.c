@@ -112,16 +112,21 @@ hs_error *hs_relations_open(hs_server *srv, hs_arena *a)
 }
 
 /* ── pages ── */
-static hs_error *read_point(hs_arena *a, hs_str token, hs_topo otherwise, hs_topo *ret)
+/* No token: the range stays as it is on that side. A token stands behind the event that it names, and the range's ends
+ * do not belong to it. */
+static hs_error *read_point(hs_server *srv, hs_arena *a, hs_str token, bool is_low, hs_relation_range *range)
 {
     hs_page_token t;
+    hs_topo at;
 
-    if (!token.p) {
-        *ret = otherwise;
+    if (!token.p)
         return NULL;
-    }
     HS_TRY(hs_page_token_read(a, token, &t));
-    *ret = (hs_topo){ t.has_depth ? t.depth : INT64_MAX, t.pos };
+    HS_TRY(hs_page_token_point(srv, a, range->room, &t, &at));
+    if (is_low)
+        range->low = at;
+    else
+        range->high = (hs_topo){ at.depth, at.pos < INT64_MAX ? at.pos + 1 : at.pos };
     return NULL;
 }
 
@@ -156,8 +161,11 @@ static hs_error *show_page(hs_server *srv, const hs_session *who, hs_arena *a, h
 hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, const hs_relations_query *in,
                             hs_relations_page *ret)
 {
-    static const hs_topo FIRST = { INT64_MIN, INT64_MIN }, LAST = { INT64_MAX, INT64_MAX };
-    hs_relation_range range = { .rel_type = in->rel_type, .type = in->event_type, .recurse = in->recurse };
+    hs_relation_range range = { .rel_type = in->rel_type,
+                                .type = in->event_type,
+                                .recurse = in->recurse,
+                                .low = { INT64_MIN, INT64_MIN },
+                                .high = { INT64_MAX, INT64_MAX } };
     hs_relations_page page = { 0 };
     hs_room_access access;
     hs_related_row *rows;
@@ -175,8 +183,8 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
     range.target = parent.event->nid;
     range.dir = in->forwards ? HS_FORWARD : HS_BACKWARD;
     range.limit = (int32_t)limit + 1;
-    HS_TRY(read_point(a, in->from, in->forwards ? FIRST : LAST, in->forwards ? &range.low : &range.high));
-    HS_TRY(read_point(a, in->to, in->forwards ? LAST : FIRST, in->forwards ? &range.high : &range.low));
+    HS_TRY(read_point(srv, a, in->from, in->forwards, &range));
+    HS_TRY(read_point(srv, a, in->to, !in->forwards, &range));
     HS_TRY(hs_store_related(srv->db, a, &range, &rows, &n));
     if ((int64_t)n > limit) {
         hs_page_token next = { true, 0, 0 };
@@ -184,7 +192,7 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
         n = (size_t)limit;
         if (n) {
             next.depth = rows[n - 1].at.depth;
-            next.pos = rows[n - 1].at.pos;
+            next.pos = in->forwards ? rows[n - 1].at.pos : rows[n - 1].at.pos - 1;
             HS_TRY(hs_page_token_write(a, &next, &page.next_batch));
         }
     }

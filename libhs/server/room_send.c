@@ -163,6 +163,8 @@ hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a,
 
     if (hs_str_eq(in->type, HS_S("m.room.member")))
         return hs_room_member_put(srv, who, a, in, ret);
+    if (hs_str_eq(in->type, HS_S("m.room.create")))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Cannot resend m.room.create event");
     HS_TRY(need_room(srv, a, in->room_id, &room));
     HS_TRY(hs_event_content_check(srv, a, in->type, true, in->content));
     if (hs_str_eq(in->type, HS_S("m.room.canonical_alias")))

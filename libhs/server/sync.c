@@ -198,9 +198,7 @@ static hs_error *changed_room(sync_run *s, const hs_su_room *me)
             p.since = INT64_MIN;
         return add_part(s, &p);
     case HS_MEMBER_LEAVE:
-    case HS_MEMBER_BAN:
-        if (me->flags & HS_USER_ROOM_FORGOTTEN)
-            return NULL;
+    case HS_MEMBER_BAN: /* forgotten or not: the user's other devices have to learn of it */
         p.newly_joined = h.joined && h.before != HS_MEMBER_JOIN;
         p.full = s->job.in->full_state || p.newly_joined;
         p.archived = true;

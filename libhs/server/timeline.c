@@ -51,6 +51,11 @@ static hs_error *topo_of(hs_server *srv, hs_arena *a, hs_nid room, const hs_page
     return NULL;
 }
 
+hs_error *hs_page_token_point(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t, hs_topo *ret)
+{
+    return topo_of(srv, a, room, t, ret);
+}
+
 static hs_error *read_point(hs_server *srv, hs_arena *a, hs_nid room, hs_str token, const char *name, hs_topo *ret)
 {
     hs_page_token t;

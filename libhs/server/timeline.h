@@ -87,6 +87,9 @@ typedef struct {
 } hs_page_token;
 /* 400 M_UNKNOWN for what is none. */
 HS_NODISCARD hs_error *hs_page_token_read(hs_arena *a, hs_str s, hs_page_token *ret);
+/* Its place in the room's topological order. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_page_token_point(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t,
+                                                       hs_topo *ret);
 HS_NODISCARD hs_error *hs_page_token_write(hs_arena *a, const hs_page_token *t, hs_str *ret);
 
 /* ── services ── */

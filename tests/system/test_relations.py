@@ -99,3 +99,27 @@ def test_a_redacted_edit_is_no_edit(alice, room):
     x = edit(alice, room, e, "two")
     alice.redact(room, x)
     assert "m.replace" not in alice.event(room, e).get("unsigned", {}).get("m.relations", {})
+
+
+def test_a_token_of_sync_is_a_place_among_relations(alice, room):
+    root = alice.text(room, "root")
+    thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": root}}
+    old = [alice.text(room, f"old {i}", **thread) for i in range(3)]
+    token = alice.sync()["next_batch"]
+    new = [alice.text(room, f"new {i}", **thread) for i in range(4)]
+    path = f"/_matrix/client/v1/rooms/{quote(room)}/relations/{quote(root)}"
+
+    def pages(**query):
+        seen = []
+        while True:
+            answer = alice.get(path, {"limit": 3, **query})
+            seen += [e["event_id"] for e in answer["chunk"]]
+            if "next_batch" not in answer:
+                return seen
+            query["from"] = answer["next_batch"]
+
+    assert pages(dir="f", **{"from": token}) == new
+    assert pages(dir="b", **{"from": token}) == old[::-1]
+    assert pages(dir="b", to=token) == new[::-1]
+    assert pages(dir="f", to=token) == old
+    assert pages(dir="b") == (old + new)[::-1]

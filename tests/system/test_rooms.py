@@ -339,3 +339,47 @@ def test_the_directory_has_pages(alice):
         if not since:
             break
     assert len(seen) == 5 and set(seen) == rooms
+
+
+def test_the_body_of_a_join_is_its_content(alice, bob, server):
+    local = alias_name()
+    room = alice.create_room(preset="public_chat", room_alias_name=local)
+    bob.post(f"/join/{quote('#' + local + ':' + server.name)}", {"com.example.why": "curious"})
+    member = alice.state(room, "m.room.member", bob.user_id)
+    assert member["com.example.why"] == "curious"
+    assert member["membership"] == "join"
+    assert member["displayname"]
+
+
+def test_a_room_is_not_created_twice(alice, room):
+    r = refusal(alice.set_state, room, "m.room.create", {"room_version": "11", "again": True})
+    assert (r.status, r.errcode) == (400, "M_INVALID_PARAM")
+
+
+def test_a_deleted_alias_leaves_the_canonical_alias_event(alice, room, server):
+    names = [f"#{alias_name()}:{server.name}" for _ in range(3)]
+    for name in names:
+        alice.put(f"/directory/room/{quote(name)}", {"room_id": room})
+    alice.set_state(room, "m.room.canonical_alias", {"alias": names[0], "alt_aliases": names[1:], "x": 1})
+    alice.delete(f"/directory/room/{quote(names[1])}")
+    assert alice.state(room, "m.room.canonical_alias") == {"alias": names[0], "alt_aliases": names[2:], "x": 1}
+    alice.delete(f"/directory/room/{quote(names[2])}")
+    alice.delete(f"/directory/room/{quote(names[0])}")
+    assert alice.state(room, "m.room.canonical_alias") == {"x": 1}
+
+
+def test_a_bystander_who_deletes_an_alias_of_theirs_changes_no_state(alice, bob, room, server):
+    name = f"#{alias_name()}:{server.name}"
+    bob.put(f"/directory/room/{quote(name)}", {"room_id": room})
+    alice.set_state(room, "m.room.canonical_alias", {"alias": name})
+    bob.delete(f"/directory/room/{quote(name)}")
+    assert alice.state(room, "m.room.canonical_alias") == {"alias": name}
+
+
+def test_members_at_a_token_of_a_timeline(alice, bob):
+    room = alice.create_room(preset="public_chat")
+    alice.text(room, "alone")
+    before = alice.sync()["rooms"]["join"][room]["timeline"]["prev_batch"]
+    bob.join(room)
+    chunk = alice.get(f"/rooms/{quote(room)}/members", {"at": before})["chunk"]
+    assert [e["state_key"] for e in chunk] == [alice.user_id]

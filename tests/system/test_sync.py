@@ -206,3 +206,25 @@ def test_ones_own_devices_all_get_everything(server, alice, room):
     e = alice.text(room, "to all devices")
     for c in (alice, phone):
         assert c.sync_until_event(room, e)
+
+
+def test_a_room_that_was_left_and_forgotten_is_told_once(alice, bob, room):
+    alice.next_sync()
+    alice.leave(room)
+    alice.post(f"/rooms/{quote(room)}/forget")
+    assert room in alice.next_sync()["rooms"]["leave"]
+    bob.text(room, "after")
+    assert room not in alice.next_sync().get("rooms", {}).get("leave", {})
+
+
+def test_events_say_what_the_reader_was_then(alice, bob):
+    room = alice.create_room(preset="public_chat")
+    alice.text(room, "before")
+    bob.join(room)
+    alice.text(room, "after")
+    events = bob.sync()["rooms"]["join"][room]["timeline"]["events"]
+    joined = False
+    for e in events:
+        joined = joined or (e["type"] == "m.room.member" and e["state_key"] == bob.user_id)
+        assert e["unsigned"]["membership"] == ("join" if joined else "leave"), e
+    assert joined

@@ -100,12 +100,12 @@ static hs_error *get_members(hs_req *q, hs_res *r)
                             .not_membership = hs_membership_parse(hs_query(q, "not_membership")) };
     hs_show how = show_of(q);
     hs_room_access access;
-    hs_sync_token token;
+    hs_page_token token;
     hs_stored **events;
     size_t n;
 
     if (at.n) {
-        HS_TRY(hs_sync_token_read(q->a, at, &token));
+        HS_TRY(hs_page_token_read(q->a, at, &token));
         f.at_pos = token.pos;
     }
 
