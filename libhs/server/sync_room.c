@@ -204,5 +204,9 @@ hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
         p->prev = (hs_page_token){ true, p->events[0].event->ev->depth, p->events[0].pos - 1 };
     else if (p->rows_n || p->has_base)
         p->prev = (hs_page_token){ true, p->rows[0].depth, p->upto };
+    /* Before a whole history there is no page left, which the depth says; the position is the present, as in Synapse:
+     * …/members?at= is asked about it. */
+    if (p->events_n && hs_str_eq(p->events[0].event->ev->type, HS_S("m.room.create")))
+        p->prev = (hs_page_token){ true, p->events[0].event->ev->depth - 1, p->upto };
     return senders_of(job, p);
 }
