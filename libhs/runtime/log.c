@@ -20,12 +20,17 @@
 /* A write of at most this does not block on a pipe that poll calls writable. */
 #define CHUNK         4096u
 #define CLOSE_WAIT_MS 2000
+/* Lines gather for so long, or up to so much, before they are written: waking the writer for each would cost a request
+ * more than its answer does. Warnings and errors are written at once. */
+#define GATHER_MS    50
+#define GATHER_BYTES HS_KIB(64)
 
 struct hs_logger {
     pthread_mutex_t lock;
     pthread_cond_t work, idle;
     pthread_t thread;
     bool started, stop, writing, json;
+    bool urgent; /* what is in `fill` does not wait for more */
     int fd;
     _Atomic hs_log_level least;
     char *fill, *out; /* swapped by the writer */
@@ -88,14 +93,31 @@ static void write_all(hs_logger *l, int fd, const char *p, size_t n)
     }
 }
 
+/* Until there is something to write, and then a little longer. */
+static void gather(hs_logger *l)
+{
+    struct timespec until;
+
+    while (!l->fill_n && !l->stop)
+        pthread_cond_wait(&l->work, &l->lock);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += GATHER_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    while (!l->urgent && !l->stop)
+        if (pthread_cond_timedwait(&l->work, &l->lock, &until))
+            return;
+}
+
 static void *writer(void *ud)
 {
     hs_logger *l = ud;
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
-        while (!l->fill_n && !l->stop)
-            pthread_cond_wait(&l->work, &l->lock);
+        gather(l);
         if (!l->fill_n)
             break;
         char *full = l->fill;
@@ -104,6 +126,7 @@ static void *writer(void *ud)
         l->fill = l->out;
         l->out = full;
         l->fill_n = 0;
+        l->urgent = false;
         l->writing = true;
         pthread_mutex_unlock(&l->lock);
         write_all(l, fd, full, n);
@@ -128,6 +151,7 @@ static void start(hs_logger *l)
 hs_logger *hs_logger_open(int fd, hs_log_level least, bool json)
 {
     hs_logger *l = calloc(1, sizeof *l);
+    pthread_condattr_t clock;
 
     if (!l)
         return NULL;
@@ -143,7 +167,10 @@ hs_logger *hs_logger_open(int fd, hs_log_level least, bool json)
         return NULL;
     }
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->work, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->work, &clock);
+    pthread_condattr_destroy(&clock);
     pthread_cond_init(&l->idle, NULL);
     return l;
 }
@@ -176,6 +203,8 @@ void hs_logger_set_level(hs_logger *l, hs_log_level least)
 void hs_logger_set_fd(hs_logger *l, int fd)
 {
     pthread_mutex_lock(&l->lock);
+    l->urgent = l->fill_n > 0;
+    pthread_cond_signal(&l->work);
     while (l->started && (l->fill_n || l->writing))
         pthread_cond_wait(&l->idle, &l->lock);
     l->fd = fd;
@@ -307,6 +336,7 @@ static void log_line(hs_logger *l, hs_log_level level, hs_str id, const char *ev
 {
     pthread_mutex_lock(&l->lock);
     if (level >= l->least) {
+        bool first = !l->fill_n, urgent = l->urgent;
         if (!l->started)
             start(l);
         if (l->dropped) {
@@ -317,7 +347,9 @@ static void log_line(hs_logger *l, hs_log_level level, hs_str id, const char *ev
         }
         if (l->dropped || !append(l, level, id, event, text))
             l->dropped++;
-        pthread_cond_signal(&l->work);
+        l->urgent = urgent || level >= HS_LOG_WARN || l->fill_n >= GATHER_BYTES;
+        if (first || l->urgent != urgent)
+            pthread_cond_signal(&l->work);
     }
     pthread_mutex_unlock(&l->lock);
 }

@@ -1,4 +1,4 @@
-/* Reading the order of a room's events; rows are written by hs_commit (ticket.c). Joins event for what a row shows. */
+/* Reading the order of a room's events; rows are written by hs_commit (ticket.c). */
 #include "store/timeline.h"
 
 #include "store/event_cols.h"
@@ -15,35 +15,31 @@ static const hs_stmt HEAD = {
     .params = "nn", .cols = ROW_LETTERS "NN", .big = "timeline",
 };
 
-/* The inner query picks the rows, so that the join is of `limit` rows whatever the planner thinks. */
 static const hs_stmt FORWARD = {
     .name = "timeline_forward",
-    .sql = "SELECT" ROW_COLS "," HS_EVENT_COLS " FROM (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.event_nid <> 0"
-           " AND x.pos > $2 AND x.pos <= $3 ORDER BY x.pos LIMIT $4) t"
-           " JOIN event e ON e.room_nid = t.room_nid AND e.event_nid = t.event_nid ORDER BY t.pos",
-    .params = "nnni", .cols = ROW_LETTERS HS_EVENT_LETTERS, .big = "timeline event redaction",
+    .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0 AND t.pos > $2 AND t.pos <= $3"
+           " ORDER BY t.pos LIMIT $4",
+    .params = "nnni", .cols = ROW_LETTERS, .big = "timeline",
 };
 static const hs_stmt BACKWARD = {
     .name = "timeline_backward",
-    .sql = "SELECT" ROW_COLS "," HS_EVENT_COLS " FROM (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.event_nid <> 0"
-           " AND x.pos > $2 AND x.pos <= $3 ORDER BY x.pos DESC LIMIT $4) t"
-           " JOIN event e ON e.room_nid = t.room_nid AND e.event_nid = t.event_nid ORDER BY t.pos DESC",
-    .params = "nnni", .cols = ROW_LETTERS HS_EVENT_LETTERS, .big = "timeline event redaction",
+    .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0 AND t.pos > $2 AND t.pos <= $3"
+           " ORDER BY t.pos DESC LIMIT $4",
+    .params = "nnni", .cols = ROW_LETTERS, .big = "timeline",
 };
 static const hs_stmt TOPO_FORWARD = {
     .name = "timeline_topo_forward",
-    .sql = "SELECT" ROW_COLS "," HS_EVENT_COLS " FROM (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.event_nid <> 0"
-           " AND (x.depth, x.pos) > ($2, $3) AND (x.depth, x.pos) <= ($4, $5) ORDER BY x.depth, x.pos LIMIT $6) t"
-           " JOIN event e ON e.room_nid = t.room_nid AND e.event_nid = t.event_nid ORDER BY t.depth, t.pos",
-    .params = "nnnnni", .cols = ROW_LETTERS HS_EVENT_LETTERS, .big = "timeline event redaction",
+    .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0"
+           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) ORDER BY t.depth, t.pos LIMIT $6",
+    .params = "nnnnni", .cols = ROW_LETTERS, .big = "timeline",
 };
 static const hs_stmt TOPO_BACKWARD = {
     .name = "timeline_topo_backward",
-    .sql = "SELECT" ROW_COLS "," HS_EVENT_COLS " FROM (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.event_nid <> 0"
-           " AND (x.depth, x.pos) > ($2, $3) AND (x.depth, x.pos) <= ($4, $5) ORDER BY x.depth DESC, x.pos DESC LIMIT $6) t"
-           " JOIN event e ON e.room_nid = t.room_nid AND e.event_nid = t.event_nid ORDER BY t.depth DESC, t.pos DESC",
-    .params = "nnnnni", .cols = ROW_LETTERS HS_EVENT_LETTERS, .big = "timeline event redaction",
+    .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0"
+           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) ORDER BY t.depth DESC, t.pos DESC LIMIT $6",
+    .params = "nnnnni", .cols = ROW_LETTERS, .big = "timeline",
 };
+/* The inner query picks the rows, so that the join is of `limit` rows whatever the planner thinks. */
 static const hs_stmt MANY = {
     .name = "timeline_many",
     .sql = "SELECT" ROW_COLS "," HS_EVENT_COLS " FROM unnest($1) WITH ORDINALITY w(room, i)"
@@ -92,6 +88,19 @@ static void read_row(const hs_rows *r, size_t row, hs_timeline_row *ret)
     };
 }
 
+static hs_error *read_rows(const hs_rows *rows, hs_arena *a, hs_timeline_row **ret, size_t *ret_n)
+{
+    size_t n = hs_rows_count(rows);
+    hs_timeline_row *out;
+
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        read_row(rows, i, &out[i]);
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
 static hs_error *read_joined(const hs_rows *rows, hs_arena *a, hs_timeline_row **ret, size_t *ret_n)
 {
     size_t n = hs_rows_count(rows);
@@ -138,7 +147,7 @@ hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, in
     hs_rows *rows;
 
     HS_TRY(hs_db_query(db, a, dir == HS_FORWARD ? &FORWARD : &BACKWARD, &rows, room, low, high, limit));
-    return read_joined(rows, a, ret, ret_n);
+    return read_rows(rows, a, ret, ret_n);
 }
 
 hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, hs_topo low, hs_topo high, hs_direction dir,
@@ -148,7 +157,7 @@ hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, hs_topo lo
 
     HS_TRY(hs_db_query(db, a, dir == HS_FORWARD ? &TOPO_FORWARD : &TOPO_BACKWARD, &rows, room, low.depth, low.pos,
                        high.depth, high.pos, limit));
-    return read_joined(rows, a, ret, ret_n);
+    return read_rows(rows, a, ret, ret_n);
 }
 
 hs_error *hs_store_timelines(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n, int64_t low, int64_t high,

@@ -15,20 +15,20 @@ typedef struct {
     hs_nids heads;      /* never empty for a live row: just the event when the store kept nothing else; heads only */
     hs_nids delta;      /* state events made current besides the row's own */
     int32_t n_notify, n_high; /* running totals */
-    hs_event_row ev;          /* of the functions that join it; without prev and auth */
+    hs_event_row ev;          /* of hs_store_timelines only; without prev and auth */
 } hs_timeline_row;
 
 typedef enum { HS_FORWARD, HS_BACKWARD } hs_direction;
 
-/* The newest live row; *ret_found false: the room has none. ev is not filled. */
+/* The newest live row; *ret_found false: the room has none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_head(hs_db *db, hs_arena *a, hs_nid room, hs_timeline_row *ret,
                                                  bool *ret_found);
 /* The newest live row at or before pos. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos,
                                                     hs_timeline_row *ret, bool *ret_found);
 
-/* Rows with low < pos <= high, joined with their events: the oldest `limit` of them going forward, the newest going
- * backward; in the order of the direction. Markers are left out. */
+/* Rows with low < pos <= high: the oldest `limit` of them going forward, the newest going backward; in the order of the
+ * direction. Markers are left out. Their events are not read: most are in the caller's memory. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high,
                                                      hs_direction dir, int32_t limit, hs_timeline_row **ret,
                                                      size_t *ret_n);
@@ -39,12 +39,12 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, hs_topo low,
                                                           hs_topo high, hs_direction dir, int32_t limit,
                                                           hs_timeline_row **ret, size_t *ret_n);
-/* The newest `limit` rows of each room with low < pos <= high (markers left out), by room as given, newest first within
- * one. */
+/* The newest `limit` rows of each room with low < pos <= high (markers left out), joined with their events, by room as
+ * given, newest first within one. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timelines(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n,
                                                       int64_t low, int64_t high, int32_t limit, hs_timeline_row **ret,
                                                       size_t *ret_n);
-/* Where events are: ret[i].pos 0 when nids[i] is not in the timeline. ev is not filled. */
+/* Where events are: ret[i].pos 0 when nids[i] is not in the timeline. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_of(hs_db *db, hs_arena *a, hs_nid room, const hs_nid *nids,
                                                         size_t n, hs_timeline_row *ret);
 /* Which of these rooms have a row with low < pos <= high: their numbers, in the order given. */

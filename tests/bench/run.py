@@ -92,6 +92,7 @@ class Postgres:
         self.dir = tempfile.mkdtemp(prefix="hs-bench-pg-")
         self.bin = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        os.chmod(self.dir, 0o755)  # the server gives up root and connects as somebody else
         if os.getuid() == 0:
             shutil.chown(self.dir, "postgres", "postgres")
         data = f"{self.dir}/data"
