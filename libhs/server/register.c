@@ -162,6 +162,19 @@ static hs_error *register_guest(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
                            hs_jv_str_or_null(hs_jv_get(body, HS_S("initial_device_display_name"))), &ret->login);
 }
 
+/* What the login afterwards would refuse is refused before there is an account. */
+static hs_error *check_device(hs_arena *a, hs_jv params)
+{
+    hs_str device = hs_jv_str_or_null(hs_jv_get(params, HS_S("device_id")));
+    hs_str name = hs_jv_str_or_null(hs_jv_get(params, HS_S("initial_device_display_name")));
+
+    if (device.n > 512)
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "device_id cannot be longer than 512 characters.");
+    if ((device.n && memchr(device.p, 0, device.n)) || (name.n && memchr(name.p, 0, name.n)))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "NUL is not allowed here");
+    return NULL;
+}
+
 /* Unless the client asked not to, whoever registers is logged in. */
 static hs_error *log_in(hs_server *srv, hs_arena *a, hs_jv params, hs_registered *ret)
 {
@@ -191,6 +204,7 @@ static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, h
         HS_TRY(hs_password_hash(srv, a, password, &account.password_hash));
     if (!account.password_hash.p)
         return hs_err(a, 400, HS_M_MISSING_PARAM, "Missing params: password");
+    HS_TRY(check_device(a, u->params));
     HS_TRY(read_short(a, u->params, "username", &username));
     if (username.p) {
         HS_TRY(lower(a, username, &account.localpart));
@@ -331,6 +345,7 @@ hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
         .displayname = hs_jv_str_or_null(hs_jv_get(body, HS_S("displayname"))),
         .flags = HS_ACCOUNT_APPROVED | (admin ? (unsigned)HS_ACCOUNT_ADMIN : 0),
     };
+    HS_TRY(check_device(a, body));
     HS_TRY(lower(a, username, &account.localpart));
     HS_TRY(hs_username_check(srv, a, account.localpart));
     HS_TRY(hs_password_hash(srv, a, password, &account.password_hash));
