@@ -87,7 +87,7 @@ static const hs_stmt TXNS_OF_EVENTS = {
 };
 static const hs_stmt TXNS_EXPIRE = {
     .name = "txns_expire",
-    .sql = "DELETE FROM txn_id WHERE ts < $1",
+    .sql = "DELETE FROM txn_id WHERE ctid = ANY(ARRAY(SELECT ctid FROM txn_id WHERE ts < $1 LIMIT 5000))",
     .params = "n", /* by the block range index; a table that is mostly expired is read whole, and may be */
 };
 /* clang-format on */
@@ -277,5 +277,10 @@ hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid us
 
 hs_error *hs_store_txns_expire(hs_db *db, hs_arena *a, int64_t before_ts)
 {
-    return hs_db_exec(db, a, &TXNS_EXPIRE, NULL, before_ts);
+    uint64_t n;
+
+    do /* in slices: a long transaction would hold back vacuum, and the connection */
+        HS_TRY(hs_db_exec(db, a, &TXNS_EXPIRE, &n, before_ts));
+    while (n > 0);
+    return NULL;
 }

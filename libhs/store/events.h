@@ -89,7 +89,7 @@ HS_NODISCARD hs_error *hs_store_txn_insert(hs_write *w, const hs_txn_row *row);
 /* Transaction ids that this device gave events of a room: ret[i] belongs to nids[i], p NULL where there is none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid user,
                                                            hs_str device_id, const hs_nid *nids, size_t n, hs_str *ret);
-/* Forgets those older than `before_ts`. */
+/* Forgets those older than `before_ts`, in slices. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_expire(hs_db *db, hs_arena *a, int64_t before_ts);
 
 #endif

@@ -7,11 +7,11 @@ static const hs_stmt FEED_AFTER = {
     .sql = "SELECT pos_from, pos, ts, msg FROM feed WHERE pos > $1 ORDER BY pos LIMIT $2",
     .params = "ni", .cols = "nnnb", .big = "feed",
 };
-/* The oldest come first and are in order of time, near enough: what is not among them waits for the next call. */
+/* A slice. The oldest come first and are in order of time, near enough. The newest stays: it says where we are. */
 static const hs_stmt FEED_EXPIRE = {
     .name = "feed_expire",
     .sql = "DELETE FROM feed WHERE pos IN (SELECT x.pos FROM (SELECT pos, ts FROM feed ORDER BY pos LIMIT 1000) x"
-           " WHERE x.ts < $1)",
+           " WHERE x.ts < $1 AND x.pos < (SELECT max(pos) FROM feed))",
     .params = "n", .big = "feed",
 };
 /* clang-format on */
@@ -141,5 +141,10 @@ hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t lim
 
 hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts)
 {
-    return hs_db_exec(db, a, &FEED_EXPIRE, NULL, before_ts);
+    uint64_t n;
+
+    do
+        HS_TRY(hs_db_exec(db, a, &FEED_EXPIRE, &n, before_ts));
+    while (n > 0);
+    return NULL;
 }

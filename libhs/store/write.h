@@ -105,7 +105,7 @@ typedef struct {
 /* Rows after a position, oldest first. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t limit,
                                                        hs_feed_row **ret, size_t *ret_n);
-/* Forgets what is older than `before_ts`, at most 1,000 rows at a time, oldest first. */
+/* Forgets what is older than `before_ts`, in slices. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts);
 
 #endif

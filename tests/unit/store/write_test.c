@@ -500,6 +500,18 @@ static void the_feed_covers_every_position_once(void **state)
     assert_true(seen.last == hs_write_durable(t->db));
 }
 
+static void forgetting_the_feed_keeps_its_newest_row(void **state)
+{
+    test_db *t = *state;
+    hs_feed_row *rows;
+    size_t n;
+
+    assert_true(test_pg_sql(t->conninfo, "SELECT count(*) FROM feed") > 1);
+    test_ok(hs_store_feed_expire(t->db, t->a, INT64_MAX));
+    test_ok(hs_store_feed_after(t->db, t->a, 0, 10, &rows, &n));
+    assert_true(n == 1 && rows[0].pos == hs_write_durable(t->db));
+}
+
 static void allow_connections(const test_db *t, bool yes)
 {
     const char *name = strstr(t->conninfo, "dbname=") + 7;
@@ -559,6 +571,7 @@ int main(void)
         cmocka_unit_test(lost_connections_lose_and_repeat_nothing),
         cmocka_unit_test(what_was_committed_before_the_answer_was_lost_is_not_written_again),
         cmocka_unit_test(the_feed_covers_every_position_once),
+        cmocka_unit_test(forgetting_the_feed_keeps_its_newest_row),
         cmocka_unit_test(a_writer_that_cannot_connect_answers_503_and_works_again_later),
     };
     return cmocka_run_group_tests(tests, open_db, close_db);
