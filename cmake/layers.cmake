@@ -6,5 +6,9 @@ function(hs_layer name)
   target_include_directories(hs_${name} PUBLIC
     ${CMAKE_SOURCE_DIR}/libhs/include ${CMAKE_SOURCE_DIR}/libhs ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
   target_link_libraries(hs_${name} PUBLIC hs_flags ${L_USES})
+  if(NOT HS_SANITIZE AND NOT HS_COVERAGE)
+    # A fiber has 128 KiB of stack in all.
+    target_compile_options(hs_${name} PRIVATE -Wframe-larger-than=12288)
+  endif()
   set_property(GLOBAL APPEND PROPERTY HS_LAYERS hs_${name})
 endfunction()

@@ -18,6 +18,7 @@ typedef struct {
 
 struct hs_limiter {
     hs_map *buckets;
+    uint64_t seed;
     int64_t pruned_at;
 };
 
@@ -27,6 +28,7 @@ hs_limiter *hs_limiter_open(uint64_t seed)
 
     if (!l)
         return NULL;
+    l->seed = seed;
     l->buckets = hs_map_open(seed);
     if (!l->buckets) {
         free(l);
@@ -62,25 +64,28 @@ static double level(const bucket *b, int64_t now_ms)
 
 void hs_limiter_prune(hs_limiter *l, int64_t now_ms)
 {
-    enum { AT_ONCE = 256 };
-    char keys[AT_ONCE][300];
-    size_t lens[AT_ONCE], n;
+    hs_map *kept = hs_map_open(l->seed);
+    size_t it = 0;
+    hs_str key;
+    void *v;
 
+    /* A map must not change during a walk: those that stay move into a new one. Without memory all stay where they are.
+     */
     l->pruned_at = now_ms;
-    do { /* the map must not change during a walk: collect, then remove */
-        size_t it = 0;
-        hs_str key;
-        void *v;
-        n = 0;
-        while (n < AT_ONCE && hs_map_next(l->buckets, &it, &key, &v)) {
-            if (level(v, now_ms) > 0 || key.n > sizeof keys[0])
-                continue;
-            memcpy(keys[n], key.p, key.n);
-            lens[n++] = key.n;
+    while (kept && hs_map_next(l->buckets, &it, &key, &v)) {
+        if (level(v, now_ms) > 0 && !hs_map_put(kept, key, v, NULL)) {
+            hs_map_close(kept);
+            kept = NULL;
         }
-        for (size_t i = 0; i < n; i++)
-            free(hs_map_remove(l->buckets, hs_str_make(keys[i], lens[i])));
-    } while (n == AT_ONCE);
+    }
+    if (!kept)
+        return;
+    it = 0;
+    while (hs_map_next(l->buckets, &it, &key, &v))
+        if (level(v, now_ms) <= 0)
+            free(v);
+    hs_map_close(l->buckets);
+    l->buckets = kept;
 }
 
 /* One map for all kinds: the key is prefixed by the kind and cut to what fits; user ids, room ids and addresses do. */
