@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -42,6 +43,7 @@ typedef struct {
     bool stopping;
     options *o;
     bool new_config;
+    int lock;             /* holds hs.lock of the data directory */
     char tools[PATH_MAX]; /* folder of this program with a slash; empty when it is on the path */
 } runner;
 
@@ -225,6 +227,50 @@ static hs_error *absolute_configs(runner *r)
     return NULL;
 }
 
+/* One server to a data directory: a second one would stop the first one's PostgreSQL when it ends. The kernel lets the
+ * lock go with the process. */
+static hs_error *lock_directory(runner *r)
+{
+    const char *path;
+    hs_str name;
+    char pid[32];
+
+    HS_TRY(hs_str_cat(r->a, &name, 2, r->dir, HS_S("/hs.lock")));
+    HS_TRY(hs_cstr(r->a, name, &path));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return hs_err(r->a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
+    r->lock = fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t n = read(fd, pid, sizeof pid - 1);
+        pid[n > 0 ? n : 0] = '\0';
+        return hs_err(r->a, 500, HS_M_UNKNOWN, "the data directory %.*s is in use by another hs, process %.*s",
+                      HS_FMT(r->dir), (int)strcspn(pid, "\n"), pid);
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+        return hs_err(r->a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
+    return NULL;
+}
+
+/* For scripts that look for it; the server itself does not need it. */
+static hs_error *write_pid_file(runner *r)
+{
+    const char *path;
+    char pid[32];
+
+    if (!r->config->pid_file.n)
+        return NULL;
+    HS_TRY(hs_cstr(r->a, r->config->pid_file, &path));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (fd < 0 || write(fd, pid, (size_t)n) != n)
+        hs_log(r->log, HS_LOG_WARN, "main.pid_file", "%s cannot be written: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
 static hs_error *prepare_directory(runner *r)
 {
     HS_TRY(absolute_configs(r));
@@ -237,6 +283,7 @@ static hs_error *prepare_directory(runner *r)
         r->o->configs[r->o->configs_n++] = path;
     }
     HS_TRY(hs_drop_root(r->a, r->dir.p));
+    HS_TRY(lock_directory(r));
     hs_harden_process();
     raise_file_limit();
     return chdir(r->dir.p) == 0 ? NULL : hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", r->dir.p, strerror(errno));
@@ -280,6 +327,7 @@ static hs_error *start(runner *r)
         w.conninfo = hs_private_pg_conninfo(r->pg);
         HS_TRY(hs_private_pg_watch(r->pg, r->loop, r->log));
     }
+    HS_TRY(write_pid_file(r));
     w.config = r->config;
     w.log = r->log;
     HS_TRY(hs_worker_open(r->loop, r->a, &w, &r->worker));
@@ -315,7 +363,9 @@ static void say_what_next(const runner *r)
 
 static void finish(runner *r)
 {
-    if (r->worker)
+    bool served = r->worker != NULL;
+
+    if (served)
         hs_worker_close(r->worker);
     if (r->pg)
         hs_private_pg_stop(r->pg);
@@ -323,14 +373,22 @@ static void finish(runner *r)
         (void)!hs_io_want(r->loop, &r->signals, 0);
         hs_loop_close(r->loop);
     }
-    hs_log(r->log, HS_LOG_INFO, "main.stopped", "bye");
+    if (r->config && r->config->pid_file.n) {
+        const char *path;
+        if (!hs_cstr(r->a, r->config->pid_file, &path))
+            (void)unlink(path);
+    }
+    if (r->lock >= 0)
+        close(r->lock);
+    if (served)
+        hs_log(r->log, HS_LOG_INFO, "main.stopped", "bye");
     hs_logger_close(r->log);
 }
 
 int hs_cmd_run(int argc, char **argv)
 {
     options o = { 0 };
-    runner r = { .o = &o, .signals = { .fd = -1 } };
+    runner r = { .o = &o, .lock = -1, .signals = { .fd = -1 } };
     int code = read_options(argc, argv, &o);
 
     if (code >= 0)
