@@ -109,7 +109,8 @@ hs_error *hs_pushrules_default_json(hs_arena *a, hs_str user_id, hs_str *ret)
     add_rules(&b, "override", OVERRIDE, false, user_id, local);
     hs_buf_addc(&b, ',');
     add_rules(&b, "content", CONTENT, true, user_id, local);
-    hs_buf_add(&b, HS_S(",\"room\":[],\"sender\":[],"));
+    /* postcontent (MSC4306): a kind that Synapse lists too and has no rule of */
+    hs_buf_add(&b, HS_S(",\"postcontent\":[],\"room\":[],\"sender\":[],"));
     add_rules(&b, "underride", UNDERRIDE, false, user_id, local);
     hs_buf_add(&b, HS_S("}}"));
     return hs_buf_flatten(&b, ret);

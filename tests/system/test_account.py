@@ -111,6 +111,8 @@ def test_the_default_push_rules_are_readable(alice):
     assert one["default"] is True and one["enabled"] is True
     assert alice.get("/pushrules/global/underride/.m.rule.message/enabled") == {"enabled": True}
     assert refusal(alice.get, "/pushrules/global/override/.no.such").errcode == "M_NOT_FOUND"
+    assert refusal(alice.get, "/pushrules/global/postcontent/.no.such").status == 404
+    assert refusal(alice.get, "/pushrules/global/nokind/.no.such").errcode == "M_UNRECOGNIZED"
     sync = alice.sync()
     assert any(e["type"] == "m.push_rules" for e in sync["account_data"]["events"])
 
