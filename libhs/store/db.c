@@ -15,17 +15,19 @@ enum { TICK_MS = 250, OPEN_MS = 15000 };
 
 /* ── waiting ── */
 
-void hs_waiting_wait(hs_loop *loop, hs_waiting *w)
+void hs_waiting_wait(hs_db *db, hs_waiting *w)
 {
+    db->waiting++;
     while (!w->done) {
         if (!w->fiber) {
-            hs_loop_turn(loop, 50);
+            hs_loop_turn(db->loop, 50);
             continue;
         }
         w->asleep = true;
-        hs_fiber_suspend(loop);
+        hs_fiber_suspend(db->loop);
         w->asleep = false;
     }
+    db->waiting--;
 }
 
 void hs_waiting_done(hs_waiting *w)
@@ -122,7 +124,7 @@ static void run_queued(hs_db *db, hs_group_queue *q, hs_group *g)
     }
     queue_push(q, g);
     flush_soon(db);
-    hs_waiting_wait(db->loop, &w);
+    hs_waiting_wait(db, &w);
     hs_metric_add(db->queries, (double)g->n);
     if (g->failed || g->lost || g->away)
         hs_metric_add(db->failures, 1);
@@ -145,13 +147,13 @@ void hs_db_run_on(hs_db *db, hs_conn *c, hs_group *g)
 
     g->done = wake_waiting;
     g->waiting = &w;
-    if (!hs_conn_ready(c)) {
+    if (db->closing || !hs_conn_ready(c)) {
         g->lost = true;
         return;
     }
     hs_conn_send(c, g);
     hs_conn_flush(c);
-    hs_waiting_wait(db->loop, &w);
+    hs_waiting_wait(db, &w);
     hs_metric_add(db->queries, (double)g->n);
 }
 
@@ -269,18 +271,22 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
     return NULL;
 }
 
+static void turn_once(hs_loop *loop)
+{
+    if (hs_fiber_self(loop))
+        hs_fiber_sleep(loop, 1);
+    else
+        hs_loop_turn(loop, 0);
+}
+
 void hs_db_close(hs_db *db)
 {
     if (!db)
         return;
     db->closing = true;
     hs_timer_disarm(db->loop, &db->tick);
-    while (db->flush_waits || hs_ticket_waits(db)) {
-        if (hs_fiber_self(db->loop))
-            hs_fiber_sleep(db->loop, 1);
-        else
-            hs_loop_turn(db->loop, 0);
-    }
+    while (db->flush_waits || hs_ticket_waits(db))
+        turn_once(db->loop);
     hs_ticket_close(db);
     hs_tx_close_all(db);
     for (size_t i = 0; i < db->readers_n; i++)
@@ -289,6 +295,8 @@ void hs_db_close(hs_db *db)
     queue_expire(&db->reads, INT64_MAX);
     queue_expire(&db->execs, INT64_MAX);
     hs_fiber_wake_all(&db->nid_queue);
+    while (db->waiting) /* their waits have ended, in errors; what they ask now is refused at once */
+        turn_once(db->loop);
     free(db->conninfo);
     free(db);
 }
@@ -460,10 +468,12 @@ static hs_error *fetch_block(hs_db *db, hs_arena *a)
     hs_error *e;
 
     if (db->nid_fetching) { /* somebody else is at it: look again afterwards */
+        db->waiting++;
         if (hs_fiber_self(db->loop))
             hs_fiber_wait(db->loop, &db->nid_queue);
         else
             hs_loop_turn(db->loop, 5);
+        db->waiting--;
         return NULL;
     }
     db->nid_fetching = true;

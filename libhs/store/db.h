@@ -51,6 +51,7 @@ typedef struct {
  * (allow_unsafe_locale as Synapse's), applies migrations under a lock. The error's message is the one clear line an
  * operator sees. */
 HS_NODISCARD hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db **ret);
+/* Who still waits for something gets a 503 and is let out first. */
 void hs_db_close(hs_db *db);
 hs_loop *hs_db_loop(const hs_db *db);
 

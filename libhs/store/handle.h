@@ -12,7 +12,7 @@ typedef struct hs_waiting {
     hs_fiber *fiber;
     bool done, asleep;
 } hs_waiting;
-HS_SUSPENDS void hs_waiting_wait(hs_loop *loop, hs_waiting *w);
+HS_SUSPENDS void hs_waiting_wait(hs_db *db, hs_waiting *w);
 void hs_waiting_done(hs_waiting *w);
 
 typedef struct {
@@ -40,6 +40,7 @@ struct hs_db {
     hs_logger *log;
     char *conninfo;
     bool closing;
+    size_t waiting;  /* who waits for something of ours; they are let out before the handle goes */
     int64_t away_ms; /* how long a request waits for a connection */
     hs_conn *readers[HS_DB_READERS_MAX], *exec, *writer;
     size_t readers_n;

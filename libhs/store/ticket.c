@@ -658,7 +658,7 @@ hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
 {
     hs_ticket *t = w->db->ticket;
 
-    if (t->closing)
+    if (!t || t->closing)
         return hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down");
     if (w->chain && w->chain->broken) {
         ret->status = HS_WRITE_STALE;
@@ -673,7 +673,7 @@ hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
         t->first = w;
     t->last = w;
     kick(t);
-    hs_waiting_wait(w->db->loop, &w->waiting);
+    hs_waiting_wait(w->db, &w->waiting);
     if (w->error)
         return w->error;
     *ret = w->result;
@@ -687,7 +687,7 @@ void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks)
 
 int64_t hs_write_durable(const hs_db *db)
 {
-    return db->ticket->durable;
+    return db->ticket ? db->ticket->durable : 0;
 }
 
 hs_error *hs_write_flush(hs_db *db, hs_arena *a)

@@ -51,7 +51,7 @@ static void slot_free(hs_tx_slot *slot)
     hs_tx_waiter *w = db->tx_first;
 
     slot->taken = false;
-    if (!w || !hs_conn_ready(slot->conn))
+    if (!w || !slot->conn || !hs_conn_ready(slot->conn))
         return;
     db->tx_first = w->next;
     if (!db->tx_first)
@@ -71,7 +71,7 @@ static void rolled_back(hs_group *g)
 
 static void roll_back(hs_tx_slot *slot)
 {
-    if (!hs_conn_ready(slot->conn)) { /* lost: the server has rolled back */
+    if (!slot->conn || !hs_conn_ready(slot->conn)) { /* lost: the server has rolled back */
         slot_free(slot);
         return;
     }
@@ -139,7 +139,7 @@ hs_error *hs_tx_begin(hs_db *db, hs_arena *a, hs_tx **ret)
         else
             db->tx_first = &w;
         db->tx_last = &w;
-        hs_waiting_wait(db->loop, &w.waiting);
+        hs_waiting_wait(db, &w.waiting);
         tx->slot = w.slot;
     }
     if (!tx->slot)

@@ -217,6 +217,43 @@ static void reads_survive_the_loss_of_every_connection(void **state)
     }
 }
 
+static void sleep_long(void *ud)
+{
+    static const hs_stmt LONG = { .name = "t_long", .sql = "SELECT pg_sleep(5)::text", .cols = "t" };
+    asker *q = ud;
+    hs_arena *a = hs_arena_open(1 << 20);
+    hs_db *db = q->t->db;
+    hs_rows *r;
+    hs_error *e = hs_db_query(db, a, &LONG, &r);
+
+    q->failed = e != NULL && e->status == 503;
+    if (hs_db_query(db, a, &LONG, &r) == NULL) /* and it is over at once */
+        q->failed = false;
+    hs_arena_close(a);
+    --*q->left;
+}
+
+static void closing_lets_everybody_out_first(void **state)
+{
+    enum { N = 20 };
+    const test_db *shared = *state;
+    test_db t = { .conninfo = shared->conninfo };
+    asker q[N];
+    int left = N;
+
+    test_db_open(&t);
+    for (int i = 0; i < N; i++) {
+        q[i] = (asker){ .t = &t, .left = &left };
+        test_ok(hs_fiber_spawn(t.loop, sleep_long, &q[i]));
+    }
+    for (int i = 0; i < 3; i++)
+        hs_loop_turn(t.loop, 1);
+    test_db_close(&t);
+    assert_int_equal(left, 0);
+    for (int i = 0; i < N; i++)
+        assert_true(q[i].failed);
+}
+
 static void numbers_are_never_given_twice(void **state)
 {
     test_db *t = *state;
@@ -296,6 +333,7 @@ int main(void)
         cmocka_unit_test(text_that_is_not_utf8_or_holds_nul_is_the_callers_mistake),
         cmocka_unit_test(what_is_not_committed_is_rolled_back_with_the_arena),
         cmocka_unit_test(reads_survive_the_loss_of_every_connection),
+        cmocka_unit_test(closing_lets_everybody_out_first),
         cmocka_unit_test(numbers_are_never_given_twice),
         cmocka_unit_test(a_database_that_cannot_be_used_is_refused_in_one_line),
         cmocka_unit_test(a_collation_other_than_c_needs_permission),
