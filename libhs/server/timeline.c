@@ -56,6 +56,18 @@ hs_error *hs_page_token_point(hs_server *srv, hs_arena *a, hs_nid room, const hs
     return topo_of(srv, a, room, t, ret);
 }
 
+/* Where the room is now, from memory when its newest row is there. */
+static hs_error *newest_point(hs_server *srv, hs_arena *a, const hs_room *room, hs_topo *ret)
+{
+    hs_page_token now = { .pos = hs_fanout_position(srv) };
+    const hs_timeline_entry *e = room->recent_n ? &room->recent[room->recent_n - 1] : NULL;
+
+    if (!e || !e->event || e->pos != room->pos || e->pos > now.pos)
+        return topo_of(srv, a, room->nid, &now, ret);
+    *ret = (hs_topo){ e->event->ev->depth, e->pos };
+    return NULL;
+}
+
 static hs_error *read_point(hs_server *srv, hs_arena *a, hs_nid room, hs_str token, const char *name, hs_topo *ret)
 {
     hs_page_token t;
@@ -235,9 +247,7 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
         from = (hs_topo){ 0, 0 };
         at_start = true;
     } else {
-        hs_page_token now = { .pos = hs_fanout_position(srv) };
-
-        HS_TRY(topo_of(srv, a, access.room->nid, &now, &from));
+        HS_TRY(newest_point(srv, a, access.room, &from));
     }
     if (in->to.p)
         HS_TRY(read_point(srv, a, access.room->nid, in->to, "to", in->forwards ? &high : &low));

@@ -11,6 +11,7 @@ machine. Synapse is taken from SYNAPSE_PYTHON (a Python with matrix-synapse and 
 import argparse
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -75,14 +76,6 @@ def children(pid):
 def rss(pid):
     with open(f"/proc/{pid}/statm") as f:
         return int(f.read().split()[1]) * PAGE
-
-
-def pss(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        for line in f:
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 class Postgres:
@@ -188,15 +181,15 @@ class Target:
         begin = time.monotonic()
         self.log = open(f"{self.dir}/log", "ab")
         self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=subprocess.STDOUT, cwd=self.dir, start_new_session=True)
-        import requests
 
         def up():
             if self.process.poll() is not None:
                 raise RuntimeError(open(f"{self.dir}/log").read()[-3000:])
-            with contextlib.suppress(requests.RequestException):
-                return requests.get(self.base + "/_matrix/client/versions", timeout=2).ok
+            with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as c:
+                c.request("GET", "/_matrix/client/versions")
+                return c.getresponse().status == 200
 
-        wait_for(up, 90, 0.005)
+        wait_for(up, 90, 0.002)
         self.start_seconds = time.monotonic() - begin
         self.pid = self.find_pid()
 
@@ -219,7 +212,7 @@ class Target:
 
 class Ours(Target):
     def command(self):
-        self.write_config()
+        self.write_config()  # logs each request, as it does by default; Synapse below logs none
         return [program(), "run", "--data-directory", self.dir]
 
 
@@ -355,7 +348,7 @@ async def bench_sync(load, result, scale, members):
 
 
 async def bench_idle(load, result, scale):
-    people = await load.register(50)
+    people = await load.register(150)
     tokens = [(await load.call("GET", "/sync", t, timeout=0))["next_batch"] for _, t in people]
     n = 0
 
@@ -411,13 +404,12 @@ async def bench_reads(load, result, scale):
     for i in range(120):
         await load.send(people[0][1], room, f"r{i}")
     count = int(200 * scale) or 20
+    page = f"/rooms/{quote(room)}/messages"
     async with load.metered(result, "/messages, 100 events", lambda: count):
-        for _ in range(count):
-            await load.raw_get(f"/rooms/{quote(room)}/messages", people[1][1], dir="b", limit=100)
-    count = int(1000 * scale)
-    async with load.metered(result, "whoami", lambda: count):
-        for _ in range(count):
-            await load.raw_get("/account/whoami", people[1][1])
+        await in_parallel(8, [lambda: load.raw_get(page, people[1][1], dir="b", limit=100)] * count)
+    many = int(5000 * scale)
+    async with load.metered(result, "whoami", lambda: many):
+        await in_parallel(8, [lambda: load.raw_get("/account/whoami", people[1][1])] * many)
 
 
 async def bench_parked(load, result, scale):
@@ -450,7 +442,7 @@ async def measure(target, chosen, scale):
     target.stop()
     target.start()  # the second start: the database is there
     result["start to the first answer"] = {"ms": target.start_seconds * 1000}
-    result["memory of the started server"] = {"bytes": pss(target.pid)}
+    result["memory of the started server"] = {"bytes": rss(target.pid)}
     load = Load(target)
     try:
         for name in chosen:
