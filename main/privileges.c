@@ -22,16 +22,24 @@ static struct passwd *unprivileged(void)
     return pw && pw->pw_uid != 0 ? pw : NULL;
 }
 
-/* What belongs to somebody else already stays theirs. Links are changed themselves, never followed. */
+/* What belongs to somebody else already stays theirs, with all below it: a large media store is not walked again at
+ * each start. Links are changed themselves, never followed, and a file with a second name is left alone: that name may
+ * be anywhere. */
 static bool hand_over(char *dir, uid_t uid, gid_t gid)
 {
     char *paths[] = { dir, NULL };
     FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
     bool ok = fts != NULL;
 
-    for (FTSENT *e; fts && (e = fts_read(fts));)
-        if (e->fts_info != FTS_DP && e->fts_statp && e->fts_statp->st_uid == 0)
+    for (FTSENT *e; fts && (e = fts_read(fts));) {
+        bool is_dir = e->fts_info == FTS_D;
+        if (e->fts_info == FTS_DP || !e->fts_statp)
+            continue;
+        if (is_dir && e->fts_level > 0 && e->fts_statp->st_uid != 0)
+            fts_set(fts, e, FTS_SKIP);
+        else if (e->fts_statp->st_uid == 0 && (is_dir || e->fts_statp->st_nlink == 1))
             ok = lchown(e->fts_accpath, uid, gid) == 0 && ok;
+    }
     if (fts)
         fts_close(fts);
     return ok;
