@@ -198,7 +198,8 @@ static void raise_file_limit(void)
     }
 }
 
-/* A configuration file says by itself where its data are; --data-directory overrules it. */
+/* A configuration file says by itself where its data are; --data-directory overrules it. Stays NULL when there are
+ * none. */
 static hs_error *directory_of_config(runner *r)
 {
     const hs_config *c;
@@ -210,7 +211,16 @@ static hs_error *directory_of_config(runner *r)
         return NULL;
     }
     HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, NULL, &c));
-    return hs_cstr(r->a, c->data_dir, &r->o->data_dir);
+    return c->private_postgres ? hs_cstr(r->a, c->data_dir, &r->o->data_dir) : NULL;
+}
+
+/* With a database elsewhere nothing is kept here that the configuration does not place itself. */
+static hs_error *without_directory(runner *r)
+{
+    HS_TRY(hs_drop_root(r->a, NULL));
+    hs_harden_process();
+    raise_file_limit();
+    return NULL;
 }
 
 /* Paths given on the command line are relative to where it was typed. */
@@ -275,6 +285,8 @@ static hs_error *prepare_directory(runner *r)
 {
     HS_TRY(absolute_configs(r));
     HS_TRY(directory_of_config(r));
+    if (!r->o->data_dir)
+        return without_directory(r);
     HS_TRY(hs_data_dir_open(r->a, r->o->data_dir, &r->dir));
     if (!r->o->configs_n) {
         hs_str path;

@@ -60,11 +60,11 @@ hs_error *hs_drop_root(hs_arena *a, const char *dir)
         const char *in;
         char *out;
     } u = { copy.p };
-    if (!hand_over(u.out, pw->pw_uid, pw->pw_gid))
+    if (dir && !hand_over(u.out, pw->pw_uid, pw->pw_gid))
         return hs_err(a, 500, HS_M_UNKNOWN, "%s cannot be handed over to the user %s", dir, pw->pw_name);
     if (setgroups(0, NULL) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
         return hs_err(a, 500, HS_M_UNKNOWN, "cannot become the user %s: %s", pw->pw_name, strerror(errno));
-    if (access(dir, R_OK | W_OK | X_OK) != 0)
+    if (dir && access(dir, R_OK | W_OK | X_OK) != 0)
         return hs_err(
             a, 500, HS_M_UNKNOWN,
             "the user %s cannot reach %s: choose a data directory outside of root's home, or start as another user",
