@@ -215,13 +215,14 @@ static void log_request(const hs_parked *x, const h2o_req_t *req, int64_t now)
 
     if (at >= 0)
         agent = str_of(req->headers.entries[at].value);
-    hs_log_req(x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
-               "%s - %s - {%.*s} Processed request: %.3fsec/%.3fsec (0.000sec, 0.000sec) (0.000sec/0.000sec/0) %zuB %d "
-               "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
-               x->conn->peer, l->tag, HS_FMT(x->requester.n ? x->requester : HS_S("None")),
-               (double)(sent - x->began_ns) / 1e9, (double)(now - sent) / 1e9, x->bytes, x->status,
-               HS_FMT(hs_str_first(str_of(req->input.method), 32)), HS_FMT(shown), req->version & 1,
-               HS_FMT(hs_str_first(agent, 512)));
+    hs_log_req(
+        x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
+        "%.*s - %s - {%.*s} Processed request: %.3fsec/%.3fsec (0.000sec, 0.000sec) (0.000sec/0.000sec/0) %zuB %d "
+        "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
+        HS_FMT(x->client_ip), l->tag, HS_FMT(x->requester.n ? x->requester : HS_S("None")),
+        (double)(sent - x->began_ns) / 1e9, (double)(now - sent) / 1e9, x->bytes, x->status,
+        HS_FMT(hs_str_first(str_of(req->input.method), 32)), HS_FMT(shown), req->version & 1,
+        HS_FMT(hs_str_first(agent, 512)));
 }
 
 /* ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -716,6 +717,7 @@ static void fill_request(hs_parked *x)
         q->user_agent = str_of(req->headers.entries[agent].value);
     if (x->conn->listener->x_forwarded)
         read_forwarded(q, req);
+    x->client_ip = q->client_ip;
 }
 
 static size_t body_limit(const hs_route *route)

@@ -56,6 +56,7 @@ struct hs_parked {
     hs_io hangup;
     h2o_generator_t generator;
     hs_str requester;
+    hs_str client_ip; /* the peer's, or what a proxy told; lives as long as the request */
     uint64_t id;
     int64_t began_ns, sent_ns;
     size_t bytes;

@@ -27,7 +27,7 @@ static int64_t read_clock(clockid_t id)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void refresh_clock(hs_loop *loop)
+void hs_loop_read_clocks(hs_loop *loop)
 {
     loop->clock->seen = h2o_now((h2o_evloop_t *)loop->h2o);
     loop->clock->mono = read_clock(CLOCK_MONOTONIC);
@@ -195,7 +195,7 @@ void hs_loop_turn(hs_loop *loop, int max_ms)
 {
     int wait = max_ms < 0 || max_ms > MAX_WAIT_MS ? MAX_WAIT_MS : max_ms;
 
-    refresh_clock(loop);
+    hs_loop_read_clocks(loop);
     /* What was written outside h2o's callbacks has its completions waiting there. */
     const h2o_evloop_t *h2o = loop->h2o;
     bool busy = loop->ready.first || loop->deferred || h2o->_pending_as_client || h2o->_pending_as_server;
@@ -281,7 +281,7 @@ hs_loop *hs_loop_open(void)
     sock->data = loop;
     loop->io_sock = sock;
     h2o_socket_read_start(sock, on_io);
-    refresh_clock(loop);
+    hs_loop_read_clocks(loop);
     return loop;
 }
 

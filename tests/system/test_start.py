@@ -1,10 +1,12 @@
 """Starting, stopping, crashing and starting again."""
 
-import json
+import glob
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -96,3 +98,62 @@ def test_metrics_and_health(own):
     c.get("/_matrix/client/versions")
     text = c.raw("GET", "/_synapse/metrics").text
     assert "synapse_http_server_response_count" in text and "process_resident_memory_bytes" in text
+
+
+def test_a_directory_that_cannot_be_written_is_one_clear_line(own, tmp_path):
+    plain = tmp_path / "file"
+    plain.write_text("not a directory")
+    done = subprocess.run([program(), "run", "--data-directory", str(plain)], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0
+    assert str(plain) in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("hs:")]) == 1
+
+
+class Cluster:
+    """A PostgreSQL of somebody else's."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="hs-pg-")
+        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        if os.getuid() == 0:
+            shutil.chown(self.dir, "postgres", "postgres")
+        os.chmod(self.dir, 0o755)
+        self.run("initdb", "-D", f"{self.dir}/data", "-U", "hs", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.run("pg_ctl", "-D", f"{self.dir}/data", "-w", "-l", f"{self.dir}/log", "-o", f"-c listen_addresses= -k {self.dir}", "start")
+
+    def run(self, program, *args):
+        subprocess.run([*self.user, f"{self.bin}/{program}", *args], check=True, stdout=subprocess.DEVNULL, cwd="/tmp")
+
+    def create(self, name, collate):
+        sql = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE '{collate}' LC_CTYPE '{collate}'"
+        self.run("psql", "-h", self.dir, "-U", "hs", "-d", "postgres", "-qc", sql)
+
+    def close(self):
+        self.run("pg_ctl", "-D", f"{self.dir}/data", "-m", "immediate", "stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster():
+    c = Cluster()
+    yield c
+    c.close()
+
+
+def test_the_configured_postgresql_is_used(own, cluster):
+    cluster.create("mine", "C")
+    own.config["database"] = {"name": "psycopg2", "args": {"host": cluster.dir, "user": "hs", "database": "mine", "cp_min": 1, "cp_max": 4}}
+    own.start()
+    c = Client(own.base).register("elsewhere")
+    assert c.text(c.create_room(), "kept elsewhere")
+    assert own.postgres_pid() is None
+    assert own.stop() == 0
+
+
+def test_a_wrong_collation_is_one_clear_line(own, cluster):
+    cluster.create("wrong", "C.UTF-8")
+    own.config["database"] = {"name": "psycopg2", "args": {"host": cluster.dir, "user": "hs", "dbname": "wrong"}}
+    own.start(wait=False)
+    assert own.process.wait(60) != 0
+    assert "collation" in own.log().lower() and "C.UTF-8" in own.log()
