@@ -219,10 +219,10 @@ static void log_request(const hs_parked *x, const h2o_req_t *req, int64_t now)
         x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
         "%.*s - %s - {%.*s} Processed request: %.3fsec/%.3fsec (0.000sec, 0.000sec) (0.000sec/0.000sec/0) %zuB %d "
         "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
-        HS_FMT(x->client_ip), l->tag, HS_FMT(x->requester.n ? x->requester : HS_S("None")),
-        (double)(sent - x->began_ns) / 1e9, (double)(now - sent) / 1e9, x->bytes, x->status,
-        HS_FMT(hs_str_first(str_of(req->input.method), 32)), HS_FMT(shown), req->version & 1,
-        HS_FMT(hs_str_first(agent, 512)));
+        HS_FMT(x->client_ip.p ? x->client_ip : hs_str_c(x->conn->peer)), l->tag,
+        HS_FMT(x->requester.n ? x->requester : HS_S("None")), (double)(sent - x->began_ns) / 1e9,
+        (double)(now - sent) / 1e9, x->bytes, x->status, HS_FMT(hs_str_first(str_of(req->input.method), 32)),
+        HS_FMT(shown), req->version & 1, HS_FMT(hs_str_first(agent, 512)));
 }
 
 /* ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────────
