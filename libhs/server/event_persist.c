@@ -214,6 +214,10 @@ static hs_error *check_redaction(hs_room_write *w, const hs_stored *s, const hs_
     *ret_target = 0;
     HS_TRY(hs_event_find(w->srv, w->a, room->nid, s->ev->redacts, &target));
     if (!target) {
+        hs_event_row elsewhere;
+        HS_TRY(hs_store_events_by_id(w->srv->db, w->a, 0, &s->ev->redacts, 1, &elsewhere));
+        if (elsewhere.event)
+            return hs_err(w->a, 400, HS_M_UNKNOWN, "Cannot redact event from a different room");
         if (may)
             return NULL;
         return hs_err(w->a, 404, HS_M_NOT_FOUND, "Could not find event %.*s", HS_FMT(s->ev->redacts));

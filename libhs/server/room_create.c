@@ -10,15 +10,13 @@
 #include "server/cache.h"
 #include "server/directory.h"
 #include "server/event_content.h"
-#include "server/limiter.h"
 #include "server/names.h"
 #include "store/directory.h"
 #include "store/rooms.h"
 #include "store/state.h"
 #include "store/users.h"
 
-#define INVITES_MAX 100
-#define ID_TRIES    5
+#define ID_TRIES 5
 
 typedef struct {
     hs_str name;
@@ -136,8 +134,6 @@ static hs_error *read_people(hs_arena *a, const plan *p)
 {
     hs_jv override = p->in->power_level_content_override, users = hs_jv_get(override, HS_S("users"));
 
-    if (p->in->invite.n > INVITES_MAX)
-        return hs_err(a, 400, HS_M_UNKNOWN, "Cannot invite so many users at once");
     for (size_t i = 0; i < p->in->invite.n; i++) {
         hs_id id;
         if (!hs_user_id_parse(p->in->invite.at[i], &id) || !hs_server_name_is_valid(id.server))
@@ -151,6 +147,14 @@ static hs_error *read_people(hs_arena *a, const plan *p)
         return hs_err(a, 400, HS_M_UNKNOWN, "Not a valid power_level_content_override: 'users' did not contain %.*s",
                       HS_FMT(p->who->user_id));
     return hs_jv_is(override) ? hs_event_content_check(p->srv, a, HS_S("m.room.power_levels"), true, override) : NULL;
+}
+
+/* As many as a room's limit would let through at once; they are not counted. */
+static hs_error *check_invites(hs_arena *a, const plan *p)
+{
+    if ((int64_t)p->in->invite.n > p->srv->config->rc_invites_per_room.burst)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Cannot invite so many users at once");
+    return NULL;
 }
 
 /* ── contents ── */
@@ -526,8 +530,7 @@ hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, con
     HS_TRY(read_alias(a, &p));
     HS_TRY(read_people(a, &p));
     HS_TRY(read_initial_state(a, &p));
-    for (size_t i = 0; i < in->invite.n; i++)
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who->user_id, HS_LIMIT_TAKE));
+    HS_TRY(check_invites(a, &p));
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &p.name, &p.avatar));
     HS_TRY(make(&p, a, &room));
     *ret_room_id = room->id;
