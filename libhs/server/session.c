@@ -15,13 +15,23 @@
 #define SEEN_WRITE_MS  5000
 #define SEEN_BATCH_MAX 10000
 
+typedef struct entry entry;
+
+/* Somebody with cached sessions. */
 typedef struct {
+    hs_nid user;
+    entry *first;
+} person;
+
+struct entry {
     hs_session s; /* first: a session handed out is its entry */
+    person *of;   /* NULL: not in the cache */
+    entry *next, **prevp;
     uint32_t refs;
     int64_t noted_at; /* loop time of the last note, 0: never */
     hs_str noted_ip;
     char bytes[]; /* user id, device id */
-} entry;
+};
 
 /* One line of the batch; its key in the map is user, device and address. */
 typedef struct {
@@ -34,6 +44,9 @@ typedef struct {
 struct hs_sessions {
     hs_server *srv;
     hs_map *by_hash;
+    hs_map *by_user; /* number → person */
+    /* Counts hs_sessions_forget: what was read from the database before one must not be cached after it. */
+    uint64_t forgotten;
     hs_map *seen;
     hs_timer timer;
     bool closing;
@@ -49,9 +62,10 @@ hs_error *hs_sessions_open(hs_server *srv, hs_arena *a)
     s->srv = srv;
     s->timer = (hs_timer){ .fn = write_later, .ud = s };
     s->by_hash = hs_map_open(srv->hash_seed);
+    s->by_user = hs_map_open(srv->hash_seed);
     s->seen = hs_map_open(srv->hash_seed);
     srv->sessions = s;
-    return s->by_hash && s->seen ? NULL : HS_ERR_NOMEM;
+    return s->by_hash && s->by_user && s->seen ? NULL : HS_ERR_NOMEM;
 }
 
 static void entry_unref(void *ud)
@@ -64,17 +78,61 @@ static void entry_unref(void *ud)
     free(e);
 }
 
-static void empty(hs_map *m)
+static void uncache(struct hs_sessions *s, entry *e)
+{
+    person *of = e->of;
+
+    hs_map_remove(s->by_hash, hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256));
+    *e->prevp = e->next;
+    if (e->next)
+        e->next->prevp = e->prevp;
+    e->of = NULL;
+    if (!of->first) {
+        hs_map_remove_n(s->by_user, (uint64_t)of->user);
+        free(of);
+    }
+    entry_unref(e);
+}
+
+static void empty(struct hs_sessions *s)
 {
     size_t it;
     hs_str key;
     void *v;
 
-    while (it = 0, hs_map_next(m, &it, &key, &v)) {
-        entry *e = v;
-        hs_map_remove(m, hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256));
-        entry_unref(e);
+    while (it = 0, hs_map_next(s->by_hash, &it, &key, &v))
+        uncache(s, v);
+}
+
+/* Takes a reference of its own; false, and nothing, without memory. */
+static bool cache(struct hs_sessions *s, entry *e)
+{
+    hs_str key = hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256);
+    person *of = hs_map_get_n(s->by_user, (uint64_t)e->s.user);
+
+    if (!of) {
+        of = calloc(1, sizeof *of);
+        if (!of || !hs_map_put_n(s->by_user, (uint64_t)e->s.user, of, NULL)) {
+            free(of);
+            return false;
+        }
+        of->user = e->s.user;
     }
+    if (!hs_map_put(s->by_hash, key, e, NULL)) {
+        if (!of->first) {
+            hs_map_remove_n(s->by_user, (uint64_t)of->user);
+            free(of);
+        }
+        return false;
+    }
+    e->refs++;
+    e->of = of;
+    e->next = of->first;
+    e->prevp = &of->first;
+    if (e->next)
+        e->next->prevp = &e->next;
+    of->first = e;
+    return true;
 }
 
 void hs_token_hash(hs_str token, uint8_t ret[32])
@@ -115,6 +173,7 @@ static hs_error *lend(hs_arena *a, entry *e, hs_session **ret)
 hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session **ret)
 {
     struct hs_sessions *s = srv->sessions;
+    uint64_t forgotten = s->forgotten;
     uint8_t sha256[32];
     hs_token_row *row;
 
@@ -136,32 +195,26 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     if (!e)
         return HS_ERR_NOMEM;
     if (hs_map_count(s->by_hash) >= CACHE_MAX)
-        empty(s->by_hash);
-    if (!hs_map_put(s->by_hash, key, e, NULL)) {
-        entry_unref(e);
-        return HS_ERR_NOMEM;
-    }
-    return lend(a, e, ret);
+        empty(s);
+    if (s->forgotten == forgotten) /* otherwise the row may be of before a logout */
+        (void)cache(s, e);
+    hs_error *failed = lend(a, e, ret);
+    entry_unref(e);
+    return failed;
 }
 
 void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id)
 {
-    hs_map *m = srv->sessions->by_hash;
-    bool again = true;
+    struct hs_sessions *s = srv->sessions;
+    person *of = hs_map_get_n(s->by_user, (uint64_t)user);
+    entry *next = of ? of->first : NULL;
 
-    while (again) { /* the map must not change during a walk */
-        size_t it = 0;
-        hs_str key;
-        void *v;
-        again = false;
-        while (!again && hs_map_next(m, &it, &key, &v)) {
-            entry *e = v;
-            if (e->s.user != user || (device_id.p && !hs_str_eq(e->s.device_id, device_id)))
-                continue;
-            hs_map_remove(m, hs_str_make((const char *)e->s.token_sha256, sizeof e->s.token_sha256));
-            entry_unref(e);
-            again = true;
-        }
+    s->forgotten++;
+    while (next) {
+        entry *e = next;
+        next = e->next;
+        if (!device_id.p || hs_str_eq(e->s.device_id, device_id))
+            uncache(s, e);
     }
 }
 
@@ -293,7 +346,8 @@ void hs_sessions_close(hs_server *srv)
         free(v);
     hs_map_close(s->seen);
     if (s->by_hash)
-        empty(s->by_hash);
+        empty(s);
     hs_map_close(s->by_hash);
+    hs_map_close(s->by_user);
     srv->sessions = NULL;
 }
