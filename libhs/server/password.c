@@ -81,7 +81,7 @@ static bool verify_bcrypt(hs_str password, const char *hash)
 
     if (data && !memchr(password.p, 0, password.n)) {
         memcpy(key, password.p, n);
-        const char *got = crypt_r(key, hash, data);
+        const char *got = crypt_rn(key, hash, data, (int)sizeof *data); /* NULL for a hash it does not know */
         ok = got && strlen(got) == strlen(hash) && sodium_memcmp(got, hash, strlen(hash)) == 0;
     }
     sodium_memzero(key, sizeof key);
