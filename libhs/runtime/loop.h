@@ -20,7 +20,8 @@ HS_NODISCARD hs_error *hs_loop_run_fiber(hs_loop *loop, void (*fn)(void *ud), vo
 /* ms, monotonic; and ms since 1970. Both are read once per turn. */
 int64_t hs_loop_now(const hs_loop *loop);
 int64_t hs_loop_wall(const hs_loop *loop);
-/* Reads both clocks now: after something at start that kept the loop from turning, lest deadlines be counted from before it. */
+/* Reads both clocks now: after something at start that kept the loop from turning, lest deadlines be counted from
+ * before it. */
 void hs_loop_read_clocks(hs_loop *loop);
 
 /* One-shot timers. The struct belongs to the caller and must stay where it is while armed; zero is unarmed. */
