@@ -341,6 +341,13 @@ static hs_error *data_event(hs_arena *a, hs_str type, hs_str content, hs_str *re
     return hs_buf_flatten(&b, ret);
 }
 
+/* Tags that were all taken away are news to those who had them, and nothing to a client that begins. */
+static bool says_nothing(const hs_sync_part *p, const hs_account_data_row *row)
+{
+    return p->since == INT64_MIN && hs_str_eq(row->type, HS_S("m.tag")) &&
+           hs_str_eq(row->content, HS_S("{\"tags\":{}}"));
+}
+
 static hs_error *room_data(sync_run *s, hs_sync_part *p)
 {
     const hs_event_filter *f = &s->job.in->filter->room_account_data;
@@ -358,7 +365,7 @@ static hs_error *room_data(sync_run *s, hs_sync_part *p)
         for (size_t i = 0; i < n; i++) {
             hs_str event;
 
-            if (all[i].room != p->room->nid || !hs_event_filter_type(f, all[i].type))
+            if (all[i].room != p->room->nid || !hs_event_filter_type(f, all[i].type) || says_nothing(p, &all[i]))
                 continue;
             HS_TRY(data_event(s->job.a, all[i].type, all[i].content, &event));
             HS_TRY(hs_vec_push(s->job.a, &out, event));
@@ -369,7 +376,8 @@ static hs_error *room_data(sync_run *s, hs_sync_part *p)
     for (size_t i = 0; i < s->data_n; i++) {
         hs_str event;
 
-        if (s->data[i].room != p->room->nid || !hs_event_filter_type(f, s->data[i].type))
+        if (s->data[i].room != p->room->nid || !hs_event_filter_type(f, s->data[i].type) ||
+            says_nothing(p, &s->data[i]))
             continue;
         HS_TRY(data_event(s->job.a, s->data[i].type, s->data[i].content, &event));
         HS_TRY(hs_vec_push(s->job.a, &out, event));

@@ -5,6 +5,7 @@
 #include "server/room_state.h"
 #include "server/sync.h"
 #include "server/timeline_state.h"
+#include "store/members.h"
 #include "store/state.h"
 
 /* ── tokens ── */
@@ -228,6 +229,24 @@ static hs_error *lazy_state(hs_server *srv, hs_arena *a, hs_room *room, const hs
     return NULL;
 }
 
+/* Who has left pages back from there: what came after is not theirs, even where everybody may read it. */
+static hs_error *clamp_to_stay(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_access *access,
+                               hs_topo *io)
+{
+    hs_user_room row;
+    hs_timeline_row at;
+    bool found;
+
+    if (access->membership != HS_MEMBER_LEAVE)
+        return NULL;
+    HS_TRY(hs_store_user_room(srv->db, a, who->user, access->room->nid, &row, &found));
+    if (found)
+        HS_TRY(hs_store_head_at(srv->db, a, access->room->nid, row.pos, &at, &found));
+    if (found && at.depth < io->depth)
+        *io = (hs_topo){ at.depth, at.pos };
+    return NULL;
+}
+
 hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, const hs_messages_query *in,
                           hs_messages_page *ret)
 {
@@ -251,10 +270,12 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
     }
     if (in->to.p)
         HS_TRY(read_point(srv, a, access.room->nid, in->to, "to", in->forwards ? &high : &low));
-    if (in->forwards)
+    if (in->forwards) {
         low = at_start ? FIRST : from;
-    else
+    } else {
+        HS_TRY(clamp_to_stay(srv, who, a, &access, &from));
         high = from;
+    }
     HS_TRY(read_page(srv, a, access.room, who, HS_SEES_PAST_STAYS, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD,
                      limit, in->filter, &p));
 
