@@ -156,7 +156,9 @@ static void on_signal(hs_io *io, unsigned events)
 
     (void)events;
     while (read(io->fd, &si, sizeof si) == (ssize_t)sizeof si) {
-        if (si.ssi_signo == SIGHUP) {
+        if (!r->worker) { /* the start is under way, on this loop too */
+            r->stopping |= si.ssi_signo != SIGHUP;
+        } else if (si.ssi_signo == SIGHUP) {
             reload(r);
         } else if (r->stopping) {
             hs_loop_stop(r->loop); /* asked twice: do not wait for anybody */
@@ -411,6 +413,8 @@ int hs_cmd_run(int argc, char **argv)
     hs_error *e = r.a ? start(&r) : HS_ERR_NOMEM;
     if (e) {
         code = hs_fail(e);
+    } else if (r.stopping) {
+        code = 0;
     } else {
         say_what_next(&r);
         notify("READY=1");

@@ -125,7 +125,8 @@ static pid_t spawn(const hs_private_pg *pg, const char *program, char *argv[], i
     if (dup2(in >= 0 ? in : null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
         _exit(127);
     setenv("LC_ALL", "C", 1);
-    argv[0] = arg(path); /* they find each other beside themselves; by a bare name only on PATH */
+    unsetenv("NOTIFY_SOCKET"); /* PostgreSQL would tell the service manager that all is ready */
+    argv[0] = arg(path);       /* they find each other beside themselves; by a bare name only on PATH */
     execv(path, argv);
     _exit(127);
 }
