@@ -70,6 +70,34 @@ hs_error *hs_thread_of(hs_server *srv, hs_arena *a, hs_room *room, hs_jv content
     return NULL;
 }
 
+/* ── filters ── */
+bool hs_relations_filters(const hs_event_filter *f)
+{
+    return f->related_by_senders.n || f->related_by_rel_types.n;
+}
+
+hs_error *hs_relations_filter(hs_server *srv, hs_arena *a, hs_nid room, const hs_event_filter *f,
+                              hs_stored *const *events, size_t n, bool *keep)
+{
+    bool asks = n && hs_relations_filters(f);
+    hs_nids found;
+    hs_nid *nids;
+
+    for (size_t i = 0; i < n; i++)
+        keep[i] = !asks;
+    if (!asks)
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &nids));
+    for (size_t i = 0; i < n; i++)
+        nids[i] = events[i] ? events[i]->nid : 0;
+    HS_TRY(hs_store_related_to(srv->db, a, room, (hs_nids){ nids, n }, f->related_by_rel_types, f->related_by_senders,
+                               &found));
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < found.n && !keep[i]; k++)
+            keep[i] = nids[i] == found.at[k];
+    return NULL;
+}
+
 /* ── rows ── */
 static hs_error *persist(void *ud, hs_arena *a, hs_write *w, const hs_persist_event *e)
 {

@@ -3,6 +3,7 @@
 #ifndef HS_SERVER_RELATIONS_H
 #define HS_SERVER_RELATIONS_H
 
+#include "core/filter.h"
 #include "server/event_persist.h"
 #include "server/room.h"
 #include "server/session.h"
@@ -26,6 +27,13 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_relations_check(hs_server *srv, hs_arena *
  */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_thread_of(hs_server *srv, hs_arena *a, hs_room *room, hs_jv content,
                                                 hs_nid *ret_root);
+
+/* Which of some events of a room a filter's related_by_senders and related_by_rel_types let through; without them all.
+ */
+bool hs_relations_filters(const hs_event_filter *f);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_relations_filter(hs_server *srv, hs_arena *a, hs_nid room,
+                                                       const hs_event_filter *f, hs_stored *const *events, size_t n,
+                                                       bool *keep);
 
 typedef struct {
     hs_str room_id, event_id;

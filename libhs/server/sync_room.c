@@ -1,6 +1,8 @@
 /* The timeline of one room in a sync: which events, whether there is a gap before them. */
 #include "server/sync_part.h"
 
+#include "server/relations.h"
+
 enum { SCAN_FACTOR = 2, SCAN_ROUNDS = 5, LIMIT_DEFAULT = 10 };
 
 static int64_t limit_of(const hs_sync_job *job)
@@ -88,14 +90,15 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
     const hs_event_filter *f = &job->in->filter->timeline;
     hs_stored **events;
     hs_membership *memberships;
-    bool *visible;
+    bool *visible, *keep, related = hs_relations_filters(f);
     size_t *index, n = 0;
 
     HS_TRY(hs_alloc(job->a, to - from, &events));
     HS_TRY(hs_alloc(job->a, to - from, &visible));
     HS_TRY(hs_alloc(job->a, to - from, &memberships));
     HS_TRY(hs_alloc(job->a, to - from, &index));
-    for (size_t i = from; i < to && (!all || p->events_n + n < enough); i++) {
+    HS_TRY(hs_alloc(job->a, to - from, &keep));
+    for (size_t i = from; i < to && (!all || related || p->events_n + n < enough); i++) {
         const hs_stored *e = p->rows[i].event;
 
         if (!e || !hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content))
@@ -103,6 +106,7 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
         index[n] = i;
         events[n++] = p->rows[i].event;
     }
+    HS_TRY(hs_relations_filter(job->srv, job->a, p->room->nid, f, events, n, keep));
     if (all) {
         for (size_t i = 0; i < n; i++) {
             visible[i] = true;
@@ -118,7 +122,7 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
         }
     }
     for (size_t i = 0; i < n && p->events_n < enough; i++) {
-        if (!visible[i])
+        if (!visible[i] || !keep[i])
             continue;
         p->events[p->events_n++] =
             (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = p->rows[index[i]].pos };

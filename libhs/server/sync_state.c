@@ -4,6 +4,7 @@
 #include "base/vec.h"
 #include "core/sign.h"
 #include "server/names.h"
+#include "server/relations.h"
 #include "store/members.h"
 
 #include <stdlib.h>
@@ -235,6 +236,7 @@ hs_error *hs_sync_state(hs_sync_job *job, hs_sync_part *p)
     changes in_window = { 0 }, since = { 0 };
     nid_vec out = { 0 };
     hs_stored **events;
+    bool *related;
     size_t n = 0, changed = 0;
 
     if (p->full) {
@@ -265,9 +267,11 @@ hs_error *hs_sync_state(hs_sync_job *job, hs_sync_part *p)
         return NULL;
     HS_TRY(hs_alloc(job->a, out.n, &events));
     HS_TRY(hs_events_load(job->srv, job->a, p->room->nid, out.at, out.n, events));
+    HS_TRY(hs_alloc(job->a, out.n, &related));
+    HS_TRY(hs_relations_filter(job->srv, job->a, p->room->nid, f, events, out.n, related));
     for (size_t i = 0, asked = changed; i < out.n; i++) {
         const hs_stored *e = events[i];
-        bool keep = e && !hs_str_eq(e->ev->type, HS_S("m.room.aliases")) &&
+        bool keep = e && related[i] && !hs_str_eq(e->ev->type, HS_S("m.room.aliases")) &&
                     hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content);
 
         if (keep)

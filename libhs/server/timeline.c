@@ -2,6 +2,7 @@
 #include "server/timeline.h"
 
 #include "base/vec.h"
+#include "server/relations.h"
 #include "server/room_state.h"
 #include "server/sync.h"
 #include "server/timeline_state.h"
@@ -138,7 +139,7 @@ static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_
     page p = { .edge = dir == HS_BACKWARD ? high : low };
     hs_stored **events;
     int64_t *positions;
-    bool *visible;
+    bool *visible, *keep;
     hs_membership *memberships;
     size_t n = 0;
 
@@ -179,10 +180,13 @@ static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_
     }
     HS_TRY(hs_alloc(a, n, &visible));
     HS_TRY(hs_alloc(a, n, &memberships));
+    HS_TRY(hs_alloc(a, n, &keep));
     HS_TRY(hs_alloc(a, n, &p.at));
     HS_TRY(hs_timeline_visible(srv, a, room, who, sees, events, n, visible, memberships));
+    if (filter)
+        HS_TRY(hs_relations_filter(srv, a, room->nid, filter, events, n, keep));
     for (size_t i = 0; i < n; i++) {
-        if (visible[i])
+        if (visible[i] && (!filter || keep[i]))
             p.at[p.n++] = (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = positions[i] };
     }
     *ret = p;

@@ -217,6 +217,36 @@ hs_error *hs_store_related(hs_db *db, hs_arena *a, const hs_relation_range *r, h
     return NULL;
 }
 
+static const hs_stmt RELATED_TO = {
+    .name = "related_to",
+    .sql = "SELECT DISTINCT target_nid FROM relation WHERE room_nid = $1 AND target_nid = ANY ($2)"
+           " AND ($3::text[] IS NULL OR rel_type = ANY ($3)) AND ($4::text[] IS NULL"
+           " OR sender_nid IN (SELECT user_nid FROM user_id WHERE mxid = ANY ($4)))",
+    .params = "nNTT",
+    .cols = "n",
+    .big = "relation user_id",
+};
+
+hs_error *hs_store_related_to(hs_db *db, hs_arena *a, hs_nid room, hs_nids targets, hs_strs rel_types, hs_strs senders,
+                              hs_nids *ret)
+{
+    hs_rows *rows;
+    hs_nid *out;
+    size_t n;
+
+    if (!rel_types.n)
+        rel_types.at = NULL; /* an empty list asks for nothing in particular */
+    if (!senders.n)
+        senders.at = NULL;
+    HS_TRY(hs_db_query(db, a, &RELATED_TO, &rows, room, targets, rel_types, senders));
+    n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ out, n };
+    return NULL;
+}
+
 static const hs_stmt THREADS = {
     .name = "threads",
     .sql =
@@ -244,7 +274,7 @@ hs_error *hs_store_threads(hs_db *db, hs_arena *a, hs_nid room, int64_t before, 
 }
 
 const hs_stmt *const hs_relations_statements[] = {
-    &RELATION_INSERT, &THREAD_ADVANCE, &RELATION_REMOVE, &THREAD_SHRINK, &THREAD_REMOVE,
-    &ANNOTATED,       &EDITS,          &REFERENCES,      &THREADS_OF,    &THREADS,
-    &RELATED[0][0],   &RELATED[0][1],  &RELATED[1][0],   &RELATED[1][1], NULL,
+    &RELATION_INSERT, &THREAD_ADVANCE, &RELATION_REMOVE, &THREAD_SHRINK, &THREAD_REMOVE, &ANNOTATED,
+    &EDITS,           &REFERENCES,     &THREADS_OF,      &THREADS,       &RELATED[0][0], &RELATED[0][1],
+    &RELATED[1][0],   &RELATED[1][1],  &RELATED_TO,      NULL,
 };

@@ -63,6 +63,10 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_related(hs_db *db, hs_arena *a, const hs_relation_range *r,
                                                     hs_related_row **ret, size_t *ret_n);
 
+/* Those of the targets that something relates to: of one of these types, by one of these users (none given: any). */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_related_to(hs_db *db, hs_arena *a, hs_nid room, hs_nids targets,
+                                                       hs_strs rel_types, hs_strs senders, hs_nids *ret);
+
 /* Threads of a room, the one with the newest reply first: those whose last reply is before `before` (0: all). */
 typedef struct {
     hs_nid root;

@@ -148,3 +148,25 @@ def test_who_left_sees_up_to_the_leaving(alice, bob, room):
 def test_bad_queries_are_refused(alice, room, query):
     r = refusal(alice.get, f"/rooms/{quote(room)}/messages", query)
     assert r.status == 400
+
+
+def test_filters_by_who_relates_to_an_event_and_how(alice, bob, room):
+    plain, thread, liked = (alice.text(room, b) for b in ("plain", "thread", "liked"))
+    reply = bob.text(room, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": thread}})
+    bob.send(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": liked, "key": "+"}})
+    alice.send(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": plain, "key": "+"}})
+
+    def found(**filter):
+        page = alice.messages(room, limit=50, filter=json.dumps(filter))
+        timeline = alice.sync(filter=json.dumps({"room": {"timeline": {"limit": 50, **filter}}}))
+        joined = timeline["rooms"]["join"][room]["timeline"]["events"]
+        ids = [e["event_id"] for e in page["chunk"]]
+        assert [e["event_id"] for e in joined] == ids[::-1]
+        return ids
+
+    assert found(related_by_rel_types=["m.thread"]) == [thread]
+    assert found(related_by_rel_types=["m.annotation", "m.thread"]) == [liked, thread, plain]
+    assert found(related_by_senders=[bob.user_id]) == [liked, thread]
+    assert found(related_by_senders=[alice.user_id], related_by_rel_types=["m.annotation"]) == [plain]
+    assert found(related_by_senders=["@nobody:nowhere"]) == []
+    assert reply in found(related_by_senders=[], related_by_rel_types=[])
