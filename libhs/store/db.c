@@ -201,10 +201,15 @@ static void on_tick(hs_timer *t)
     (void)!hs_timer_arm(db->loop, &db->tick, TICK_MS);
 }
 
-static hs_error *open_connections(hs_db *db, unsigned readers)
+/* PostgreSQL starts its processes one after the other: those that the start waits for come first. */
+static hs_error *open_connections(hs_db *db, unsigned readers, hs_metrics *m)
 {
     struct hs_conn_hooks hooks = { .ready = on_ready, .down = on_down, .again = on_again, .ud = db };
 
+    db->exec = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_EXEC, 0, &hooks);
+    if (!db->exec)
+        return HS_ERR_NOMEM;
+    HS_TRY(hs_ticket_open(db, m));
     db->readers_n = readers ? readers : 3;
     if (db->readers_n > HS_DB_READERS_MAX)
         db->readers_n = HS_DB_READERS_MAX;
@@ -215,9 +220,6 @@ static hs_error *open_connections(hs_db *db, unsigned readers)
             return HS_ERR_NOMEM;
         }
     }
-    db->exec = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_EXEC, 0, &hooks);
-    if (!db->exec)
-        return HS_ERR_NOMEM;
     return hs_timer_arm(db->loop, &db->tick, TICK_MS) ? HS_ERR_NOMEM : NULL;
 }
 
@@ -240,9 +242,9 @@ static hs_error *open_all(hs_db *db, hs_arena *a, const hs_db_options *o)
 {
     HS_TRY(hs_migrate(a, db->conninfo, o->allow_unsafe_locale));
     hs_loop_read_clocks(db->loop); /* migrating may have taken longer than a connection may */
-    HS_TRY(open_connections(db, o->readers));
+    HS_TRY(open_connections(db, o->readers, o->metrics));
     HS_TRY(wait_for_connections(db, a));
-    return hs_ticket_open(db, a, o->metrics);
+    return hs_ticket_start(db, a);
 }
 
 hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db **ret)

@@ -69,7 +69,8 @@ void hs_tx_tick(hs_db *db, int64_t now);
 void hs_tx_close_all(hs_db *db);
 
 /* ticket.c */
-HS_NODISCARD hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m);
+HS_NODISCARD hs_error *hs_ticket_open(hs_db *db, hs_metrics *m); /* begins to connect */
+HS_NODISCARD hs_error *hs_ticket_start(hs_db *db, hs_arena *a);  /* waits for it */
 void hs_ticket_close(hs_db *db);
 void hs_ticket_tick(hs_db *db, int64_t now);
 bool hs_ticket_waits(const hs_db *db); /* has something to do at the end of this turn */

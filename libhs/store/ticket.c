@@ -711,22 +711,7 @@ hs_error *hs_write_flush(hs_db *db, hs_arena *a)
 
 /* ── life ── */
 
-static hs_error *wait_for_writer(hs_ticket *t, hs_arena *a)
-{
-    int64_t until = hs_loop_now(t->db->loop) + 15000;
-
-    while (!hs_conn_ready(t->writer)) {
-        if (hs_loop_now(t->db->loop) > until)
-            return hs_err(a, 503, HS_M_UNKNOWN, "database: cannot connect: %s", hs_conn_why(t->writer));
-        if (hs_fiber_self(t->db->loop))
-            hs_fiber_sleep(t->db->loop, 5);
-        else
-            hs_loop_turn(t->db->loop, 5);
-    }
-    return NULL;
-}
-
-hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
+hs_error *hs_ticket_open(hs_db *db, hs_metrics *m)
 {
     hs_ticket *t = calloc(1, sizeof *t);
 
@@ -744,9 +729,27 @@ hs_error *hs_ticket_open(hs_db *db, hs_arena *a, hs_metrics *m)
         return HS_ERR_NOMEM;
     t->writer = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_WRITE, (int32_t)(hs_random_u64() >> 34),
                              &(struct hs_conn_hooks){ .ready = on_ready, .down = on_down, .again = on_again, .ud = t });
-    if (!t->writer)
-        return HS_ERR_NOMEM;
-    HS_TRY(wait_for_writer(t, a));
+    return t->writer ? NULL : HS_ERR_NOMEM;
+}
+
+static hs_error *wait_for_writer(hs_ticket *t, hs_arena *a)
+{
+    int64_t until = hs_loop_now(t->db->loop) + 15000;
+
+    while (!hs_conn_ready(t->writer)) {
+        if (hs_loop_now(t->db->loop) > until)
+            return hs_err(a, 503, HS_M_UNKNOWN, "database: cannot connect: %s", hs_conn_why(t->writer));
+        if (hs_fiber_self(t->db->loop))
+            hs_fiber_sleep(t->db->loop, 5);
+        else
+            hs_loop_turn(t->db->loop, 5);
+    }
+    return NULL;
+}
+
+hs_error *hs_ticket_start(hs_db *db, hs_arena *a)
+{
+    HS_TRY(wait_for_writer(db->ticket, a));
     return hs_write_flush(db, a);
 }
 
