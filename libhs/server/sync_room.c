@@ -11,7 +11,9 @@ static int64_t limit_of(const hs_sync_job *job)
 
     if (limit < 0)
         limit = LIMIT_DEFAULT;
-    return most > 0 && limit > most ? most : limit;
+    if (most <= 0 || most > HS_PAGE_LIMIT)
+        most = HS_PAGE_LIMIT;
+    return limit > most ? most : limit;
 }
 
 /* The newest rows from memory, at most `most`, newest first; *ret_whole: nothing in the range is missing. */

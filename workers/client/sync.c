@@ -3,10 +3,15 @@
 #include "server/sync.h"
 
 #include "runtime/http.h"
+#include "server/typing.h"
 
 #include <stdlib.h>
 
-enum { TIMEOUT_MAX_MS = 600000 };
+enum {
+    TIMEOUT_MAX_MS = 600000,
+    ROUNDS = 8, /* news of others while one's own are looked for */
+    BREATH_MS = 20,
+};
 
 /* A parked request: what is needed to answer it anew. */
 typedef struct {
@@ -50,8 +55,9 @@ static hs_str keep(char **at, hs_str s)
     return kept;
 }
 
+/* unsure: there was news between the token and now that may concern the user, so everything is looked at again soon. */
 static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync_token *since, hs_sync_filter *filter,
-                      int64_t deadline)
+                      int64_t deadline, bool unsure)
 {
     int64_t left = deadline - hs_loop_now(q->loop);
     poll *p = calloc(1, sizeof *p + who->user_id.n + who->device_id.n);
@@ -70,6 +76,9 @@ static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync
     p->deadline = deadline;
     p->waiter.fn = wake;
     p->waiter.ud = p;
+    p->waiter.all = unsure;
+    if (unsure && left > BREATH_MS)
+        left = BREATH_MS;
     e = hs_wait_start(q->srv, &p->waiter, who->user, left > 0 ? left : 0);
     if (!e)
         e = hs_req_park(q, r, resume, gone, p, &p->parked);
@@ -92,13 +101,12 @@ static hs_error *answer(hs_req *q, hs_res *r, const hs_session *who, hs_sync_in 
             r->status = 200;
             return NULL;
         }
-        if (hs_fanout_position(q->srv) == next.pos)
-            break;
-        if (round == 8)
-            break; /* busy elsewhere: the waiter's list catches what concerns this user from here on */
+        if (hs_fanout_position(q->srv) == next.pos && hs_typing_serial(q->srv) == next.serial)
+            return park(q, r, who, &next, filter, deadline, false);
+        if (round == ROUNDS)
+            return park(q, r, who, &next, filter, deadline, true);
         in->woken = NULL;
     }
-    return park(q, r, who, &next, filter, deadline);
 }
 
 static hs_error *resume(hs_req *q, hs_res *r, void *ud)
@@ -111,7 +119,7 @@ static hs_error *resume(hs_req *q, hs_res *r, void *ud)
                       .woken = &p->waiter };
     hs_error *e;
 
-    hs_wait_stop(&p->waiter);
+    /* The waiter goes on collecting until the answer is made: there may be more news before its position is read. */
     q->who = &p->who;
     e = answer(q, r, &p->who, &in, p->filter, p->deadline, true);
     q->who = NULL;
