@@ -556,6 +556,7 @@ static hs_error *fill(sync_run *s)
 {
     size_t kept = 0;
 
+    HS_TRY(hs_sync_foresee(&s->job, s->parts.at, s->parts.n));
     for (size_t i = 0; i < s->parts.n; i++) {
         hs_sync_part *p = &s->parts.at[i];
         bool reused;

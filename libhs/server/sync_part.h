@@ -75,6 +75,9 @@ typedef struct {
 } hs_sync_job;
 
 /* sync_room.c */
+/* Brings to memory, in one round trip, what the recent state of rooms shown from the start has replaced: each room's
+ * visibility and `unsigned` would ask for it otherwise. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_foresee(hs_sync_job *job, const hs_sync_part *parts, size_t n);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p);
 /* sync_state.c */
 /* Is each of rows[newest … oldest) the plain successor of the row before it? Only then do the events in sight tell how

@@ -1,6 +1,7 @@
 /* The timeline of one room in a sync: which events, whether there is a gap before them. */
 #include "server/sync_part.h"
 
+#include "base/vec.h"
 #include "server/relations.h"
 
 enum { SCAN_FACTOR = 2, SCAN_ROUNDS = 5, LIMIT_DEFAULT = 10 };
@@ -172,9 +173,40 @@ static void cut(hs_sync_part *p, size_t limit)
     }
 }
 
+static size_t batch_of(size_t limit)
+{
+    return limit * SCAN_FACTOR > 10 ? limit * SCAN_FACTOR : 10;
+}
+
+hs_error *hs_sync_foresee(hs_sync_job *job, const hs_sync_part *parts, size_t n)
+{
+    size_t batch = batch_of((size_t)limit_of(job));
+    HS_VEC(hs_stored *) states = { 0 };
+    hs_nid *replaced;
+
+    for (size_t i = 0; i < n; i++) {
+        const hs_room *room = parts[i].room;
+
+        if (parts[i].since != INT64_MIN)
+            continue;
+        for (size_t k = 0; k < batch && k < room->recent_n; k++) {
+            hs_stored *e = room->recent[room->recent_n - 1 - k].event;
+
+            if (!e || !e->ev->is_state)
+                continue;
+            HS_TRY(hs_stored_hold(job->a, e));
+            HS_TRY(hs_vec_push(job->a, &states, e));
+        }
+    }
+    if (!states.n)
+        return NULL;
+    HS_TRY(hs_alloc(job->a, states.n, &replaced));
+    return hs_events_replaced(job->srv, job->a, states.at, states.n, replaced);
+}
+
 hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
 {
-    size_t limit = (size_t)limit_of(job), batch = limit * SCAN_FACTOR > 10 ? limit * SCAN_FACTOR : 10, done = 0;
+    size_t limit = (size_t)limit_of(job), batch = batch_of(limit), done = 0;
     bool whole, all;
 
     HS_TRY(recent_rows(job, p, batch, &whole));
