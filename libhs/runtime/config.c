@@ -21,13 +21,16 @@ typedef struct {
     size_t offset;
     const char *deflt;
     const char *meaning;
+    bool unused; /* read, but nothing uses it yet */
 } row;
 
 static const row ROWS[] = {
-#define KEY(k, path, member, deflt, meaning) { k, path, offsetof(hs_config, member), deflt, meaning },
-#define KEY_(k, path, deflt, meaning)        { k, path, 0, deflt, meaning },
+#define KEY(k, path, member, deflt, meaning)  { k, path, offsetof(hs_config, member), deflt, meaning, false },
+#define KEYL(k, path, member, deflt, meaning) { k, path, offsetof(hs_config, member), deflt, meaning, true },
+#define KEY_(k, path, deflt, meaning)         { k, path, 0, deflt, meaning, false },
 #include "runtime/config_keys.def"
 #undef KEY
+#undef KEYL
 #undef KEY_
 };
 enum { ROWS_N = sizeof ROWS / sizeof *ROWS };
@@ -339,7 +342,7 @@ static hs_error *look_over(hs_arena *a, const hs_yaml *map, hs_str prefix, unsig
         if (r && r->kind == REFUSE && !is_default(r, p->value))
             return hs_config_err(a, p->value, r->path, "%s: not supported, and it would be unsafe to go on without it",
                                  r->meaning);
-        if (r && r->kind == LATER && !is_default(r, p->value) && !switched_off(p->value))
+        if (r && (r->kind == LATER || r->unused) && !is_default(r, p->value) && !switched_off(p->value))
             hs_log(log, HS_LOG_WARN, "config.unsupported",
                    "%.*s:%zu: option %.*s is not supported yet and has no effect", HS_FMT(p->value->file), p->line,
                    HS_FMT(path));
@@ -469,7 +472,7 @@ static void describe_rows(hs_buf *b, unsigned kinds)
 {
     for (size_t i = 0; i < ROWS_N; i++) {
         const row *r = &ROWS[i];
-        if (!(kinds & 1u << r->kind))
+        if (!(kinds & 1u << (r->unused ? LATER : r->kind)))
             continue;
         hs_buf_add(b, HS_S("| `"));
         hs_buf_add(b, hs_str_c(r->path));
