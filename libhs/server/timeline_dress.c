@@ -196,7 +196,7 @@ static hs_error *dress_txns(hs_server *srv, hs_arena *a, const hs_session *who, 
         for (; j < n && events[j].event->room == room; j++) {
             hs_dressed *e = &events[j];
 
-            if (e->event->sender != who->user)
+            if (e->event->sender != who->user || e->event->ev->is_state) /* state is set without one */
                 continue;
             switch (hs_recent_txn_find(srv, room, e->event->nid, e->pos, who->user, who->device_id, &e->txn_id)) {
             case 1:

@@ -378,8 +378,8 @@ async def bench_join(load, result, scale):
     async with load.metered(result, f"join a public room of {size}", lambda: len(late)):
         for _, token in late:
             await load.call("POST", f"/join/{quote(room)}", token, {})
-    async with load.metered(result, f"/members of {size}", lambda: 10):
-        for _ in range(10):
+    async with load.metered(result, f"/members of {size}", lambda: 50):
+        for _ in range(50):
             await load.raw_get(f"/rooms/{quote(room)}/members", people[1][1])
 
 
