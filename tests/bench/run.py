@@ -403,8 +403,9 @@ async def bench_reads(load, result, scale):
     room = await load.room_of(people)
     for i in range(120):
         await load.send(people[0][1], room, f"r{i}")
-    count = int(200 * scale) or 20
+    count = int(1000 * scale)
     page = f"/rooms/{quote(room)}/messages"
+    await in_parallel(8, [lambda: load.raw_get(page, people[1][1], dir="b", limit=100)] * 50)  # statements are prepared
     async with load.metered(result, "/messages, 100 events", lambda: count):
         await in_parallel(8, [lambda: load.raw_get(page, people[1][1], dir="b", limit=100)] * count)
     many = int(5000 * scale)
