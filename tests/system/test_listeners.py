@@ -66,6 +66,7 @@ def served_certificate(port):
         return s.getpeercert(binary_form=True), s.version()
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_tls_serves_and_a_new_certificate_is_taken_on_sighup(own):
     port = free_port()
     cert, key = certificate(own.dir, "first")
