@@ -149,17 +149,6 @@ static const char *skip_plain(const char *p, const char *end)
     return p;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Four hex digits at p; -1 when they are not. */
 static long hex4(const char *p, const char *end)
 {
@@ -168,7 +157,7 @@ static long hex4(const char *p, const char *end)
     if (end - p < 4)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_digit(p[i]);
+        int digit = hs_hex_digit(p[i]);
         if (digit < 0)
             return -1;
         v = v * 16 + digit;

@@ -324,17 +324,6 @@ hs_error *hs_router_find(const hs_router *r, hs_arena *a, uint32_t groups, hs_me
 /* ── decoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static hs_error *decode(hs_arena *a, hs_str s, bool plus, hs_str *ret)
 {
     size_t n = 0;
@@ -347,8 +336,8 @@ static hs_error *decode(hs_arena *a, hs_str s, bool plus, hs_str *ret)
         for (size_t i = 0; i < s.n; i++) {
             char c = s.p[i];
             if (c == '%') {
-                int hi = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-                int lo = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
+                int hi = i + 2 < s.n ? hs_hex_digit(s.p[i + 1]) : -1;
+                int lo = i + 2 < s.n ? hs_hex_digit(s.p[i + 2]) : -1;
                 if (hi < 0 || lo < 0)
                     return hs_err(a, 400, HS_M_INVALID_PARAM, "The request target is badly percent-encoded");
                 c = (char)(hi << 4 | lo);

@@ -412,17 +412,6 @@ void hs_log_error(hs_logger *l, hs_log_level level, hs_str request_id, const cha
 /* ── targets ────────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Names may be percent-encoded too: access%5Ftoken is the same parameter. */
 static bool is_secret(hs_str name)
 {
@@ -437,8 +426,8 @@ static bool is_secret(hs_str name)
     for (size_t i = 0; i < name.n && n < sizeof plain; i++) {
         int hi = -1, lo = -1;
         if (name.p[i] == '%' && i + 2 < name.n) {
-            hi = hex_digit(name.p[i + 1]);
-            lo = hex_digit(name.p[i + 2]);
+            hi = hs_hex_digit(name.p[i + 1]);
+            lo = hs_hex_digit(name.p[i + 2]);
         }
         if (hi >= 0 && lo >= 0) {
             plain[n++] = (char)(hi << 4 | lo);

@@ -7,6 +7,7 @@
 #include "server/cache.h"
 
 #include "base/checked.h"
+#include "server/names.h"
 #include "store/members.h"
 #include "store/rooms.h"
 #include "store/state.h"
@@ -827,18 +828,11 @@ static bool move_heads(hs_room *room, hs_stored *s)
     return ok;
 }
 
-static bool is_local(const hs_server *srv, hs_str user_id)
-{
-    size_t colon = hs_str_find(user_id, ':', 0);
-
-    return colon < user_id.n && hs_str_eq(hs_str_from(user_id, colon + 1), srv->server_name);
-}
-
 static bool count_member(hs_server *srv, hs_room *room, const hs_news_event *e)
 {
     room->joined += (e->membership == HS_MEMBER_JOIN) - (e->was == HS_MEMBER_JOIN);
     room->invited += (e->membership == HS_MEMBER_INVITE) - (e->was == HS_MEMBER_INVITE);
-    if (!e->event || !is_local(srv, e->event->ev->state_key))
+    if (!e->event || !hs_user_is_local(srv, e->event->ev->state_key))
         return true;
     return set_local_member(room, e->target, e->membership == HS_MEMBER_JOIN);
 }

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Who may include whom, and what the built objects may call. The rules are in the file `rules` beside this one.
 
-    check.py SOURCE [BUILD]
+    check.py [SOURCE [BUILD]]
 
-With BUILD, the objects of the pure layers and the exports of libhs.so are looked at too."""
+SOURCE is this tree unless it is named. With BUILD, the objects of the pure layers and the exports of libhs.so are looked at too."""
 import pathlib
 import re
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 
@@ -105,7 +105,7 @@ def check_exports(build):
 
 
 def main():
-    source = pathlib.Path(sys.argv[1])
+    source = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[1]
     rules = Rules(HERE / 'rules')
     problems = list(check_includes(source, rules))
     if len(sys.argv) > 2:

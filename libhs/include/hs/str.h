@@ -86,6 +86,18 @@ static inline hs_str hs_str_first(hs_str s, size_t n)
     return hs_str_make(s.p, n < s.n ? n : s.n);
 }
 
+/* 0 to 15, either case; -1 when c is no hexadecimal digit. */
+static inline int hs_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
 /* memcmp order, a shorter prefix first. */
 HS_API int hs_str_cmp(hs_str a, hs_str b);
 /* Index of the first `c` at or after `from`; s.n when there is none. */
