@@ -100,6 +100,9 @@ static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
         db.readers = (unsigned)(o->config->cp_max - 1 < 16 ? o->config->cp_max - 1 : 16);
     HS_TRY(load_key(w, a));
     HS_TRY(hs_db_open(w->srv.loop, a, &db, &w->srv.db));
+    w->srv.bus = hs_bus_local_open(w->srv.loop);
+    if (!w->srv.bus)
+        return HS_ERR_NOMEM;
     HS_TRY(hs_loop_run_fiber(w->srv.loop, open_services, &services));
     HS_TRY(services.e);
     w->services = true;
@@ -123,6 +126,8 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
         .metrics = hs_metrics_open(),
         .config = o->config,
         .server_name = o->config->server_name,
+        .worker_name = HS_S("main"),
+        .roles = HS_ROLE_ALL,
         .hash_seed = hs_random_u64(),
         .arena = own,
     };
@@ -211,6 +216,7 @@ void hs_worker_close(hs_worker *w)
         hs_http_close(w->http);
     if (w->services)
         hs_server_close_services(&w->srv);
+    hs_bus_close(w->srv.bus);
     if (w->srv.db)
         hs_db_close(w->srv.db);
     hs_metrics_close(w->srv.metrics);

@@ -3,6 +3,7 @@
 #ifndef HS_SERVER_CONTEXT_H
 #define HS_SERVER_CONTEXT_H
 
+#include "bus/bus.h"
 #include "core/sign.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
@@ -12,6 +13,15 @@
 #include "store/db.h"
 #include "store/write.h"
 
+/* What a worker does: sets of routes and of loops. */
+enum {
+    HS_ROLE_CLIENT = 1,
+    HS_ROLE_FEDERATION = 2,
+    HS_ROLE_MEDIA = 4,
+    HS_ROLE_BACKGROUND = 8,
+    HS_ROLE_ALL = 15,
+};
+
 typedef struct hs_server hs_server;
 struct hs_server {
     hs_loop *loop;
@@ -19,6 +29,9 @@ struct hs_server {
     hs_metrics *metrics;
     const hs_config *config;
     hs_db *db;
+    hs_bus *bus;        /* news from and to the other workers */
+    hs_str worker_name; /* of this process, different from every other's */
+    unsigned roles;     /* HS_ROLE_* */
     hs_str server_name;
     hs_nid server_nid;
     const hs_signing_key *key;
