@@ -1,46 +1,20 @@
 /* The bus of a single process: messages wait for the end of the loop's turn and go to the subscribers then, so that
  * nobody is called from inside a publisher. */
-#include "bus/bus.h"
+#include "bus/bus_impl.h"
 
 #include <stdlib.h>
-
-struct hs_bus_subscription {
-    hs_bus_subscription *next;
-    hs_bus *bus;
-    char *channel;
-    size_t channel_n;
-    hs_bus_fn *fn; /* NULL: ended, removed when nobody walks the list */
-    void *ud;
-};
 
 typedef struct message {
     struct message *next;
     hs_blob *channel, *bytes;
 } message;
 
-struct hs_bus {
-    hs_loop *loop;
-    hs_bus_subscription *subscriptions;
+typedef struct {
+    hs_bus bus;
     message *first, *last;
     hs_post deliver;
-    bool waits, walking, closed;
-};
-
-static void drop_ended(hs_bus *b)
-{
-    hs_bus_subscription **at = &b->subscriptions;
-
-    while (*at) {
-        hs_bus_subscription *s = *at;
-        if (s->fn) {
-            at = &s->next;
-            continue;
-        }
-        *at = s->next;
-        free(s->channel);
-        free(s);
-    }
-}
+    bool waits;
+} local;
 
 static void free_message(message *m)
 {
@@ -49,120 +23,87 @@ static void free_message(message *m)
     free(m);
 }
 
-static void free_bus(hs_bus *b)
+static void drop_all(message *m)
 {
-    for (hs_bus_subscription *s = b->subscriptions; s; s = s->next)
-        s->fn = NULL;
-    drop_ended(b);
-    while (b->first) {
-        message *m = b->first;
-        b->first = m->next;
+    while (m) {
+        message *next = m->next;
         free_message(m);
+        m = next;
     }
-    free(b);
 }
 
 static void deliver(hs_post *p)
 {
-    hs_bus *b = p->ud;
-    message *m = b->first, *next;
+    local *l = p->ud;
+    message *m = l->first, *next;
 
-    b->waits = false;
-    b->first = b->last = NULL;
-    b->walking = true;
+    l->waits = false;
+    l->first = l->last = NULL;
     for (; m; m = next) {
         next = m->next;
-        for (hs_bus_subscription *s = b->subscriptions; s && !b->closed; s = s->next)
-            if (s->fn && hs_str_eq(hs_str_make(s->channel, s->channel_n), hs_blob_str(m->channel)))
-                s->fn(s->ud, hs_blob_str(m->bytes));
+        if (l->bus.healthy)
+            hs_bus_deliver(&l->bus, hs_blob_str(m->channel), hs_blob_str(m->bytes));
+        else
+            l->bus.stats.dropped++;
         free_message(m);
     }
-    b->walking = false;
-    if (b->closed && !b->waits)
-        free_bus(b);
+    hs_bus_unref(&l->bus);
+}
+
+static void publish(hs_bus *b, hs_str channel, hs_str bytes)
+{
+    local *l = (local *)b;
+    message *m = calloc(1, sizeof *m);
+
+    if (m) {
+        m->channel = hs_blob_new(channel);
+        m->bytes = hs_blob_new(bytes);
+    }
+    if (!m || !m->channel || !m->bytes) {
+        if (m)
+            free_message(m);
+        b->stats.dropped++;
+        return;
+    }
+    if (l->last)
+        l->last->next = m;
     else
-        drop_ended(b);
+        l->first = m;
+    l->last = m;
+    if (!l->waits) {
+        l->waits = true;
+        b->refs++;
+        hs_loop_defer(b->loop, &l->deliver);
+    }
+}
+
+static void close_local(hs_bus *b)
+{
+    local *l = (local *)b;
+
+    drop_all(l->first);
+    l->first = l->last = NULL;
+}
+
+static void free_local(hs_bus *b)
+{
+    free(b);
 }
 
 hs_bus *hs_bus_local_open(hs_loop *loop)
 {
-    hs_bus *b = calloc(1, sizeof *b);
+    static const hs_bus_transport transport = { .publish = publish, .close = close_local, .free = free_local };
+    local *l = calloc(1, sizeof *l);
 
-    if (!b)
+    if (!l)
         return NULL;
-    b->loop = loop;
-    b->deliver = (hs_post){ .fn = deliver, .ud = b };
-    return b;
+    hs_bus_init(&l->bus, loop, &transport, true);
+    l->bus.stats.connects = 1;
+    l->deliver = (hs_post){ .fn = deliver, .ud = l };
+    return &l->bus;
 }
 
-void hs_bus_close(hs_bus *b)
+void hs_bus_local_set_down(hs_bus *b, bool down)
 {
-    if (!b)
-        return;
-    b->closed = true;
-    if (b->waits && !b->walking && !hs_fiber_self(b->loop)) { /* the loop still holds our post */
-        hs_loop_turn(b->loop, 0);
-        return;
-    }
-    if (!b->waits && !b->walking)
-        free_bus(b);
-}
-
-hs_bus_subscription *hs_bus_subscribe(hs_bus *b, hs_str channel, hs_bus_fn *fn, void *ud)
-{
-    hs_bus_subscription *s = calloc(1, sizeof *s), **at = &b->subscriptions;
-
-    if (!s)
-        return NULL;
-    s->channel = malloc(channel.n + 1);
-    if (!s->channel) {
-        free(s);
-        return NULL;
-    }
-    memcpy(s->channel, channel.p, channel.n);
-    s->channel_n = channel.n;
-    s->bus = b;
-    s->fn = fn;
-    s->ud = ud;
-    while (*at)
-        at = &(*at)->next;
-    *at = s;
-    return s;
-}
-
-void hs_bus_unsubscribe(hs_bus_subscription *s)
-{
-    if (!s)
-        return;
-    s->fn = NULL;
-    if (!s->bus->walking)
-        drop_ended(s->bus);
-}
-
-void hs_bus_publish(hs_bus *b, hs_str channel, hs_str bytes)
-{
-    message *m = calloc(1, sizeof *m);
-
-    if (!m)
-        return;
-    m->channel = hs_blob_new(channel);
-    m->bytes = hs_blob_new(bytes);
-    if (!m->channel || !m->bytes || b->closed) {
-        free_message(m);
-        return;
-    }
-    if (b->last)
-        b->last->next = m;
-    else
-        b->first = m;
-    b->last = m;
-    if (!b->waits) {
-        b->waits = true;
-        hs_loop_defer(b->loop, &b->deliver);
-    }
-}
-
-bool hs_bus_healthy(const hs_bus *b)
-{
-    return !b->closed;
+    hs_bus_set_healthy(b, !down);
 }

@@ -54,10 +54,59 @@ static void messages_reach_their_channel_in_order_and_never_inside_publish(void 
     hs_loop_close(loop);
 }
 
+typedef struct {
+    hs_bus_watch watch;
+    char told[16];
+    size_t n;
+} watcher;
+
+static void note_health(hs_bus_watch *w, bool healthy)
+{
+    watcher *x = w->ud;
+
+    assert_true(x->n + 1 < sizeof x->told);
+    x->told[x->n++] = healthy ? '+' : '-';
+}
+
+static void a_loss_is_told_and_so_is_the_recovery(void **state)
+{
+    hs_loop *loop = hs_loop_open();
+    hs_bus *b = hs_bus_local_open(loop);
+    listener x = { .bus = b };
+    watcher w = { .watch = { .fn = note_health, .ud = &w } };
+    (void)state;
+
+    x.self = hs_bus_subscribe(b, HS_S("x"), hear, &x);
+    hs_bus_watch_start(b, &w.watch);
+    assert_true(hs_bus_healthy(b));
+    hs_bus_local_set_down(b, true);
+    assert_false(hs_bus_healthy(b));
+    assert_string_equal(w.told, "");
+    hs_bus_publish(b, HS_S("x"), HS_S("lost"));
+    hs_loop_turn(loop, 0);
+    assert_string_equal(w.told, "-");
+    hs_bus_local_set_down(b, false);
+    hs_loop_turn(loop, 0);
+    assert_string_equal(w.told, "-+");
+    hs_bus_publish(b, HS_S("x"), HS_S("1"));
+    hs_loop_turn(loop, 0);
+    assert_string_equal(x.got, "1");
+    assert_int_equal(hs_bus_stats_of(b)->dropped, 1);
+    hs_bus_local_set_down(b, true);
+    hs_bus_local_set_down(b, false); /* something may have been lost all the same */
+    hs_loop_turn(loop, 0);
+    assert_string_equal(w.told, "-+-+");
+    hs_bus_local_set_down(b, true);
+    hs_bus_close(b);
+    assert_string_equal(w.told, "-+-+");
+    hs_loop_close(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_reach_their_channel_in_order_and_never_inside_publish),
+        cmocka_unit_test(a_loss_is_told_and_so_is_the_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,48 @@
+/* Between bus.c (subscriptions and watches, the same for all) and the transports. */
+#ifndef HS_BUS_BUS_IMPL_H
+#define HS_BUS_BUS_IMPL_H
+
+#include "bus/bus.h"
+
+typedef struct {
+    /* Carries a message; it is counted already. */
+    void (*publish)(hs_bus *b, hs_str channel, hs_str bytes);
+    /* A channel got its first subscriber, or lost its last. NULL: of no interest. */
+    void (*join)(hs_bus *b, hs_str channel);
+    void (*leave)(hs_bus *b, hs_str channel);
+    /* Stops all work. No subscription is left. */
+    void (*close)(hs_bus *b);
+    /* Frees the struct: nobody refers to it any more. */
+    void (*free)(hs_bus *b);
+} hs_bus_transport;
+
+struct hs_bus_subscription {
+    hs_bus_subscription *next;
+    hs_bus *bus;
+    hs_bus_fn *fn; /* NULL: ended, removed when nobody walks the list */
+    void *ud;
+    size_t channel_n;
+    char channel[];
+};
+
+/* First member of each transport's own struct. */
+struct hs_bus {
+    const hs_bus_transport *transport;
+    hs_loop *loop;
+    unsigned refs; /* the owner's, and one for each post or fiber that will come back to it */
+    hs_bus_subscription *subscriptions;
+    hs_bus_watch *watches, *next_watch;
+    hs_bus_stats stats;
+    hs_post news; /* of health */
+    bool walking, closed, healthy, fell, news_waits;
+    bool *gone; /* set when the struct is freed */
+};
+
+void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, bool healthy);
+void hs_bus_unref(hs_bus *b);
+/* To all who subscribed to it. A transport looks at b->closed afterwards; it holds a reference meanwhile. */
+void hs_bus_deliver(hs_bus *b, hs_str channel, hs_str bytes);
+/* The watches hear of it at the end of the turn. */
+void hs_bus_set_healthy(hs_bus *b, bool healthy);
+
+#endif
