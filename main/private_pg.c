@@ -3,18 +3,17 @@
  * renamed when it is whole. */
 #include "main/private_pg.h"
 
+#include "main/private_proc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <libpq-fe.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READY_SECONDS 60 /* crash recovery may have much to read */
@@ -34,20 +33,6 @@ struct hs_private_pg {
     hs_timer timer;
 };
 
-static void nap(long ms)
-{
-    nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 }, NULL);
-}
-
-static hs_error *path_of(hs_arena *a, const char **ret, hs_str dir, const char *name)
-{
-    hs_str s;
-
-    HS_TRY(hs_str_cat(a, &s, 3, dir, HS_S("/"), hs_str_c(name)));
-    *ret = s.p; /* hs_str_cat ends with a NUL, and our paths hold none */
-    return NULL;
-}
-
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -65,7 +50,7 @@ static hs_error *find_bin(hs_arena *a, const char *data, const char **ret)
 
     if (exists(data)) {
         const char *path;
-        HS_TRY(path_of(a, &path, hs_str_c(data), "PG_VERSION"));
+        HS_TRY(hs_private_path(a, hs_str_c(data), "PG_VERSION", &path));
         FILE *f = fopen(path, "r");
         if (f && fscanf(f, "%15[0-9]", version) != 1)
             snprintf(version, sizeof version, "*");
@@ -93,42 +78,16 @@ static hs_error *find_bin(hs_arena *a, const char *data, const char **ret)
                   version);
 }
 
-/* execv does not write to its arguments; its prototype cannot say so. */
-static char *arg(const char *s)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { s };
-    return u.out;
-}
-
-/* Runs a program with its input from `in` (-1: nothing) and its output in the log; the child's pid, or -1. */
+/* PostgreSQL's programs look for each other beside where they were started from, so they are called by their whole
+ * path. */
 static pid_t spawn(const hs_private_pg *pg, const char *program, char *argv[], int in)
 {
     const char *path;
-    pid_t pid;
 
-    if (path_of(pg->a, &path, hs_str_c(pg->bin), program))
+    if (hs_private_path(pg->a, hs_str_c(pg->bin), program, &path))
         return -1;
-    argv[0] = arg(path); /* PostgreSQL's programs look for each other beside where they were started from */
-    pid = fork();
-    if (pid != 0)
-        return pid;
-
-    int out = open(pg->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid(); /* a Ctrl-C at the terminal is for hs, which then stops PostgreSQL in order */
-    if (dup2(in >= 0 ? in : null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
-        _exit(127);
-    setenv("LC_ALL", "C", 1);
-    unsetenv("NOTIFY_SOCKET"); /* PostgreSQL would tell the service manager that all is ready */
-    argv[0] = arg(path);       /* they find each other beside themselves; by a bare name only on PATH */
-    execv(path, argv);
-    _exit(127);
+    argv[0] = hs_arg(path);
+    return hs_private_spawn(path, argv, in, pg->log_path);
 }
 
 static bool run(const hs_private_pg *pg, const char *program, char *argv[], const char *input)
@@ -160,8 +119,8 @@ static hs_error *make_cluster(hs_private_pg *pg, hs_str dir)
 {
     const char *fresh;
 
-    HS_TRY(path_of(pg->a, &fresh, dir, "postgres.new"));
-    char *clear[] = { arg("rm"), arg("-rf"), arg("--"), arg(fresh), NULL };
+    HS_TRY(hs_private_path(pg->a, dir, "postgres.new", &fresh));
+    char *clear[] = { hs_arg("rm"), hs_arg("-rf"), hs_arg("--"), hs_arg(fresh), NULL };
     if (exists(fresh)) { /* an initdb that was cut short */
         pid_t pid = fork();
         if (pid == 0) {
@@ -171,22 +130,22 @@ static hs_error *make_cluster(hs_private_pg *pg, hs_str dir)
         while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    char *initdb[] = { arg("initdb"),
-                       arg("-D"),
-                       arg(fresh),
-                       arg("-U"),
-                       arg("hs"),
-                       arg("-A"),
-                       arg("trust"),
-                       arg("-E"),
-                       arg("UTF8"),
-                       arg("--locale=C"),
-                       arg("--data-checksums"),
-                       arg("--no-instructions"),
+    char *initdb[] = { hs_arg("initdb"),
+                       hs_arg("-D"),
+                       hs_arg(fresh),
+                       hs_arg("-U"),
+                       hs_arg("hs"),
+                       hs_arg("-A"),
+                       hs_arg("trust"),
+                       hs_arg("-E"),
+                       hs_arg("UTF8"),
+                       hs_arg("--locale=C"),
+                       hs_arg("--data-checksums"),
+                       hs_arg("--no-instructions"),
                        NULL };
     if (!run(pg, "initdb", initdb, NULL))
         return broken(pg, "a new cluster could not be made (initdb failed)");
-    char *single[] = { arg("postgres"), arg("--single"), arg("-D"), arg(fresh), arg("postgres"), NULL };
+    char *single[] = { hs_arg("postgres"), hs_arg("--single"), hs_arg("-D"), hs_arg(fresh), hs_arg("postgres"), NULL };
     if (!run(pg, "postgres", single, "CREATE DATABASE hs;\n"))
         return broken(pg, "the database could not be made in the new cluster");
     if (rename(fresh, pg->data) != 0)
@@ -204,8 +163,8 @@ static hs_error *write_settings(const hs_private_pg *pg)
     FILE *f;
 
     mb = mb < 128 ? 128 : mb > 2048 ? 2048 : mb;
-    HS_TRY(path_of(pg->a, &path, hs_str_c(pg->data), "hs.conf"));
-    HS_TRY(path_of(pg->a, &main_path, hs_str_c(pg->data), "postgresql.conf"));
+    HS_TRY(hs_private_path(pg->a, hs_str_c(pg->data), "hs.conf", &path));
+    HS_TRY(hs_private_path(pg->a, hs_str_c(pg->data), "postgresql.conf", &main_path));
     bool first = !exists(path);
     f = fopen(path, "w");
     if (f) {
@@ -237,7 +196,7 @@ static pid_t read_pid_file(const hs_private_pg *pg, bool *ready)
     FILE *f;
 
     *ready = false;
-    if (path_of(pg->a, &path, hs_str_c(pg->data), "postmaster.pid") || !(f = fopen(path, "r")))
+    if (hs_private_path(pg->a, hs_str_c(pg->data), "postmaster.pid", &path) || !(f = fopen(path, "r")))
         return 0;
     for (int i = 1; fgets(line, sizeof line, f); i++) {
         if (i == 1)
@@ -249,45 +208,23 @@ static pid_t read_pid_file(const hs_private_pg *pg, bool *ready)
     return pid > 0 ? (pid_t)pid : 0;
 }
 
-/* Alive, and really a PostgreSQL: after a reboot the number may be somebody else's. */
 static bool is_postgres(pid_t pid)
 {
-    char path[64], name[64] = "";
-    FILE *f;
-
-    if (pid <= 0)
-        return false;
-    (void)waitpid(pid, NULL, WNOHANG); /* ours and dead: then it is gone now */
-    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
-    f = fopen(path, "r");
-    if (!f)
-        return false;
-    bool read = fgets(name, sizeof name, f) != NULL;
-    fclose(f);
-    return read && strncmp(name, "postgres", 8) == 0;
+    return hs_private_is(pid, "postgres");
 }
 
 static void start_server(hs_private_pg *pg)
 {
-    char *argv[] = { arg("postgres"), arg("-D"), arg(pg->data), NULL };
+    char *argv[] = { hs_arg("postgres"), hs_arg("-D"), hs_arg(pg->data), NULL };
 
     pg->child = spawn(pg, "postgres", argv, -1);
-}
-
-/* Also while it is not yet called postgres, between fork and exec. */
-static bool child_lives(hs_private_pg *pg)
-{
-    if (pg->child > 0 && waitpid(pg->child, NULL, WNOHANG) == 0)
-        return true;
-    pg->child = 0;
-    return false;
 }
 
 static hs_error *await_ready(hs_private_pg *pg)
 {
     bool started = false, ready;
 
-    for (long waited = 0; waited < READY_SECONDS * 1000; waited += 5, nap(5)) {
+    for (long waited = 0; waited < READY_SECONDS * 1000; waited += 5, hs_private_nap(5)) {
         pid_t pid = read_pid_file(pg, &ready);
         if (is_postgres(pid)) {
             pg->pid = pid;
@@ -295,7 +232,7 @@ static hs_error *await_ready(hs_private_pg *pg)
                 return NULL;
             continue; /* starting, or one from before that is stopping */
         }
-        if (child_lives(pg))
+        if (hs_private_child_lives(&pg->child))
             continue;
         if (started)
             return broken(pg, "the server did not start");
@@ -305,35 +242,16 @@ static hs_error *await_ready(hs_private_pg *pg)
     return broken(pg, "the server was not ready within a minute");
 }
 
-static hs_error *choose_socket_dir(hs_private_pg *pg, hs_str dir)
-{
-    HS_TRY(path_of(pg->a, &pg->run, dir, "postgres.run"));
-    if (strlen(pg->run) > SOCKET_MAX) {
-        hs_str s;
-        uint64_t hash = 1469598103934665603u; /* FNV-1a: a stable name for this directory */
-        for (size_t i = 0; i < dir.n; i++)
-            hash = (hash ^ (unsigned char)dir.p[i]) * 1099511628211u;
-        HS_TRY(hs_str_fmt(pg->a, &s, "/tmp/hs-postgres-%016llx", (unsigned long long)hash));
-        pg->run = s.p;
-    }
-    struct stat st;
-    if (mkdir(pg->run, 0700) != 0 && errno != EEXIST)
-        return hs_err(pg->a, 500, HS_M_UNKNOWN, "%s cannot be made: %s", pg->run, strerror(errno));
-    if (lstat(pg->run, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-        return hs_err(pg->a, 500, HS_M_UNKNOWN, "%s is not a directory of this user", pg->run);
-    return NULL;
-}
-
 hs_error *hs_private_pg_start(hs_arena *a, hs_str dir, hs_private_pg **ret)
 {
     hs_private_pg *pg;
 
     HS_TRY(hs_alloc(a, 1, &pg));
     pg->a = a;
-    HS_TRY(path_of(a, &pg->data, dir, "postgres"));
-    HS_TRY(path_of(a, &pg->log_path, dir, "postgres.log"));
+    HS_TRY(hs_private_path(a, dir, "postgres", &pg->data));
+    HS_TRY(hs_private_path(a, dir, "postgres.log", &pg->log_path));
     HS_TRY(find_bin(a, pg->data, &pg->bin));
-    HS_TRY(choose_socket_dir(pg, dir));
+    HS_TRY(hs_private_socket_dir(a, dir, "postgres", SOCKET_MAX, &pg->run));
     HS_TRY(hs_str_fmt(a, &pg->conninfo, "host='%s' user=hs dbname=hs", pg->run));
     if (!exists(pg->data))
         HS_TRY(make_cluster(pg, dir));
@@ -358,7 +276,7 @@ static void look(hs_timer *t)
         pid_t other = read_pid_file(pg, &ready);
         if (is_postgres(other)) {
             pg->pid = other;
-        } else if (!child_lives(pg)) {
+        } else if (!hs_private_child_lives(&pg->child)) {
             hs_log(pg->log, HS_LOG_WARN, "postgres.restart", "reason=died log=%s", pg->log_path);
             start_server(pg);
         }
@@ -382,7 +300,7 @@ void hs_private_pg_stop(hs_private_pg *pg)
         return;
     kill(pg->pid, SIGINT);
     for (long waited = 0; waited < STOP_SECONDS * 1000 && is_postgres(pg->pid); waited += 5)
-        nap(5);
+        hs_private_nap(5);
     if (is_postgres(pg->pid))
         kill(pg->pid, SIGQUIT);
 }
