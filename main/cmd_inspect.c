@@ -2,8 +2,8 @@
 #include "main/generate.h"
 #include "main/hs.h"
 #include "runtime/config.h"
-#include "workers/client/role.h"
 #include "workers/http/sets.h"
+#include "workers/roles.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -72,6 +72,23 @@ static void print_set(const hs_route_set *set, bool markdown)
     }
 }
 
+/* What two roles serve is printed with the first. */
+static bool is_printed(const hs_role *role, const char *group)
+{
+    for (const hs_role *const *r = hs_roles; *r != role; r++)
+        for (size_t i = 0; i < (*r)->groups_n; i++)
+            if (strcmp((*r)->groups[i].name, group) == 0)
+                return true;
+    return false;
+}
+
+static void print_role(const hs_role *role, bool markdown)
+{
+    for (size_t g = 0; g < role->groups_n; g++)
+        for (size_t i = 0; !is_printed(role, role->groups[g].name) && i < role->groups[g].n; i++)
+            print_set(&role->groups[g].sets[i], markdown);
+}
+
 int hs_cmd_routes(int argc, char **argv)
 {
     bool markdown = argc > 0 && strcmp(argv[0], "--markdown") == 0;
@@ -86,8 +103,8 @@ int hs_cmd_routes(int argc, char **argv)
     if (markdown)
         puts("# Operations\n\nMade by `hs routes --markdown` from the route tables in workers/.\n\n"
              "| method | path | who | guests | rate limit | largest body | servlet |\n|---|---|---|---|---|---|---|");
-    for (size_t i = 0; i < hs_client_routes_n; i++)
-        print_set(&hs_client_routes[i], markdown);
+    for (const hs_role *const *r = hs_roles; *r; r++)
+        print_role(*r, markdown);
     print_set(&hs_http_health_routes, markdown);
     print_set(&hs_http_metrics_routes, markdown);
     return 0;

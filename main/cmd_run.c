@@ -138,7 +138,7 @@ static void reload(runner *r)
     notify("RELOADING=1");
     hs_error *e = a ? hs_config_load(a, r->o->configs, r->o->configs_n, r->log, &fresh) : HS_ERR_NOMEM;
     if (!e) {
-        hs_logger_set_level(r->log, fresh->log_level);
+        hs_logger_set_level(r->log, fresh->log.level);
         e = hs_worker_reload(r->worker, a);
     }
     if (e)
@@ -308,15 +308,15 @@ static hs_error *open_log(runner *r)
     const hs_config *c = r->config;
     int fd = STDERR_FILENO;
 
-    if (c->log_file.n) {
+    if (c->log.file.n) {
         const char *path;
-        HS_TRY(hs_cstr(r->a, c->log_file, &path));
+        HS_TRY(hs_cstr(r->a, c->log.file, &path));
         fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
         if (fd < 0)
             return hs_err(r->a, 500, HS_M_UNKNOWN, "the log file %s cannot be written: %s", path, strerror(errno));
     }
     hs_logger_close(r->log);
-    r->log = hs_logger_open(fd, c->log_level, c->log_json);
+    r->log = hs_logger_open(fd, c->log.level, c->log.json);
     return r->log ? NULL : HS_ERR_NOMEM;
 }
 

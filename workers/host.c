@@ -36,7 +36,7 @@ static hs_error *open_parts(hs_host *h, hs_arena *a, hs_str name, hs_str yaml, i
     HS_TRY(hs_config_load_text(h->arena, name, copy, h->log, &h->config));
     if (h->config->private_postgres)
         return hs_err(a, 500, HS_M_UNKNOWN, "the configuration of an embedded server must name a database");
-    hs_logger_set_level(h->log, h->config->log_level);
+    hs_logger_set_level(h->log, h->config->log.level);
     o.config = h->config;
     o.log = h->log;
     HS_TRY(hs_worker_open(h->loop, a, &o, &h->worker));

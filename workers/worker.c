@@ -2,9 +2,9 @@
 #include "workers/worker.h"
 
 #include "server/context.h"
-#include "workers/client/role.h"
 #include "workers/http/hooks.h"
 #include "workers/http/sets.h"
+#include "workers/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,10 @@ struct hs_worker {
     hs_server srv;
     hs_arena *arena; /* as long as the worker */
     hs_http *http;
-    bool services;
+    const hs_config_listener *listeners;
+    size_t listeners_n;
+    bool share_ports, services;
+    unsigned opened; /* roles whose loops run */
 };
 
 #define ARENA_CAP    HS_MIB(64)
@@ -67,11 +70,46 @@ typedef struct {
     hs_error *e;
 } opening;
 
+static hs_error *open_roles(hs_worker *w, hs_arena *a)
+{
+    for (const hs_role *const *r = hs_roles; *r; r++) {
+        if (!(w->srv.roles & (*r)->bit))
+            continue;
+        if ((*r)->open)
+            HS_TRY((*r)->open(&w->srv, a));
+        w->opened |= (*r)->bit;
+    }
+    return NULL;
+}
+
+static void close_roles(hs_worker *w)
+{
+    for (const hs_role *const *r = hs_roles; *r; r++)
+        if (w->opened & (*r)->bit && (*r)->close)
+            (*r)->close(&w->srv);
+    w->opened = 0;
+}
+
 /* On a fiber: the services ask the database. */
 static void open_services(void *ud)
 {
     opening *o = ud;
+
     o->e = hs_server_open_services(&o->w->srv, o->a);
+    if (o->e)
+        return;
+    o->w->services = true;
+    o->e = open_roles(o->w, o->a);
+}
+
+/* A group that an earlier role had has been added already. */
+static bool is_new_group(const hs_worker *w, const hs_role *role, const char *name)
+{
+    for (const hs_role *const *r = hs_roles; *r && *r != role; r++)
+        for (size_t i = 0; w->srv.roles & (*r)->bit && i < (*r)->groups_n; i++)
+            if (strcmp((*r)->groups[i].name, name) == 0)
+                return false;
+    return true;
 }
 
 static hs_error *open_http(hs_worker *w, hs_arena *a)
@@ -81,7 +119,10 @@ static hs_error *open_http(hs_worker *w, hs_arena *a)
     w->http = hs_http_open(w->srv.loop, &o);
     if (!w->http)
         return HS_ERR_NOMEM;
-    HS_TRY(hs_http_routes(w->http, a, "client", hs_client_routes, hs_client_routes_n));
+    for (const hs_role *const *r = hs_roles; *r; r++)
+        for (size_t i = 0; w->srv.roles & (*r)->bit && i < (*r)->groups_n; i++)
+            if (is_new_group(w, *r, (*r)->groups[i].name))
+                HS_TRY(hs_http_routes(w->http, a, (*r)->groups[i].name, (*r)->groups[i].sets, (*r)->groups[i].n));
     HS_TRY(hs_http_routes(w->http, a, "health", &hs_http_health_routes, 1));
     return hs_http_routes(w->http, a, "metrics", &hs_http_metrics_routes, 1);
 }
@@ -105,7 +146,6 @@ static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
         return HS_ERR_NOMEM;
     HS_TRY(hs_loop_run_fiber(w->srv.loop, open_services, &services));
     HS_TRY(services.e);
-    w->services = true;
     return open_http(w, a);
 }
 
@@ -126,14 +166,18 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
         .metrics = hs_metrics_open(),
         .config = o->config,
         .server_name = o->config->server_name,
-        .worker_name = HS_S("main"),
-        .roles = HS_ROLE_ALL,
+        .roles = o->roles ? o->roles : HS_ROLE_ALL,
         .hash_seed = hs_random_u64(),
         .arena = own,
     };
+    w->listeners = o->listeners ? o->listeners : o->config->listeners;
+    w->listeners_n = o->listeners ? o->listeners_n : o->config->listeners_n;
+    w->share_ports = o->share_ports;
     if (w->srv.metrics)
         hs_metrics_set_server_name(w->srv.metrics, w->srv.server_name);
-    e = w->srv.metrics ? open_all(w, a, o) : HS_ERR_NOMEM;
+    e = hs_str_dup(own, o->name.p ? o->name : HS_S("main"), &w->srv.worker_name);
+    if (!e)
+        e = w->srv.metrics ? open_all(w, a, o) : HS_ERR_NOMEM;
     if (e) {
         hs_worker_close(w);
         return e;
@@ -145,30 +189,33 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
 
 /* ── listeners ── */
 
-/* The groups that a listener's resources name; what is not served yet (federation, media …) simply adds no routes. */
-static hs_error *groups_of(hs_arena *a, const hs_config_listener *l, const char *const **ret)
+/* The groups that a listener's resources open, NULL-terminated; NULL when no role here has anything for it. */
+static hs_error *groups_of(hs_worker *w, hs_arena *a, const hs_config_listener *l, const char *const **ret)
 {
     const char **groups;
+    bool serves = false;
+    size_t n = 0;
 
-    HS_TRY(hs_alloc(a, l->resources.n + 3, &groups));
-    *ret = groups;
-    if (l->metrics) {
-        *groups++ = "metrics";
-        return NULL;
+    HS_TRY(hs_alloc(a, l->resources.n * HS_RESOURCE_GROUPS + 1, &groups));
+    for (size_t i = 0; i < l->resources.n; i++) {
+        n += hs_resource_groups(l->resources.at[i], groups + n);
+        serves |= hs_roles_serve(w->srv.roles, l->resources.at[i]);
     }
-    for (size_t i = 0; i < l->resources.n; i++)
-        HS_TRY(hs_cstr(a, l->resources.at[i], groups++));
-    *groups = "health";
+    *ret = serves ? groups : NULL;
     return NULL;
 }
 
 static hs_error *listen_on(hs_worker *w, hs_arena *a, const hs_config_listener *l, hs_str address)
 {
     const hs_config *c = w->srv.config;
-    hs_listener_options o = { .port = l->port, .unix_mode = l->unix_mode, .x_forwarded = l->x_forwarded };
+    hs_listener_options o = {
+        .port = l->port, .unix_mode = l->unix_mode, .x_forwarded = l->x_forwarded, .reuse_port = w->share_ports
+    };
     uint16_t port;
 
-    HS_TRY(groups_of(a, l, &o.groups));
+    HS_TRY(groups_of(w, a, l, &o.groups));
+    if (!o.groups)
+        return NULL;
     if (l->unix_path.n)
         HS_TRY(hs_cstr(a, l->unix_path, &o.unix_path));
     else
@@ -187,10 +234,8 @@ static hs_error *listen_on(hs_worker *w, hs_arena *a, const hs_config_listener *
 
 hs_error *hs_worker_listen(hs_worker *w, hs_arena *a)
 {
-    const hs_config *c = w->srv.config;
-
-    for (size_t i = 0; i < c->listeners_n; i++) {
-        const hs_config_listener *l = &c->listeners[i];
+    for (size_t i = 0; i < w->listeners_n; i++) {
+        const hs_config_listener *l = &w->listeners[i];
         if (l->unix_path.n)
             HS_TRY(listen_on(w, a, l, hs_str_make("", 0)));
         for (size_t k = 0; !l->unix_path.n && k < l->bind_addresses.n; k++)
@@ -214,6 +259,7 @@ void hs_worker_close(hs_worker *w)
 {
     if (w->http)
         hs_http_close(w->http);
+    close_roles(w);
     if (w->services)
         hs_server_close_services(&w->srv);
     hs_bus_close(w->srv.bus);

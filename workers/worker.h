@@ -13,12 +13,17 @@ typedef struct hs_worker hs_worker;
 typedef struct {
     const hs_config *config; /* must outlive the worker */
     hs_logger *log;
-    hs_str conninfo; /* p NULL: the configuration's database */
+    hs_str conninfo;                     /* p NULL: the configuration's database */
+    unsigned roles;                      /* HS_ROLE_*; 0: all */
+    hs_str name;                         /* different from every other worker's of this server; p NULL: "main" */
+    const hs_config_listener *listeners; /* NULL: the configuration's; must outlive the worker */
+    size_t listeners_n;
+    bool share_ports; /* other processes may listen on the same ports: SO_REUSEPORT; see hs_worker_drain */
 } hs_worker_options;
 
 /* Connects, migrates, opens the services. The error's message is the operator's one line. */
 HS_NODISCARD hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret);
-/* Opens the listeners of the configuration. */
+/* Opens the listeners, those that serve anything of the worker's roles. */
 HS_NODISCARD hs_error *hs_worker_listen(hs_worker *w, hs_arena *a);
 /* Reads certificates anew. */
 HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a);

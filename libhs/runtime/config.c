@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-typedef enum { STR, SECRET, BOOL, INT, DUR, SIZE, NUM, RATE, STRS, JSON, CODE, LATER, QUIET, REFUSE } kind;
+typedef enum { STR, SECRET, BOOL, INT, DUR, SIZE, NUM, RATE, STRS, JSON, CODE, LATER, QUIET, VOID, REFUSE, GONE } kind;
 
 typedef struct {
     kind kind;
@@ -248,7 +248,9 @@ static hs_error *value(hs_arena *a, const row *r, const hs_yaml *n, hs_config *c
     case CODE:
     case LATER:
     case QUIET:
+    case VOID:
     case REFUSE:
+    case GONE:
         return NULL;
     }
     return NULL;
@@ -330,6 +332,25 @@ static bool switched_off(const hs_yaml *map)
     return hs_yaml_to_bool(hs_yaml_get(map, HS_S("enabled")), &on) && !on;
 }
 
+/* Refuses what must not be passed over, warns of what will be. */
+static hs_error *judge(hs_arena *a, const row *r, const hs_yaml *v, hs_str path, hs_logger *log)
+{
+    if (is_default(r, v))
+        return NULL;
+    if (r->kind == REFUSE)
+        return hs_config_err(a, v, r->path, "%s: not supported, and it would be unsafe to go on without it",
+                             r->meaning);
+    if (r->kind == GONE)
+        return hs_config_err(a, v, r->path, "this option has been taken out of Synapse too. %s", r->meaning);
+    if (r->kind == VOID)
+        hs_log(log, HS_LOG_WARN, "config.needless", "%.*s:%zu: option %.*s has no effect: %s", HS_FMT(v->file), v->line,
+               HS_FMT(path), r->meaning);
+    if ((r->kind == LATER || r->unused) && !switched_off(v))
+        hs_log(log, HS_LOG_WARN, "config.unsupported", "%.*s:%zu: option %.*s is not supported yet and has no effect",
+               HS_FMT(v->file), v->line, HS_FMT(path));
+    return NULL;
+}
+
 static hs_error *look_over(hs_arena *a, const hs_yaml *map, hs_str prefix, unsigned depth, hs_logger *log)
 {
     for (size_t i = 0; map->kind == HS_YAML_MAP && i < map->n; i++) {
@@ -339,13 +360,8 @@ static hs_error *look_over(hs_arena *a, const hs_yaml *map, hs_str prefix, unsig
 
         HS_TRY(hs_str_fmt(a, &path, "%.*s%s%.*s", HS_FMT(prefix), prefix.n ? "." : "", HS_FMT(p->key)));
         r = row_of(path);
-        if (r && r->kind == REFUSE && !is_default(r, p->value))
-            return hs_config_err(a, p->value, r->path, "%s: not supported, and it would be unsafe to go on without it",
-                                 r->meaning);
-        if (r && (r->kind == LATER || r->unused) && !is_default(r, p->value) && !switched_off(p->value))
-            hs_log(log, HS_LOG_WARN, "config.unsupported",
-                   "%.*s:%zu: option %.*s is not supported yet and has no effect", HS_FMT(p->value->file), p->line,
-                   HS_FMT(path));
+        if (r)
+            HS_TRY(judge(a, r, p->value, path, log));
         if (!r && !leads_somewhere(path) && !hs_str_starts(p->key, HS_S("x-")) && !hs_str_eq(p->key, HS_S("<<")))
             hs_log(log, HS_LOG_WARN, "config.unknown", "%.*s:%zu: unknown option %.*s is ignored; see docs/config.md",
                    HS_FMT(p->value->file), p->line, HS_FMT(path));
@@ -497,11 +513,12 @@ hs_error *hs_config_describe(hs_arena *a, hs_str *ret)
         { "## Read\n\nRates are written `per_second/burst_count`. Secrets may come from a file: the option's name with "
           "`_path` at its "
           "end.\n",
-          ~(1u << LATER | 1u << QUIET | 1u << REFUSE) },
+          ~(1u << LATER | 1u << QUIET | 1u << VOID | 1u << REFUSE | 1u << GONE) },
         { "## Known, not supported yet\n\nSetting one to something else than its default gives a warning.\n",
           1u << LATER },
         { "## Refused\n\nThe server does not start when one is set: going on without it would be unsafe.\n",
-          1u << REFUSE },
+          1u << REFUSE | 1u << GONE },
+        { "## Without meaning here\n\nA warning says why.\n", 1u << VOID },
         { "## Accepted without effect\n", 1u << QUIET },
     };
     hs_buf b;

@@ -38,24 +38,34 @@ typedef struct {
     bool any_state_key;
 } hs_config_state_key;
 
+typedef struct {
+    hs_log_level level;
+    bool json;
+    hs_str file; /* empty: standard error */
+} hs_config_log;
+
 typedef struct hs_config {
     hs_str server_name, public_baseurl, web_client_location;
     bool serve_client_wellknown; /* public_baseurl was given, so clients may be sent there */
     hs_str data_dir, pid_file, signing_key_path, media_store_path;
-    hs_str signing_key; /* given in line; else signing_key_path is never empty */
+    hs_str signing_key;     /* given in line; else signing_key_path is never empty */
+    hs_jv old_signing_keys; /* "ed25519:id": { key, expired_ts }; absent: none */
+    int64_t key_refresh_interval_ms;
     const hs_config_listener *listeners;
     size_t listeners_n;
+    /* A worker's own options; hs worker puts them in the place of pid_file, log_config and listeners. */
+    hs_str worker_app, worker_name, worker_pid_file;
+    const hs_config_listener *worker_listeners;
+    size_t worker_listeners_n;
+    hs_config_log worker_log; /* without worker_log_config the same as log */
+    bool worker_daemonize;
     hs_str tls_certificate_path, tls_private_key_path;
     /* database */
     bool private_postgres;
     hs_str conninfo;
     bool allow_unsafe_locale;
     int64_t cp_max; /* 0: as many as the store thinks fit */
-    /* log */
-    hs_log_level log_level;
-    bool log_json;
-    hs_str log_file; /* empty: standard error */
-    hs_str log_config;
+    hs_config_log log;
     /* registration and login */
     bool enable_registration, enable_registration_without_verification, registration_requires_token;
     bool enable_set_displayname, enable_set_avatar_url, inhibit_user_in_use_error, allow_guest_access;

@@ -11,13 +11,44 @@ static bool is(const hs_yaml *n, const char *text)
 
 /* ── listeners ── */
 
-static hs_error *listener(hs_arena *a, const hs_yaml *n, hs_config_listener *l)
+typedef HS_VEC(hs_str) hs_names;
+
+static const char *const RESOURCES[] = { "client", "consent", "federation", "health", "keys",
+                                         "media",  "metrics", "openid",     "static" };
+
+/* A resource is served, or has no meaning here, or is a mistake. */
+static hs_error *add_resource(hs_arena *a, const hs_yaml *at, hs_str name, hs_logger *log, hs_names *names)
+{
+    for (size_t i = 0; i < sizeof RESOURCES / sizeof *RESOURCES; i++)
+        if (hs_str_eq(name, hs_str_c(RESOURCES[i])))
+            return hs_vec_push(a, names, name);
+    if (!hs_str_eq(name, HS_S("replication")))
+        return hs_config_err(a, at, "listeners.resources.names", "there is no resource '%.*s'", HS_FMT(name));
+    hs_log(log, HS_LOG_WARN, "config.needless",
+           "%.*s:%zu: the resource replication is left out: workers tell each other by Redis and PostgreSQL",
+           HS_FMT(at->file), at->line);
+    return NULL;
+}
+
+static hs_error *add_resources(hs_arena *a, const hs_yaml *list, hs_logger *log, hs_names *names)
+{
+    for (size_t i = 0; list && list->kind == HS_YAML_SEQ && i < list->n; i++) {
+        const hs_yaml *at = list->items[i];
+        hs_strs some;
+        HS_TRY(hs_config_strs(a, hs_yaml_get(at, HS_S("names")), "listeners.resources.names", &some));
+        for (size_t k = 0; k < some.n; k++)
+            HS_TRY(add_resource(a, at, some.at[k], log, names));
+    }
+    return NULL;
+}
+
+static hs_error *listener(hs_arena *a, const hs_yaml *n, hs_logger *log, hs_config_listener *l)
 {
     const hs_yaml *type = hs_yaml_get(n, HS_S("type")), *port = hs_yaml_get(n, HS_S("port")),
                   *path = hs_yaml_get(n, HS_S("path")), *bind = hs_yaml_get(n, HS_S("bind_addresses")),
                   *one = hs_yaml_get(n, HS_S("bind_address")), *resources = hs_yaml_get(n, HS_S("resources")),
                   *mode = hs_yaml_get(n, HS_S("mode")), *flag;
-    HS_VEC(hs_str) names = { 0 };
+    hs_names names = { 0 };
     int64_t v;
 
     if (n->kind != HS_YAML_MAP)
@@ -53,12 +84,7 @@ static hs_error *listener(hs_arena *a, const hs_yaml *n, hs_config_listener *l)
         at[1] = HS_S("0.0.0.0");
         l->bind_addresses = (hs_strs){ .at = at, .n = given ? 1 : 2 };
     }
-    for (size_t i = 0; resources && resources->kind == HS_YAML_SEQ && i < resources->n; i++) {
-        hs_strs some;
-        HS_TRY(hs_config_strs(a, hs_yaml_get(resources->items[i], HS_S("names")), "listeners.resources.names", &some));
-        for (size_t k = 0; k < some.n; k++)
-            HS_TRY(hs_vec_push(a, &names, some.at[k]));
-    }
+    HS_TRY(add_resources(a, resources, log, &names));
     if (l->metrics)
         HS_TRY(hs_vec_push(a, &names, HS_S("metrics")));
     l->resources = (hs_strs){ .at = names.at, .n = names.n };
@@ -69,13 +95,13 @@ static hs_error *listener(hs_arena *a, const hs_yaml *n, hs_config_listener *l)
     return NULL;
 }
 
-static hs_error *listeners(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c)
-{
-    const hs_yaml *n = hs_yaml_get(top, HS_S("listeners"));
-    HS_VEC(hs_config_listener) all = { 0 };
+typedef HS_VEC(hs_config_listener) hs_listeners;
 
+static hs_error *listener_list(hs_arena *a, const hs_yaml *n, const char *path, hs_logger *log, const hs_config *c,
+                               hs_listeners *ret)
+{
     if (n && n->kind != HS_YAML_SEQ && !hs_yaml_is_null(n))
-        return hs_config_err(a, n, "listeners", "expected a list");
+        return hs_config_err(a, n, path, "expected a list");
     for (size_t i = 0; n && n->kind == HS_YAML_SEQ && i < n->n; i++) {
         hs_config_listener l = { 0 };
 
@@ -85,12 +111,20 @@ static hs_error *listeners(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_c
                    n->items[i]->line);
             continue;
         }
-        HS_TRY(listener(a, n->items[i], &l));
+        HS_TRY(listener(a, n->items[i], log, &l));
         if (l.tls && (!c->tls_certificate_path.n || !c->tls_private_key_path.n))
-            return hs_config_err(a, n->items[i], "listeners",
-                                 "tls needs tls_certificate_path and tls_private_key_path");
-        HS_TRY(hs_vec_push(a, &all, l));
+            return hs_config_err(a, n->items[i], path, "tls needs tls_certificate_path and tls_private_key_path");
+        HS_TRY(hs_vec_push(a, ret, l));
     }
+    return NULL;
+}
+
+static hs_error *listeners(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c)
+{
+    const hs_yaml *n = hs_yaml_get(top, HS_S("listeners"));
+    hs_listeners all = { 0 }, of_worker = { 0 };
+
+    HS_TRY(listener_list(a, n, "listeners", log, c, &all));
     if (!n || hs_yaml_is_null(n)) { /* what a generated file says */
         hs_str *hosts, *names;
         HS_TRY(hs_alloc(a, 2, &hosts));
@@ -106,6 +140,9 @@ static hs_error *listeners(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_c
     }
     c->listeners = all.at;
     c->listeners_n = all.n;
+    HS_TRY(listener_list(a, hs_yaml_get(top, HS_S("worker_listeners")), "worker_listeners", log, c, &of_worker));
+    c->worker_listeners = of_worker.at;
+    c->worker_listeners_n = of_worker.n;
     return NULL;
 }
 
@@ -192,7 +229,7 @@ static bool level(hs_str t, hs_log_level *ret)
 
 /* A Python logging dictConfig: the root logger's level; of its handlers (and a memory handler's target) the file and
  * whether the formatter writes JSON. */
-static hs_error *python_log(hs_arena *a, const hs_yaml *at, hs_logger *log, hs_config *c)
+static hs_error *python_log(hs_arena *a, const hs_yaml *at, hs_logger *log, hs_config_log *c)
 {
     const hs_yaml *doc, *handlers, *names, *formatters, *l;
     hs_str bytes;
@@ -200,7 +237,7 @@ static hs_error *python_log(hs_arena *a, const hs_yaml *at, hs_logger *log, hs_c
     HS_TRY(hs_config_read_file(a, at->text, &bytes));
     HS_TRY(hs_yaml_parse(a, at->text, bytes, &doc));
     l = hs_yaml_path(doc, HS_S("root.level"));
-    if (l && l->kind == HS_YAML_SCALAR && !level(l->text, &c->log_level))
+    if (l && l->kind == HS_YAML_SCALAR && !level(l->text, &c->level))
         hs_log(log, HS_LOG_WARN, "config.log", "%.*s:%zu: unknown level", HS_FMT(l->file), l->line);
     handlers = hs_yaml_get(doc, HS_S("handlers"));
     formatters = hs_yaml_get(doc, HS_S("formatters"));
@@ -215,38 +252,47 @@ static hs_error *python_log(hs_arena *a, const hs_yaml *at, hs_logger *log, hs_c
                    "%.*s:%zu: the log handler %.*s is not supported; standard error is used", HS_FMT(x->file), x->line,
                    HS_FMT(x->text));
         if ((x = hs_yaml_get(h, HS_S("filename"))) && x->kind == HS_YAML_SCALAR)
-            c->log_file = x->text;
+            c->file = x->text;
         if ((x = hs_yaml_get(h, HS_S("formatter"))) && x->kind == HS_YAML_SCALAR) {
             const hs_yaml *f = hs_yaml_get(formatters, x->text), *k = hs_yaml_get(f, HS_S("class"));
             if (!k)
                 k = hs_yaml_get(f, HS_S("()"));
             if (k && hs_str_ends(k->text, HS_S("JsonFormatter")))
-                c->log_json = true;
+                c->json = true;
         }
     }
     return NULL;
 }
 
+static hs_error *log_config(hs_arena *a, const hs_yaml *top, const char *key, hs_logger *log, hs_config_log *ret)
+{
+    const hs_yaml *python = hs_yaml_get(top, hs_str_c(key));
+
+    *ret = (hs_config_log){ .level = HS_LOG_INFO };
+    if (hs_yaml_is_null(python))
+        return NULL;
+    if (python->kind != HS_YAML_SCALAR)
+        return hs_config_err(a, python, key, "expected a file name");
+    return python_log(a, python, log, ret);
+}
+
 static hs_error *logging(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c)
 {
-    const hs_yaml *ours = hs_yaml_get(top, HS_S("log")), *python = hs_yaml_get(top, HS_S("log_config")), *x;
+    const hs_yaml *ours = hs_yaml_get(top, HS_S("log")), *x;
 
-    c->log_level = HS_LOG_INFO;
-    if (!hs_yaml_is_null(python)) {
-        if (python->kind != HS_YAML_SCALAR)
-            return hs_config_err(a, python, "log_config", "expected a file name");
-        c->log_config = python->text;
-        HS_TRY(python_log(a, python, log, c));
-    }
-    if ((x = hs_yaml_get(ours, HS_S("level"))) && !level(x->text, &c->log_level))
+    HS_TRY(log_config(a, top, "log_config", log, &c->log));
+    if ((x = hs_yaml_get(ours, HS_S("level"))) && !level(x->text, &c->log.level))
         return hs_config_err(a, x, "log.level", "expected debug, info, warning or error");
     if ((x = hs_yaml_get(ours, HS_S("format")))) {
         if (!is(x, "json") && !is(x, "text"))
             return hs_config_err(a, x, "log.format", "expected text or json");
-        c->log_json = is(x, "json");
+        c->log.json = is(x, "json");
     }
     if ((x = hs_yaml_get(ours, HS_S("file"))) && x->kind == HS_YAML_SCALAR)
-        c->log_file = x->text;
+        c->log.file = x->text;
+    c->worker_log = c->log;
+    if (!hs_yaml_is_null(hs_yaml_get(top, HS_S("worker_log_config"))))
+        HS_TRY(log_config(a, top, "worker_log_config", log, &c->worker_log));
     return NULL;
 }
 

@@ -12,7 +12,6 @@
 #include "server/timeline.h"
 #include "server/typing.h"
 #include "server/unread.h"
-#include "server/upkeep.h"
 
 #include "store/names.h"
 
@@ -64,13 +63,11 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_unread_open(srv, srv->arena));
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_typing_open(srv, srv->arena));
-    HS_TRY(hs_waiters_open(srv, srv->arena));
-    return hs_upkeep_open(srv, srv->arena);
+    return hs_waiters_open(srv, srv->arena);
 }
 
 void hs_server_close_services(hs_server *srv)
 {
-    hs_upkeep_close(srv);
     hs_sync_filters_close(srv);
     hs_waiters_close(srv);
     hs_typing_close(srv);

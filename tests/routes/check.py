@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-AUTH = {"none": "none", "optional": "optional", "access_token": "user", "admin": "admin", "shared-secret-hmac": "secret"}
+AUTH = {"none": "none", "optional": "optional", "access_token": "user", "admin": "admin", "shared-secret-hmac": "secret", "X-Matrix": "server"}
 RATES = ("rc_message", "rc_registration", "rc_registration_token_validity", "rc_login", "rc_reports", "rc_user_directory")
 
 

@@ -1,6 +1,8 @@
 /* The route sets of the client role: a line for each file. */
 #include "workers/client/role.h"
 
+#include "workers/http/sets.h"
+
 /* clang-format off */
 #define CLIENT(X) \
     X(account) \
@@ -27,12 +29,21 @@
 #define DECLARE(name) extern const hs_route hs_routes_##name[];
 CLIENT(DECLARE)
 extern const hs_route hs_routes_register_by_secret[];
-extern const hs_route hs_routes_well_known[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
 
-const hs_route_set hs_client_routes[] = {
+static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
-    { "/.well-known/matrix/", hs_routes_well_known },
 };
-const size_t hs_client_routes_n = sizeof hs_client_routes / sizeof *hs_client_routes;
+
+static const hs_route_group GROUPS[] = {
+    { "client", SETS, sizeof SETS / sizeof *SETS },
+    { "well-known", &hs_http_well_known_routes, 1 },
+};
+
+const hs_role hs_role_client = {
+    .bit = HS_ROLE_CLIENT,
+    .name = "client",
+    .groups = GROUPS,
+    .groups_n = sizeof GROUPS / sizeof *GROUPS,
+};

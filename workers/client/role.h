@@ -1,11 +1,9 @@
-/* The client role: all that is served under /_matrix/client and /_synapse/admin, and the well-known files. */
+/* The client role: all that is served under /_matrix/client and /_synapse/admin, and where clients find the server. */
 #ifndef HS_WORKERS_CLIENT_ROLE_H
 #define HS_WORKERS_CLIENT_ROLE_H
 
-#include "runtime/http.h"
+#include "workers/http/role.h"
 
-/* For the listener resource "client". */
-extern const hs_route_set hs_client_routes[];
-extern const size_t hs_client_routes_n;
+extern const hs_role hs_role_client;
 
 #endif

@@ -55,9 +55,11 @@ static hs_error *get_server(hs_req *q, hs_res *r)
 }
 
 /* clang-format off */
-const hs_route hs_routes_well_known[] = {
+static const hs_route WELL_KNOWN[] = {
     { HS_GET, NULL, "client", get_client, .who = HS_AUTH_NONE, .servlet = "WellKnown" },
     { HS_GET, NULL, "server", get_server, .who = HS_AUTH_NONE, .servlet = "WellKnown" },
     { 0 },
 };
 /* clang-format on */
+
+const hs_route_set hs_http_well_known_routes = { "/.well-known/matrix/", WELL_KNOWN };

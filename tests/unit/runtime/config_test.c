@@ -268,9 +268,9 @@ static void later_files_replace_whole_sections_and_secrets_come_from_files(void 
     assert_true(c->rc_message.per_second < 1);
     same(c->macaroon_secret_key, "s3cret");
     assert_true(hs_str_ends(c->registration_shared_secret_path, HS_S("/none")));
-    assert_int_equal(c->log_level, HS_LOG_WARN);
-    assert_true(c->log_json);
-    same(c->log_file, "/var/log/h.log");
+    assert_int_equal(c->log.level, HS_LOG_WARN);
+    assert_true(c->log.json);
+    same(c->log.file, "/var/log/h.log");
 
     hs_str folder = hs_str_c(dir);
     assert_null(hs_config_load(*state, &folder, 1, NULL, &c));
@@ -288,6 +288,77 @@ static void later_files_replace_whole_sections_and_secrets_come_from_files(void 
         unlink(command);
     }
     rmdir(dir);
+}
+
+static void a_workers_file_of_synapse_is_read_beside_the_shared_one(void **state)
+{
+    const hs_config *c = good(*state, "server_name: a\n"
+                                      "worker_app: synapse.app.generic_worker\n"
+                                      "worker_name: w1\n"
+                                      "worker_listeners:\n"
+                                      "  - {type: http, port: 8083, resources: [{names: [client, federation]}]}\n"
+                                      "  - {type: http, path: /run/w1.sock, resources: [{names: [replication]}]}\n"
+                                      "worker_daemonize: true\n"
+                                      "worker_pid_file: /run/w1.pid\n");
+
+    same(c->worker_app, "synapse.app.generic_worker");
+    same(c->worker_name, "w1");
+    same(c->worker_pid_file, "/run/w1.pid");
+    assert_true(c->worker_daemonize);
+    assert_int_equal(c->worker_listeners_n, 2);
+    assert_int_equal(c->worker_listeners[0].port, 8083);
+    assert_int_equal(c->worker_listeners[1].resources.n, 0); /* replication is left out */
+    assert_int_equal(c->listeners[0].port, 8008);
+}
+
+static void the_workers_log_is_that_of_the_server_unless_it_has_its_own(void **state)
+{
+    assert_true(good(*state, "server_name: a\nlog: {format: json}\n")->worker_log.json);
+
+    char path[] = "/tmp/hs-config-XXXXXX", yaml[128];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, "root: {level: ERROR}\n", 21) == 21);
+    close(fd);
+    snprintf(yaml, sizeof yaml, "server_name: a\nlog: {format: json}\nworker_log_config: %s\n", path);
+    const hs_config *c = good(*state, yaml);
+    assert_int_equal(c->worker_log.level, HS_LOG_ERROR);
+    assert_true(!c->worker_log.json && c->log.json && c->log.level == HS_LOG_INFO);
+    unlink(path);
+}
+
+static void what_workers_do_not_need_is_refused_or_said_with_the_reason(void **state)
+{
+    char text[4096] = { 0 };
+    int fds[2];
+    const hs_config *c;
+
+    refused(*state, "server_name: a\nworker_replication_port: 9092\n", "by Redis");
+    refused(*state, "server_name: a\nworker_replication_host: h\n", "h.yaml:2: worker_replication_host:");
+    refused(*state, "server_name: a\nlisteners: [{port: 1, resources: [{names: [clients]}]}]\n",
+            "there is no resource 'clients'");
+    assert_int_equal(pipe(fds), 0);
+    hs_logger *log = hs_logger_open(fds[1], HS_LOG_INFO, false);
+    hs_str yaml = HS_S("server_name: a\ninstance_map: {main: {host: localhost, port: 1}}\n"
+                       "stream_writers: {events: w1}\nsend_federation: true\nstart_pushers: false\n");
+    assert_null(hs_config_load_text(*state, HS_S("h.yaml"), yaml, log, &c));
+    hs_logger_close(log);
+    close(fds[1]);
+    assert_true(read(fds[0], text, sizeof text - 1) > 0);
+    close(fds[0]);
+    assert_non_null(strstr(text, "instance_map has no effect"));
+    assert_non_null(strstr(text, "Any worker writes every stream"));
+    assert_non_null(strstr(text, "start_pushers"));
+    assert_null(strstr(text, "send_federation"));
+}
+
+static void old_signing_keys_are_kept_to_be_published(void **state)
+{
+    const hs_config *c = good(*state, "server_name: a\nkey_refresh_interval: 2h\n"
+                                      "old_signing_keys: {'ed25519:x': {key: AAAA, expired_ts: 12}}\n");
+
+    assert_int_equal(c->key_refresh_interval_ms, 7200000);
+    assert_int_equal(hs_jv_count(c->old_signing_keys), 1);
+    assert_int_equal(good(*state, "server_name: a\n")->key_refresh_interval_ms, 86400000);
 }
 
 static void nested_content_becomes_json(void **state)
@@ -319,6 +390,10 @@ int main(void)
         T(unknown_options_are_warned_about_once),
         T(later_files_replace_whole_sections_and_secrets_come_from_files),
         T(nested_content_becomes_json),
+        T(a_workers_file_of_synapse_is_read_beside_the_shared_one),
+        T(the_workers_log_is_that_of_the_server_unless_it_has_its_own),
+        T(what_workers_do_not_need_is_refused_or_said_with_the_reason),
+        T(old_signing_keys_are_kept_to_be_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
