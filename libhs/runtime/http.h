@@ -64,6 +64,7 @@ typedef struct {
     bool locked; /* works for a locked or suspended account too (logout …) */
     hs_rate_class rate;
     size_t body;         /* limit in bytes; 0: 64 KiB for PUT and POST, no body read otherwise */
+    bool stream;         /* the handler takes the body as it arrives, with hs_body_read, and looks after its limit */
     const char *servlet; /* Synapse's name for metrics */
 } hs_route;
 
@@ -118,6 +119,17 @@ HS_NODISCARD hs_error *hs_req_object_or_empty(hs_req *q, hs_jv *ret);
 /* The same into a struct by a field table. */
 HS_NODISCARD hs_error *hs_req_fields(hs_req *q, const hs_field *fields, void *into);
 
+/* ── bodies as they arrive ────────────────────────────────────────────────────────────────────────────────────────────
+ * For rows with `stream`, PUT and POST: the handler runs when the head is there, so who asks and how much is announced
+ * are looked at before a byte of the body is taken. Nothing is read from the socket between two calls. q->body is not
+ * for such handlers. What a handler leaves unread costs the connection. */
+
+/* The Content-Length; -1 when there was none (no body, or a chunked one, which is read whole and up to 1 MiB). */
+int64_t hs_body_length(const hs_req *q);
+/* The next bytes, valid until the next call; *ret is empty at the end. 499 when the client went away or was too slow.
+ */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_body_read(hs_req *q, hs_str *ret);
+
 struct hs_res {
     int status;
     hs_buf body;
@@ -126,6 +138,9 @@ struct hs_res {
     size_t headers_n, headers_cap;
     hs_str content_type; /* default application/json */
     bool parked;
+    bool has_file; /* the body is file_n bytes of file_fd from file_at on */
+    int file_fd;
+    int64_t file_at, file_n;
     hs_arena *a;
 };
 
@@ -135,6 +150,9 @@ hs_json_out *hs_res_json(hs_res *r, int status);
 void hs_res_empty(hs_res *r);
 /* Other content; `bytes` must live as long as the request's arena. */
 void hs_res_bytes(hs_res *r, int status, hs_str content_type, hs_str bytes);
+/* A part of an open file, sent in small pieces as the client takes them. The descriptor is the answer's from here on:
+ * it is closed when the answer is sent or dropped. */
+void hs_res_file(hs_res *r, int status, hs_str content_type, int fd, int64_t at, int64_t n);
 HS_NODISCARD hs_error *hs_res_header(hs_res *r, hs_str name, hs_str value);
 
 /* ── parking ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ARENA_BYTES  HS_MIB(64)
 #define MAX_HEAD     HS_KIB(64)
@@ -67,6 +68,7 @@ static const char *reason(int status)
         { 409, "Conflict" },
         { 412, "Precondition Failed" },
         { 413, "Request Entity Too Large" },
+        { 416, "Range Not Satisfiable" },
         { 429, "Too Many Requests" },
         { 431, "Request Header Fields Too Large" },
         { 499, "Client Closed Request" },
@@ -121,7 +123,7 @@ static hs_parked *pop(hs_exchange_list *l)
     return x;
 }
 
-static void run_after(hs_http *h)
+void hs_http_run_after(hs_http *h)
 {
     if (!h->after_waits) {
         h->after_waits = true;
@@ -132,12 +134,12 @@ static void run_after(hs_http *h)
 /* ── arenas ─────────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static hs_arena *arena_take(hs_http *h)
+hs_arena *hs_http_arena_take(hs_http *h)
 {
     return h->arenas_n ? h->arenas[--h->arenas_n] : hs_arena_open(ARENA_BYTES);
 }
 
-static void arena_put_back(hs_http *h, hs_arena *a)
+void hs_http_arena_put_back(hs_http *h, hs_arena *a)
 {
     if (!a)
         return;
@@ -271,11 +273,19 @@ static void proceed(h2o_generator_t *g, h2o_req_t *req)
     (void)req;
 }
 
-/* Starts and ends the answer. The pieces live in the exchange's arena or are static. */
-static void send_pieces(hs_parked *x, const hs_str *pieces, size_t n, size_t total)
+/* A handler that failed may have opened one. */
+static void drop_file(hs_res *r)
+{
+    if (r && r->has_file)
+        close(r->file_fd);
+    if (r)
+        r->has_file = false;
+}
+
+/* Status and headers of the answer. */
+static void begin_answer(hs_parked *x, size_t total)
 {
     h2o_req_t *req = x->req;
-    h2o_iovec_t *out = NULL;
 
     x->state = X_SENT;
     x->sent_ns = now_ns();
@@ -286,7 +296,18 @@ static void send_pieces(hs_parked *x, const hs_str *pieces, size_t n, size_t tot
     if (x->http->draining)
         req->http1_is_persistent = 0;
     add_headers(req, x->r, total != 0);
+}
+
+/* Starts and ends the answer. The pieces live in the exchange's arena or are static. */
+static void send_pieces(hs_parked *x, const hs_str *pieces, size_t n, size_t total)
+{
+    h2o_req_t *req = x->req;
+    h2o_iovec_t *out = NULL;
+    bool lingers;
+
     x->generator = (h2o_generator_t){ .proceed = proceed };
+    lingers = hs_http_body_end(x);
+    begin_answer(x, total);
     if (x->method == HS_HEAD || !total) {
         n = 0;
     } else {
@@ -295,15 +316,35 @@ static void send_pieces(hs_parked *x, const hs_str *pieces, size_t n, size_t tot
             out[i] = iovec(pieces[i]);
     }
     h2o_start_response(req, &x->generator);
-    h2o_send(req, out, n, H2O_SEND_STATE_FINAL);
+    h2o_send(req, out, n, lingers ? H2O_SEND_STATE_IN_PROGRESS : H2O_SEND_STATE_FINAL);
 }
 
 /* What is sent when there is no memory for anything better. */
 static void send_static(hs_parked *x, int status, hs_str body)
 {
     x->status = status;
+    drop_file(x->r);
     x->r = NULL;
     send_pieces(x, &body, 1, body.n);
+}
+
+/* True when the answer's body is a file's, and is under way. */
+static bool send_file(hs_parked *x)
+{
+    hs_res *r = x->r;
+    size_t total = (size_t)r->file_n;
+
+    if (x->method == HS_HEAD || !total) {
+        drop_file(r);
+        send_pieces(x, NULL, 0, total);
+        return true;
+    }
+    if (hs_http_file_open(x))
+        return false;
+    (void)hs_http_body_end(x);
+    begin_answer(x, total);
+    hs_http_file_start(x);
+    return true;
 }
 
 static void send_answer(hs_parked *x)
@@ -312,7 +353,9 @@ static void send_answer(hs_parked *x)
     size_t n;
 
     x->status = x->r->status;
-    if (hs_buf_done(&x->r->body, &pieces, &n)) {
+    if (x->r->has_file && send_file(x))
+        return;
+    if (x->r->has_file || hs_buf_done(&x->r->body, &pieces, &n)) {
         send_static(x, 503,
                     HS_S("{\"errcode\":\"M_UNKNOWN\",\"error\":\"The server is out of memory for this request\"}"));
     } else if (n <= MAX_PIECES) {
@@ -343,6 +386,7 @@ static void write_error(hs_parked *x, const hs_error *e)
     hs_res *r = x->r;
     char id[40];
 
+    drop_file(r);
     r->headers_n = 0;
     hs_json_out *j = hs_res_json(r, e->status);
     hs_json_obj(j);
@@ -377,9 +421,11 @@ static void on_request_over(void *ud)
         h->live = x->next;
     if (x->next)
         x->next->prev = x->prev;
+    hs_http_file_close(x);
+    hs_http_watch_again(x->conn);
     x->conn->busy = NULL;
     x->conn->idle_since = hs_loop_now(h->loop);
-    arena_put_back(h, x->a);
+    hs_http_arena_put_back(h, x->a);
     free(x);
 }
 
@@ -405,6 +451,7 @@ static hs_parked *exchange_new(hs_http *h, h2o_req_t *req)
     c->busy = x;
     c->reading_since = 0;
     c->head_done = false;
+    hs_http_body_begin(x);
     hs_http_peer(c);
     return x;
 }
@@ -415,7 +462,7 @@ static hs_error *open_request(hs_parked *x)
     hs_http *h = x->http;
     char id[40];
 
-    x->a = arena_take(h);
+    x->a = hs_http_arena_take(h);
     if (!x->a)
         return HS_ERR_NOMEM;
     HS_TRY(hs_alloc(x->a, 1, &x->q));
@@ -457,7 +504,7 @@ static void park(hs_parked *x)
 {
     hs_http *h = x->http;
 
-    arena_put_back(h, x->a);
+    hs_http_arena_put_back(h, x->a);
     x->a = NULL;
     x->q = NULL;
     x->r = NULL;
@@ -468,7 +515,7 @@ static void park(hs_parked *x)
         x->woken = true;
         x->last_chance = h->draining;
         push(&h->woken, x);
-        run_after(h);
+        hs_http_run_after(h);
     } else {
         /* Without the watch a client that leaves is seen when it is answered. */
         (void)!hs_io_want(h->loop, &x->hangup, HS_IO_HANGUP);
@@ -497,10 +544,8 @@ static void end_on_fiber(hs_parked *x, const hs_error *e)
     if (e)
         write_error(x, e);
     x->state = X_DONE;
-    if (!x->in_place) {
-        push(&h->done, x);
-        run_after(h);
-    }
+    if (!x->in_place)
+        hs_http_done(x);
 }
 
 static void handle_on_fiber(void *ud)
@@ -558,6 +603,12 @@ static void resume(hs_parked *x)
     }
 }
 
+void hs_http_done(hs_parked *x)
+{
+    push(&x->http->done, x);
+    hs_http_run_after(x->http);
+}
+
 static void after(hs_post *p)
 {
     hs_http *h = p->ud;
@@ -567,11 +618,14 @@ static void after(hs_post *p)
     while ((x = pop(&h->done))) {
         if (x->state == X_DONE)
             send_answer(x);
+        else if (x->file)
+            hs_http_file_go_on(x);
     }
+    hs_http_watch_queued(h);
     for (int i = 0; i < RESUMES_PER_TURN && (x = pop(&h->woken)); i++)
         resume(x);
     if (h->woken.first)
-        run_after(h);
+        hs_http_run_after(h);
 }
 
 hs_error *hs_req_park(hs_req *q, hs_res *r, hs_resume_fn *resume_fn, hs_gone_fn *gone, void *ud, hs_parked **ret)
@@ -595,7 +649,7 @@ void hs_parked_wake(hs_parked *x)
     x->woken = true;
     if (x->state == X_PARKED) {
         push(&x->http->woken, x);
-        run_after(x->http);
+        hs_http_run_after(x->http);
     }
 }
 
@@ -638,7 +692,7 @@ hs_str hs_req_header(const hs_req *q, hs_str name)
 }
 
 /* NULL when the head may be served. Content behind it in the buffer starts where h2o says the entity does. */
-static const char *check_framing(h2o_req_t *req, size_t *ret_head)
+static const char *check_framing(h2o_req_t *req, size_t *ret_head, bool *ret_has_length)
 {
     const h2o_buffer_t *in = req->conn->callbacks->get_socket(req->conn)->input;
     hs_str bytes = hs_str_make(in->bytes, in->size);
@@ -651,6 +705,7 @@ static const char *check_framing(h2o_req_t *req, size_t *ret_head)
         bytes.n = hs_framing_head_len(bytes);
     *ret_head = bytes.n;
     wrong = hs_framing_check(bytes, &f);
+    *ret_has_length = f.has_length;
     /* h2o reads chunk sizes sloppily; what follows such a body is not to be trusted. */
     if (wrong || f.chunked)
         req->http1_is_persistent = 0;
@@ -738,7 +793,7 @@ static hs_error *route_request(hs_parked *x)
     q->params_n = match.params_n;
     hs_metric_add(x->http->received, 1, method_name(x->method), servlet_of(x));
     HS_TRY(hs_query_decode(x->a, query, &q->query, &q->query_n));
-    if (q->body.n > body_limit(match.route))
+    if (!match.route->stream && q->body.n > body_limit(match.route))
         return hs_err(x->a, 413, HS_M_TOO_LARGE, "The request body is too large");
     return NULL;
 }
@@ -746,8 +801,11 @@ static hs_error *route_request(hs_parked *x)
 static hs_error *refuse_framing(hs_parked *x)
 {
     size_t head;
-    const char *wrong = check_framing(x->req, &head);
+    bool has_length = false;
+    const char *wrong = check_framing(x->req, &head, &has_length);
 
+    if (!x->body.on && has_length)
+        x->body.length = (int64_t)x->req->entity.len;
     if (!wrong && head > MAX_HEAD) {
         x->req->http1_is_persistent = 0;
         return hs_err(x->a, 431, HS_M_TOO_LARGE, "The request head is too large");
@@ -818,10 +876,11 @@ static void send_own_error(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *buf
 
 static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
+    const hs_conn *c = req->conn->callbacks->get_socket(req->conn)->on_close.data;
     hs_str body = own_error(req->res.status);
 
     (void)self;
-    if (body.n && req->_generator->proceed != proceed) {
+    if (body.n && !c->busy) {
         req->res.headers.size = 0;
         req->res.content_length = body.n;
         add_cors(req);

@@ -1,4 +1,5 @@
-/* What http_h2o.c (requests) and http_listen.c (connections) share; the only files beside loop.c that know h2o. */
+/* What http_h2o.c (requests), http_body.c (their bodies), http_file.c (answers from files) and http_listen.c
+ * (connections) share; the only files beside loop.c that know h2o. */
 #ifndef HS_RUNTIME_HTTP_IMPL_H
 #define HS_RUNTIME_HTTP_IMPL_H
 
@@ -22,6 +23,18 @@ typedef struct hs_listener {
     char tag[16];      /* the port, or "unix" */
 } hs_listener;
 
+/* A request body that is kept from h2o (http_body.c). */
+typedef struct {
+    bool on, expect; /* expect: the client waits for 100 Continue */
+    bool broken;     /* nothing more will come */
+    bool lingers;    /* the answer is sent, the rest of the body is read and dropped */
+    size_t head;     /* bytes before it in the socket's input */
+    size_t taken;    /* bytes behind the head that the handler has been given */
+    uint64_t left;   /* bytes that have not been taken, whether they are here or not */
+    int64_t length;  /* -1: not known */
+    hs_fiber *fiber; /* the handler's, while it waits */
+} hs_body;
+
 /* One accepted connection; lives until h2o closes the socket. */
 typedef struct hs_conn {
     struct hs_conn *next, *prev;
@@ -33,7 +46,14 @@ typedef struct hs_conn {
     int64_t window_at;     /* ms, and */
     size_t window_n;       /* bytes: where the progress of a body was last looked at */
     bool head_done;
-    char peer[46]; /* empty until first asked for */
+    bool handshake; /* of TLS, under way */
+    struct hs_conn *hook_next;
+    h2o_socket_cb h2o_read; /* h2o's own callback, which ours stands before */
+    bool *gone;             /* set when the connection is closed inside h2o's callback */
+    bool hook_waits;
+    bool passed;    /* the head of this request has been looked at */
+    hs_body coming; /* of the request that h2o is about to hand over */
+    char peer[46];  /* empty until first asked for */
 } hs_conn;
 
 typedef enum { X_RUNNING, X_PARKED, X_DONE, X_SENT } hs_exchange_state;
@@ -55,6 +75,8 @@ struct hs_parked {
     void *ud;
     hs_io hangup;
     h2o_generator_t generator;
+    hs_body body;
+    struct hs_file_out *file;
     hs_str requester;
     hs_str client_ip; /* the peer's, or what a proxy told; lives as long as the request */
     uint64_t id;
@@ -89,6 +111,8 @@ struct hs_http {
     hs_arena *arenas[HS_HTTP_ARENAS];
     size_t arenas_n;
     uint64_t seq;
+    uint32_t stream_groups; /* those that have a row with `stream` */
+    hs_conn *hooks;         /* connections whose next request is to be watched for again */
     bool draining;
     hs_timer sweep;
     hs_metric *received, *responses, *seconds, *in_flight, *ticks;
@@ -99,6 +123,30 @@ void hs_http_install(hs_http *h, h2o_pathconf_t *path);
 void hs_http_metrics(hs_http *h);
 /* Ends a parked request without its resume function. */
 void hs_http_give_up(hs_parked *x);
+
+void hs_http_run_after(hs_http *h); /* h->after at the end of this turn */
+/* Queues an exchange for the loop's own stack, where its answer is sent. */
+void hs_http_done(hs_parked *x);
+hs_arena *hs_http_arena_take(hs_http *h);
+void hs_http_arena_put_back(hs_http *h, hs_arena *a);
+
+/* http_body.c */
+void hs_http_accept(hs_listener *l, hs_conn *c); /* h2o begins to read; c may be gone afterwards */
+void hs_http_watch_again(hs_conn *c);            /* a request is over, h2o will read the next */
+void hs_http_watch_queued(hs_http *h);           /* end of the turn */
+void hs_http_unwatch(hs_conn *c);                /* the connection closes */
+void hs_http_body_begin(hs_parked *x);           /* takes over what is coming */
+/* Before the answer is begun: true when its last piece has to wait until the rest of the body was dropped, which
+ * x->generator will see to. */
+bool hs_http_body_end(hs_parked *x);
+bool hs_http_body_slow(hs_parked *x, int64_t now);
+
+/* http_file.c */
+hs_error *hs_http_file_open(hs_parked *x); /* takes r's file over */
+void hs_http_file_start(hs_parked *x);     /* the first piece; headers are set */
+void hs_http_file_go_on(hs_parked *x);     /* a piece has been read on a fiber */
+void hs_http_file_close(hs_parked *x);
+size_t hs_http_file_sent(const hs_parked *x); /* bytes that the kernel has taken */
 
 /* http_listen.c */
 void hs_http_peer(hs_conn *c); /* fills c->peer */

@@ -50,6 +50,7 @@ static void on_conn_closed(void *data)
     if (c->next)
         c->next->prev = c->prev;
     h->conns_n--;
+    hs_http_unwatch(c);
     free(c);
 }
 
@@ -82,6 +83,22 @@ static void pause_listener(hs_listener *l)
     l->paused = true;
 }
 
+/* h2o's own callback reads the first request before anybody else may look at it. */
+static void on_handshake(h2o_socket_t *sock, const char *err)
+{
+    hs_conn *c = sock->on_close.data;
+    hs_listener *l = c->listener->http->listeners;
+
+    c->handshake = false;
+    if (err) {
+        h2o_socket_close(sock);
+        return;
+    }
+    while (l != c->listener)
+        l = l->next;
+    hs_http_accept(l, c);
+}
+
 static void adopt(hs_listener *l, h2o_socket_t *sock)
 {
     hs_http *h = l->http;
@@ -101,7 +118,11 @@ static void adopt(hs_listener *l, h2o_socket_t *sock)
     h->conns_n++;
     sock->on_close.cb = on_conn_closed;
     sock->on_close.data = c;
-    h2o_accept(&l->accept, sock);
+    c->handshake = l->accept.ssl_ctx != NULL;
+    if (c->handshake)
+        h2o_socket_ssl_handshake(sock, l->accept.ssl_ctx, NULL, on_handshake);
+    else
+        hs_http_accept(l, c);
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
@@ -146,6 +167,8 @@ static bool reads_too_slowly(hs_conn *c, int64_t now, int64_t began)
     if (now - c->window_at <= WINDOW_MS)
         return false;
     taken = bytes_taken(c);
+    if (!taken)
+        taken = hs_http_file_sent(c->busy);
     if (c->window_n && taken - c->window_n < WINDOW_BYTES)
         return true;
     c->window_at = now;
@@ -157,10 +180,12 @@ static bool reads_too_slowly(hs_conn *c, int64_t now, int64_t began)
 static bool is_too_slow(hs_conn *c, int64_t now)
 {
     const h2o_buffer_t *in = c->sock->input;
-    const hs_parked *x = c->busy;
+    hs_parked *x = c->busy;
 
+    if (c->handshake)
+        return now - c->idle_since > HEAD_MS;
     if (x)
-        return x->state == X_SENT && reads_too_slowly(c, now, x->sent_ns / 1000000);
+        return hs_http_body_slow(x, now) || (x->state == X_SENT && reads_too_slowly(c, now, x->sent_ns / 1000000));
     if (!in->size) {
         c->reading_since = 0;
         return now - c->idle_since > IDLE_MS;
@@ -314,9 +339,12 @@ hs_error *hs_http_routes(hs_http *h, hs_arena *a, const char *group, const hs_ro
     HS_TRY(group_bit(h, a, group, &bit));
     for (size_t i = 0; i < n; i++) {
         HS_TRY(hs_router_add(h->router, a, &sets[i], bit));
-        for (const hs_route *r = sets[i].routes; r->path; r++)
-            if (r->body + 1 > h->conf.max_request_entity_size)
+        for (const hs_route *r = sets[i].routes; r->path; r++) {
+            if (r->stream)
+                h->stream_groups |= bit;
+            else if (r->body + 1 > h->conf.max_request_entity_size)
                 h->conf.max_request_entity_size = r->body + 1;
+        }
     }
     return NULL;
 }
@@ -603,7 +631,7 @@ static void shut(hs_http *h, bool busy_too)
     for (hs_conn *c = h->conns; c; c = c->next) {
         if (!c->busy && (busy_too || !c->sock->input->size))
             shutdown(h2o_socket_get_fd(c->sock), SHUT_RD);
-        else if (busy_too && c->busy && c->busy->state == X_SENT)
+        else if (busy_too && c->busy && (c->busy->state == X_SENT || c->busy->body.fiber))
             shutdown(h2o_socket_get_fd(c->sock), SHUT_RDWR);
     }
 }

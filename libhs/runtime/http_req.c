@@ -97,6 +97,15 @@ void hs_res_bytes(hs_res *r, int status, hs_str content_type, hs_str bytes)
     hs_buf_splice(&r->body, bytes);
 }
 
+void hs_res_file(hs_res *r, int status, hs_str content_type, int fd, int64_t at, int64_t n)
+{
+    hs_res_bytes(r, status, content_type, HS_S(""));
+    r->has_file = true;
+    r->file_fd = fd;
+    r->file_at = at;
+    r->file_n = n;
+}
+
 static bool fits_header(hs_str s)
 {
     for (size_t i = 0; i < s.n; i++)

@@ -6,6 +6,7 @@
  * Prints "PORT name number" for each listener and "READY". SIGTERM drains, SIGHUP reads the certificates anew. */
 #include "runtime/http.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,60 @@ static hs_error *get_big(hs_req *q, hs_res *r)
     hs_res_bytes(r, 200, HS_S("text/plain"), HS_S(""));
     for (int64_t i = 0; i < n; i++)
         hs_buf_splice(&r->body, hs_str_make(p, (size_t)size));
+    return NULL;
+}
+
+/* Takes the body as it arrives and says how much it was and what its bytes add up to. ?refuse: without a look at it;
+ * ?stop=N: after N bytes; ?slow=MS: with a rest behind each piece. */
+static hs_error *post_sink(hs_req *q, hs_res *r)
+{
+    int64_t got = 0, stop = INT64_MAX, slow = 0, pieces = 0;
+    uint32_t sum = 0;
+    hs_str piece;
+    bool has;
+
+    if (hs_query(q, "refuse").p)
+        return hs_err(q->a, 413, HS_M_TOO_LARGE, "Upload request body is too large");
+    HS_TRY(hs_query_i64(q, "stop", &has, &stop));
+    HS_TRY(hs_query_i64(q, "slow", &has, &slow));
+    do {
+        HS_TRY(hs_body_read(q, &piece));
+        got += (int64_t)piece.n;
+        pieces += piece.n != 0;
+        for (size_t i = 0; i < piece.n; i++)
+            sum += (unsigned char)piece.p[i];
+        if (slow)
+            hs_fiber_sleep(q->loop, slow);
+    } while (piece.n && got < stop);
+    hs_json_out *j = hs_res_json(r, 200);
+    hs_json_obj(j);
+    hs_json_int(j, "announced", hs_body_length(q));
+    hs_json_int(j, "got", got);
+    hs_json_int(j, "sum", sum);
+    hs_json_int(j, "pieces", pieces);
+    hs_json_opt_str(j, "x_test", hs_req_header(q, HS_S("x-test")));
+    hs_json_str(j, "host", q->host);
+    hs_json_str(j, "target", q->target);
+    hs_json_end(j);
+    return NULL;
+}
+
+static hs_error *get_file(hs_req *q, hs_res *r)
+{
+    const char *path;
+    int64_t at = 0, n = 0;
+    bool has;
+    int fd;
+
+    HS_TRY(hs_cstr(q->a, hs_query(q, "path"), &path));
+    HS_TRY(hs_query_i64(q, "at", &has, &at));
+    HS_TRY(hs_query_i64(q, "n", &has, &n));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hs_err(q->a, 404, HS_M_NOT_FOUND, "no such file");
+    hs_res_file(r, 200, HS_S("application/octet-stream"), fd, at, n);
+    if (hs_query(q, "fail").p)
+        return hs_err(q->a, 403, HS_M_FORBIDDEN, "Changed my mind");
     return NULL;
 }
 
@@ -249,6 +304,8 @@ static const hs_route ROUTES[] = {
     { HS_POST, NULL, "/json", post_json, .servlet = "Json" },
     { HS_GET, NULL, "/slow", get_slow, .servlet = "Slow" },
     { HS_GET, NULL, "/big", get_big, .servlet = "Big" },
+    { HS_POST, NULL, "/sink", post_sink, .stream = true, .servlet = "Sink" },
+    { HS_GET, NULL, "/file", get_file, .servlet = "File" },
     { HS_GET, NULL, "/error", get_error, .servlet = "Error" },
     { HS_GET, NULL, "/headers", get_headers, .servlet = "Headers" },
     { HS_GET, NULL, "/bad_header", get_bad_header, .servlet = "BadHeader" },
