@@ -48,7 +48,7 @@ struct hs_server {
     struct hs_push *push;           /* push_eval.c: compiled rule sets */
     struct hs_unreads *unreads;     /* unread.c: counts of those who asked */
     struct hs_timelines *timelines; /* timeline_dress.c: what state events replaced, who ignores whom */
-    struct hs_upkeep *upkeep;       /* upkeep.c: rounds of forgetting */
+    struct hs_leases *leases;       /* leases.c: once-only duties */
     struct hs_feed *feed;           /* fanout.c: what has been told, last position per room */
     hs_fiber_lock tags_lock;        /* account_data.c: one change of tags at a time */
 };

@@ -1,5 +1,6 @@
 /* Opens and closes the services, in the order in which they need each other. The caller has set loop, log, metrics,
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
+#include "server/leases.h"
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/news.h"
@@ -49,6 +50,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(check_server_name(srv, a));
     HS_TRY(load_slot_key(srv, a));
 
+    HS_TRY(hs_leases_open(srv, srv->arena));
     HS_TRY(hs_names_open(srv, srv->arena));
     HS_TRY(hs_server_nid(srv, a, srv->server_name, &srv->server_nid));
     HS_TRY(hs_sessions_open(srv, srv->arena));
@@ -63,11 +65,13 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_unread_open(srv, srv->arena));
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_typing_open(srv, srv->arena));
-    return hs_waiters_open(srv, srv->arena);
+    HS_TRY(hs_waiters_open(srv, srv->arena));
+    return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 
 void hs_server_close_services(hs_server *srv)
 {
+    hs_leases_close(srv); /* first: duties use everything else */
     hs_sync_filters_close(srv);
     hs_waiters_close(srv);
     hs_typing_close(srv);

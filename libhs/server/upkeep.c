@@ -6,23 +6,37 @@
 #include "store/events.h"
 #include "store/rooms.h"
 
-#include "base/checked.h"
-
 #define FIRST_MS       (INT64_C(60) * 1000)
 #define EVERY_MS       (INT64_C(10) * 60 * 1000)
 #define TXN_KEEP_MS    (INT64_C(24) * 3600 * 1000)
 #define FEED_KEEP_MS   (INT64_C(7) * 24 * 3600 * 1000)
 #define CENSOR_AT_ONCE 100
-#define ARENA_CAP      HS_MIB(64)
 
-struct hs_upkeep {
-    hs_server *srv;
-    hs_timer timer;
-    bool running, closing;
-};
+static bool goes_on(const hs_lease *l)
+{
+    return !l || hs_lease_ok(l);
+}
+
+typedef hs_error *expire_slice(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n);
+
+/* In slices, each its own transaction: a long one would hold back vacuum. */
+static hs_error *expire(hs_server *srv, hs_lease *l, hs_arena *a, expire_slice *slice, int64_t before_ts)
+{
+    uint64_t n = 1;
+    hs_tx *tx;
+
+    while (n && goes_on(l)) {
+        HS_TRY(hs_tx_begin(srv->db, a, &tx));
+        if (l)
+            HS_TRY(hs_lease_fence_tx(l, a, tx));
+        HS_TRY(slice(tx, a, before_ts, &n));
+        HS_TRY(hs_tx_commit(tx));
+    }
+    return NULL;
+}
 
 /* The pruned form takes the place of the bytes: what was said is gone. */
-static hs_error *censor(hs_server *srv, hs_arena *a, const hs_redaction_row *r)
+static hs_error *censor(hs_server *srv, hs_lease *l, hs_arena *a, const hs_redaction_row *r)
 {
     hs_write_result res;
     hs_room_row room;
@@ -39,11 +53,13 @@ static hs_error *censor(hs_server *srv, hs_arena *a, const hs_redaction_row *r)
     HS_TRY(hs_event_read(a, rv, row.json, row.event_id, &ev));
     HS_TRY(hs_event_redact(a, ev, &pruned));
     HS_TRY(hs_write_open(srv->db, a, &w));
+    if (l)
+        HS_TRY(hs_lease_fence(l, w));
     HS_TRY(hs_store_event_censor(w, r->room, r->target, pruned));
     return hs_write_commit(w, &res);
 }
 
-static hs_error *censor_due(hs_server *srv, hs_arena *a)
+static hs_error *censor_due(hs_server *srv, hs_lease *l, hs_arena *a)
 {
     int64_t keep = srv->config->redaction_retention_ms;
     hs_redaction_row *due;
@@ -52,70 +68,32 @@ static hs_error *censor_due(hs_server *srv, hs_arena *a)
     if (keep <= 0)
         return NULL; /* kept for ever */
     HS_TRY(hs_store_redactions_due(srv->db, a, hs_loop_wall(srv->loop) - keep, CENSOR_AT_ONCE, &due, &n));
-    for (size_t i = 0; i < n; i++)
-        HS_TRY(censor(srv, a, &due[i]));
+    for (size_t i = 0; i < n && goes_on(l); i++)
+        HS_TRY(censor(srv, l, a, &due[i]));
     return NULL;
 }
 
-hs_error *hs_upkeep_run(hs_server *srv, hs_arena *a)
+hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
 {
     int64_t now = hs_loop_wall(srv->loop);
 
-    HS_TRY(hs_store_txns_expire(srv->db, a, now - TXN_KEEP_MS));
-    HS_TRY(hs_store_feed_expire(srv->db, a, now - FEED_KEEP_MS));
-    return censor_due(srv, a);
+    HS_TRY(expire(srv, l, a, hs_store_txns_expire, now - TXN_KEEP_MS));
+    HS_TRY(expire(srv, l, a, hs_store_feed_expire, now - FEED_KEEP_MS));
+    return censor_due(srv, l, a);
 }
 
-static void run(void *ud)
+static hs_error *run(hs_lease *l, hs_arena *a, void *ud)
 {
-    struct hs_upkeep *u = ud;
-    hs_arena *a = hs_arena_open(ARENA_CAP);
-    hs_error *e = a ? hs_upkeep_run(u->srv, a) : HS_ERR_NOMEM;
-
-    if (e && !u->closing)
-        hs_log_error(u->srv->log, HS_LOG_WARN, HS_S(""), "upkeep.failed", e);
-    hs_arena_close(a);
-    u->running = false;
-    if (!u->closing && hs_timer_arm(u->srv->loop, &u->timer, EVERY_MS))
-        hs_log(u->srv->log, HS_LOG_ERROR, "upkeep.ends", "no memory for its timer");
+    return hs_upkeep_run(ud, l, a);
 }
 
-static void begin(hs_timer *t)
+hs_error *hs_upkeep_open(hs_server *srv)
 {
-    struct hs_upkeep *u = t->ud;
-
-    u->running = true;
-    if (hs_fiber_spawn(u->srv->loop, run, u)) {
-        u->running = false;
-        if (hs_timer_arm(u->srv->loop, &u->timer, EVERY_MS))
-            hs_log(u->srv->log, HS_LOG_ERROR, "upkeep.ends", "no memory for its timer");
-    }
-}
-
-hs_error *hs_upkeep_open(hs_server *srv, hs_arena *a)
-{
-    struct hs_upkeep *u;
-
-    HS_TRY(hs_alloc(a, 1, &u));
-    u->srv = srv;
-    u->timer = (hs_timer){ .fn = begin, .ud = u };
-    srv->upkeep = u;
-    return hs_timer_arm(srv->loop, &u->timer, FIRST_MS);
-}
-
-void hs_upkeep_close(hs_server *srv)
-{
-    struct hs_upkeep *u = srv->upkeep;
-
-    if (!u)
-        return;
-    u->closing = true;
-    hs_timer_disarm(srv->loop, &u->timer);
-    while (u->running) {
-        if (hs_fiber_self(srv->loop))
-            hs_fiber_sleep(srv->loop, 1);
-        else
-            hs_loop_turn(srv->loop, 1);
-    }
-    srv->upkeep = NULL;
+    return hs_lease_duty(srv, &(hs_duty){ .name = "upkeep",
+                                          .shards = 1,
+                                          .roles = HS_ROLE_BACKGROUND,
+                                          .first_ms = FIRST_MS,
+                                          .every_ms = EVERY_MS,
+                                          .run = run,
+                                          .ud = srv });
 }

@@ -372,6 +372,23 @@ hs_error *hs_db_exec(hs_db *db, hs_arena *a, const hs_stmt *s, uint64_t *ret_n, 
     return finish_one(a, &g, NULL, ret_n);
 }
 
+hs_error *hs_db_call(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...)
+{
+    hs_params params;
+    hs_step step = { .s = s, .params = &params };
+    hs_group g = { .steps = &step, .n = 1 };
+    hs_error *e;
+    va_list ap;
+
+    va_start(ap, ret);
+    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, &params);
+    va_end(ap);
+    if (e)
+        return e;
+    hs_db_run_exec(db, &g);
+    return finish_one(a, &g, ret, NULL);
+}
+
 /* ── pipes ── */
 
 enum { PIPE_MAX = 4096 };

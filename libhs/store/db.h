@@ -61,6 +61,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_db_query(hs_db *db, hs_arena *a, const hs_
 /* For statements that write without a position, in a transaction of their own (durable when this returns unless the
  * statement says otherwise). *ret_n (may be NULL): rows touched. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_db_exec(hs_db *db, hs_arena *a, const hs_stmt *s, uint64_t *ret_n, ...);
+/* The same for a statement that gives rows although it writes where its text does not show it: a function's call. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_db_call(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...);
 
 /* Several statements in one flush and one snapshot (REPEATABLE READ, read only). Add all, run once, read rows. */
 typedef struct hs_pipe hs_pipe;

@@ -275,12 +275,7 @@ hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid us
     return NULL;
 }
 
-hs_error *hs_store_txns_expire(hs_db *db, hs_arena *a, int64_t before_ts)
+hs_error *hs_store_txns_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n)
 {
-    uint64_t n;
-
-    do /* in slices: a long transaction would hold back vacuum, and the connection */
-        HS_TRY(hs_db_exec(db, a, &TXNS_EXPIRE, &n, before_ts));
-    while (n > 0);
-    return NULL;
+    return hs_tx_exec(tx, a, &TXNS_EXPIRE, ret_n, before_ts);
 }

@@ -90,6 +90,6 @@ HS_NODISCARD hs_error *hs_store_txn_insert(hs_write *w, const hs_txn_row *row);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid user,
                                                            hs_str device_id, const hs_nid *nids, size_t n, hs_str *ret);
 /* Forgets those older than `before_ts`, in slices. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_expire(hs_db *db, hs_arena *a, int64_t before_ts);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n);
 
 #endif

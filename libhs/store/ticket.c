@@ -128,10 +128,17 @@ static void resume(hs_ticket *t, hs_write *w, const char *outcome)
     hs_waiting_done(&w->waiting);
 }
 
+static const char *const OUTCOMES[] = {
+    [HS_WRITE_OK] = "ok",
+    [HS_WRITE_STALE] = "stale",
+    [HS_WRITE_CONFLICT] = "conflict",
+    [HS_WRITE_FENCED] = "fenced",
+};
+
 static void end_status(hs_ticket *t, hs_write *w, hs_write_status status)
 {
     w->result.status = status;
-    resume(t, w, status == HS_WRITE_OK ? "ok" : status == HS_WRITE_STALE ? "stale" : "conflict");
+    resume(t, w, OUTCOMES[status]);
 }
 
 static void end_error(hs_ticket *t, hs_write *w, hs_error *e)
@@ -497,11 +504,21 @@ static bool worth_again(const char *sqlstate)
            strncmp(sqlstate, "53", 2) == 0;
 }
 
+/* What the SQLSTATE says about the unit that raised it; HS_WRITE_OK: an error as any other. */
+static hs_write_status refusal(const char *sqlstate)
+{
+    if (strcmp(sqlstate, "HS001") == 0)
+        return HS_WRITE_STALE;
+    if (strcmp(sqlstate, "HS002") == 0)
+        return HS_WRITE_FENCED;
+    return strcmp(sqlstate, "23505") == 0 ? HS_WRITE_CONFLICT : HS_WRITE_OK;
+}
+
 static void batch_failed(hs_ticket *t)
 {
     const char *sqlstate = hs_group_sqlstate(&t->commit);
-    bool stale = strcmp(sqlstate, "HS001") == 0, again = worth_again(sqlstate);
-    bool conflict = strcmp(sqlstate, "23505") == 0;
+    hs_write_status refused = refusal(sqlstate);
+    bool again = worth_again(sqlstate);
     hs_write *bad = NULL;
 
     if (again && ++t->tries <= TRIES) {
@@ -509,7 +526,7 @@ static void batch_failed(hs_ticket *t)
         give_back_without(t, NULL);
         return;
     }
-    bad = blame(t, stale);
+    bad = blame(t, refused == HS_WRITE_STALE);
     if (!bad) { /* singly, so that it shows */
         for (hs_write *w = t->units; w; w = w->next)
             w->alone = true;
@@ -518,14 +535,14 @@ static void batch_failed(hs_ticket *t)
         return;
     }
     t->tries = 0;
-    if (!stale && !conflict)
+    if (refused == HS_WRITE_OK)
         bad->error = hs_group_error(bad->a, &t->commit);
     hs_group_clear(&t->commit);
     give_back_without(t, bad);
     if (bad->error)
         end_error(t, bad, bad->error);
     else
-        end_status(t, bad, stale ? HS_WRITE_STALE : HS_WRITE_CONFLICT);
+        end_status(t, bad, refused);
 }
 
 static void judge(hs_ticket *t)

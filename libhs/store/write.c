@@ -139,12 +139,7 @@ hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t lim
     return NULL;
 }
 
-hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts)
+hs_error *hs_store_feed_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n)
 {
-    uint64_t n;
-
-    do
-        HS_TRY(hs_db_exec(db, a, &FEED_EXPIRE, &n, before_ts));
-    while (n > 0);
-    return NULL;
+    return hs_tx_exec(tx, a, &FEED_EXPIRE, ret_n, before_ts);
 }

@@ -29,6 +29,7 @@ typedef enum {
     HS_WRITE_STALE,    /* built on a head that has moved, or on an earlier unit of the room that was not written */
     HS_WRITE_CONFLICT, /* a row of it was there already (event id, transaction id, room, line): read, then answer or
                           build anew */
+    HS_WRITE_FENCED,   /* written by the holder of a lease that has moved on (store/leases.h) */
 } hs_write_status;
 
 typedef struct {
@@ -105,7 +106,7 @@ typedef struct {
 /* Rows after a position, oldest first. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, int64_t after, int32_t limit,
                                                        hs_feed_row **ret, size_t *ret_n);
-/* Forgets what is older than `before_ts`, in slices. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_expire(hs_db *db, hs_arena *a, int64_t before_ts);
+/* Forgets a slice of what is older than `before_ts`; *ret_n 0: that was all. The newest row stays. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n);
 
 #endif

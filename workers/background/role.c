@@ -1,4 +1,4 @@
-/* Rounds of upkeep. Any number of workers may hold this role: each step is harmless when repeated. */
+/* Rounds of upkeep: a duty that one of the workers with this role does at a time. */
 #include "workers/background/role.h"
 
 #include "server/upkeep.h"
@@ -6,12 +6,11 @@
 static hs_error *open_loops(hs_server *srv, hs_arena *a)
 {
     (void)a;
-    return hs_upkeep_open(srv, srv->arena);
+    return hs_upkeep_open(srv);
 }
 
 const hs_role hs_role_background = {
     .bit = HS_ROLE_BACKGROUND,
     .name = "background",
     .open = open_loops,
-    .close = hs_upkeep_close,
 };

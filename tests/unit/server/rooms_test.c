@@ -382,12 +382,12 @@ static void redacted_content_is_gone_after_its_time(void **state)
     in.event_id = id;
     test_ok(hs_room_redact(t->srv, alice, t->db.a, &in, &redaction));
     t->config.redaction_retention_ms = 1000000;
-    test_ok(hs_upkeep_run(t->srv, t->db.a));
+    test_ok(hs_upkeep_run(t->srv, NULL, t->db.a));
     test_ok(hs_store_events_by_id(t->db.db, t->db.a, 0, &id, 1, &row));
     assert_non_null(memmem(row.json.p, row.json.n, "secret", 6));
     t->config.redaction_retention_ms = 1;
     hs_fiber_sleep(t->db.loop, 5);
-    test_ok(hs_upkeep_run(t->srv, t->db.a));
+    test_ok(hs_upkeep_run(t->srv, NULL, t->db.a));
     test_ok(hs_store_events_by_id(t->db.db, t->db.a, 0, &id, 1, &row));
     assert_null(memmem(row.json.p, row.json.n, "secret", 6));
     assert_true(row.flags & HS_EVENT_CENSORED);
