@@ -85,10 +85,12 @@ static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
     out->deltas_n = in->n_deltas;
     out->receipts_n = in->n_receipts;
     out->users_n = in->n_users;
+    out->to_device_n = in->n_to_device;
     HS_TRY(hs_alloc(a, in->n_events, &out->events));
     HS_TRY(hs_alloc(a, in->n_deltas, &out->deltas));
     HS_TRY(hs_alloc(a, in->n_receipts, &out->receipts));
     HS_TRY(hs_alloc(a, in->n_users, &out->users));
+    HS_TRY(hs_alloc(a, in->n_to_device, &out->to_device));
     for (size_t i = 0; i < in->n_events; i++)
         HS_TRY(read_event(a, in->events[i], &out->events[i]));
     for (size_t i = 0; i < in->n_deltas; i++)
@@ -108,6 +110,10 @@ static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
         out->users[i] = (hs_feed_user){
             .user = u->user, .at = u->at, .what = (int)u->what, .room = u->room, .type = text(u->type)
         };
+    }
+    for (size_t i = 0; i < in->n_to_device; i++) {
+        const Hs__ToDevice *d = in->to_device[i];
+        out->to_device[i] = (hs_feed_to_device){ .user = d->user, .device_id = text(d->device), .at = d->at };
     }
     return NULL;
 }
@@ -239,6 +245,19 @@ static hs_error *write_user(hs_arena *a, const hs_feed_user *in, Hs__UserChange 
     return NULL;
 }
 
+static hs_error *write_to_device(hs_arena *a, const hs_feed_to_device *in, Hs__ToDevice **ret)
+{
+    Hs__ToDevice *d;
+
+    HS_TRY(hs_alloc(a, 1, &d));
+    hs__to_device__init(d);
+    d->user = in->user;
+    HS_TRY(c_text(a, in->device_id, &d->device));
+    d->at = in->at;
+    *ret = d;
+    return NULL;
+}
+
 hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
 {
     Hs__Feed feed = HS__FEED__INIT;
@@ -252,10 +271,12 @@ hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
     feed.n_deltas = msg->deltas_n;
     feed.n_receipts = msg->receipts_n;
     feed.n_users = msg->users_n;
+    feed.n_to_device = msg->to_device_n;
     HS_TRY(hs_alloc(a, msg->events_n, &feed.events));
     HS_TRY(hs_alloc(a, msg->deltas_n, &feed.deltas));
     HS_TRY(hs_alloc(a, msg->receipts_n, &feed.receipts));
     HS_TRY(hs_alloc(a, msg->users_n, &feed.users));
+    HS_TRY(hs_alloc(a, msg->to_device_n, &feed.to_device));
     for (size_t i = 0; i < msg->events_n; i++)
         HS_TRY(write_event(a, &msg->events[i], &feed.events[i]));
     for (size_t i = 0; i < msg->deltas_n; i++)
@@ -264,6 +285,8 @@ hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
         HS_TRY(write_receipt(a, &msg->receipts[i], &feed.receipts[i]));
     for (size_t i = 0; i < msg->users_n; i++)
         HS_TRY(write_user(a, &msg->users[i], &feed.users[i]));
+    for (size_t i = 0; i < msg->to_device_n; i++)
+        HS_TRY(write_to_device(a, &msg->to_device[i], &feed.to_device[i]));
     n = hs__feed__get_packed_size(&feed);
     HS_TRY(hs_alloc(a, n, &out));
     hs__feed__pack(&feed, out);

@@ -55,6 +55,12 @@ typedef struct {
 } hs_feed_user;
 
 typedef struct {
+    int64_t user;
+    hs_str device_id;
+    uint32_t at;
+} hs_feed_to_device;
+
+typedef struct {
     int64_t pos_from, pos; /* 0 as it lies in the table */
     hs_str worker;
     hs_feed_event *events;
@@ -65,6 +71,8 @@ typedef struct {
     size_t receipts_n;
     hs_feed_user *users;
     size_t users_n;
+    hs_feed_to_device *to_device;
+    size_t to_device_n;
 } hs_feed_msg;
 
 /* Everything lives in `a`. 500 when the bytes are not a Feed. */

@@ -23,6 +23,7 @@ typedef enum {
     HS_LIMIT_REPORTS,
     HS_LIMIT_USER_DIRECTORY,
     HS_LIMIT_PRESENCE,
+    HS_LIMIT_KEY_REQUESTS,
     HS_LIMIT_KINDS
 } hs_limit;
 

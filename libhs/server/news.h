@@ -57,6 +57,13 @@ typedef struct {
     hs_str type;
 } hs_news_user;
 
+/* A message for a device. */
+typedef struct {
+    hs_nid user;
+    hs_str device_id;
+    uint32_t at;
+} hs_news_to_device;
+
 typedef struct hs_news {
     const hs_news_event *events;
     size_t events_n;
@@ -64,6 +71,8 @@ typedef struct hs_news {
     size_t receipts_n;
     const hs_news_user *users;
     size_t users_n;
+    const hs_news_to_device *to_device;
+    size_t to_device_n;
 } hs_news;
 
 /* fanout.c: installs the store's hooks. Services that keep state from the feed register here, in the order in which

@@ -152,6 +152,17 @@ static hs_error *put_user(hs_arena *a, hs_buf *out, const hs_news_user *u, uint3
     return put_message(out, 7, &b);
 }
 
+static hs_error *put_to_device(hs_arena *a, hs_buf *out, const hs_news_to_device *d, uint32_t base)
+{
+    hs_buf b;
+
+    hs_buf_init(&b, a);
+    put_i64(&b, 1, d->user);
+    put_bytes(&b, 2, d->device_id);
+    put_u64(&b, 3, (uint64_t)base + d->at);
+    return put_message(out, 9, &b);
+}
+
 static hs_error *put_unit(hs_arena *a, hs_buf *out, const hs_news *news, uint32_t base)
 {
     for (size_t i = 0; i < news->events_n; i++) {
@@ -162,6 +173,8 @@ static hs_error *put_unit(hs_arena *a, hs_buf *out, const hs_news *news, uint32_
         HS_TRY(put_receipt(a, out, &news->receipts[i], base));
     for (size_t i = 0; i < news->users_n; i++)
         HS_TRY(put_user(a, out, &news->users[i], base));
+    for (size_t i = 0; i < news->to_device_n; i++)
+        HS_TRY(put_to_device(a, out, &news->to_device[i], base));
     return NULL;
 }
 

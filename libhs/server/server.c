@@ -11,6 +11,7 @@
 #include "server/sync.h"
 #include "server/sync_wait.h"
 #include "server/timeline.h"
+#include "server/todevice.h"
 #include "server/typing.h"
 #include "server/unread.h"
 
@@ -65,6 +66,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_unread_open(srv, srv->arena));
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_typing_open(srv, srv->arena));
+    HS_TRY(hs_todevice_open(srv, srv->arena));
     HS_TRY(hs_waiters_open(srv, srv->arena));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
@@ -74,6 +76,7 @@ void hs_server_close_services(hs_server *srv)
     hs_leases_close(srv); /* first: duties use everything else */
     hs_sync_filters_close(srv);
     hs_waiters_close(srv);
+    hs_todevice_close(srv);
     hs_typing_close(srv);
     hs_timeline_close(srv);
     hs_unread_close(srv);

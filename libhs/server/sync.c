@@ -7,6 +7,7 @@
 #include "server/relations.h"
 #include "server/sync_part.h"
 #include "server/timeline_state.h"
+#include "server/todevice.h"
 #include "server/typing.h"
 #include "store/account_data.h"
 #include "store/members.h"
@@ -29,6 +30,7 @@ typedef struct {
     hs_account_data_row *data;
     size_t data_n;
     bool push_rules;
+    hs_todevice_page letters;
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
     bool typing_afresh; /* another process made the token: typing is told from the start */
@@ -714,12 +716,20 @@ static hs_error *write_answer(sync_run *s, hs_buf *b, const hs_sync_token *next,
         hs_json_end(&j);
         hs_json_end(&j);
     }
+    if (s->letters.msgs.n) {
+        hs_json_obj_at(&j, "to_device");
+        hs_json_arr_at(&j, "events");
+        for (size_t i = 0; i < s->letters.msgs.n; i++)
+            hs_json_v_raw(&j, s->letters.msgs.at[i]);
+        hs_json_end(&j);
+        hs_json_end(&j);
+    }
     hs_json_raw(&j, "device_one_time_keys_count", HS_S("{\"signed_curve25519\":0}"));
     hs_json_raw(&j, "device_unused_fallback_key_types", HS_S("[]"));
     if (rooms)
         HS_TRY(write_rooms(s, &j));
     hs_json_end(&j);
-    *ret_empty = !rooms && !data.n;
+    *ret_empty = !rooms && !data.n && !s->letters.msgs.n;
     return NULL;
 }
 
@@ -732,6 +742,7 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     s.typing_afresh = in->has_since && in->since.boot != hs_typing_boot(srv);
     HS_TRY(hs_ignored_users(srv, a, who->user, &s.job.ignores));
     HS_TRY(copy_rooms(&s));
+    HS_TRY(hs_todevice_read(srv, who, a, in->has_since ? in->since.to_device : 0, s.job.upto, &s.letters));
     if (in->filter->state.lazy_load_members) {
         hs_lazy *l = hs_lazy_of(srv, who->user, who->device_id);
 
@@ -741,7 +752,7 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     HS_TRY(read_data(&s));
     HS_TRY(choose_rooms(&s));
     HS_TRY(fill(&s));
-    next = (hs_sync_token){ s.job.upto, hs_typing_boot(srv), s.job.serial };
+    next = (hs_sync_token){ s.job.upto, hs_typing_boot(srv), s.job.serial, s.letters.upto };
     HS_TRY(write_answer(&s, b, &next, ret_empty));
     *ret_next = next;
     return NULL;

@@ -1,6 +1,8 @@
 /* Tokens of /sync: written as ours, read as ours and as Synapse's. */
 #include "server/sync.h"
 
+enum { SYNAPSE_TO_DEVICE = 6 }; /* which field after the room's part */
+
 static hs_error *bad_token(hs_arena *a)
 {
     return hs_err(a, 400, HS_M_UNKNOWN, "Invalid stream token");
@@ -36,27 +38,33 @@ static bool read_synapse_room(hs_str s, int64_t *ret)
     }
 }
 
-/* Ours: h<pos>_<boot>.<serial> */
+/* Ours: h<pos>_<boot>.<serial>, then _<to-device> where it is not pos */
 static bool read_ours(hs_str s, hs_sync_token *ret)
 {
     hs_str rest = hs_str_from(s, 1);
     hs_str pos = hs_str_split(&rest, '_');
-    hs_str boot;
-    int64_t p, b, n;
+    hs_str boot, serial;
+    int64_t p, b, n, d;
 
     if (!rest.p)
         return false;
     boot = hs_str_split(&rest, '.');
-    if (!rest.p || !read_number(pos, &p) || !read_number(boot, &b) || !read_number(rest, &n))
+    if (!rest.p)
         return false;
-    *ret = (hs_sync_token){ p, (uint64_t)b, (uint64_t)n };
+    serial = hs_str_split(&rest, '_');
+    if (!read_number(pos, &p) || !read_number(boot, &b) || !read_number(serial, &n))
+        return false;
+    d = p;
+    if (rest.p && !read_number(rest, &d))
+        return false;
+    *ret = (hs_sync_token){ p, (uint64_t)b, (uint64_t)n, d };
     return true;
 }
 
 hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret)
 {
     hs_str rest = s, first;
-    int64_t pos;
+    int64_t pos, to_device;
     size_t fields = 0;
 
     if (s.n > 255 || !s.n)
@@ -66,6 +74,7 @@ hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret)
     first = hs_str_split(&rest, '_');
     if (!read_synapse_room(first, &pos))
         return bad_token(a);
+    to_device = pos;
     while (rest.p && fields < 14) {
         hs_str field = hs_str_split(&rest, '_');
         int64_t n;
@@ -73,15 +82,20 @@ hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret)
         fields++;
         if (!read_number(field, &n) && !(field.n && field.p[0] == 'm'))
             return bad_token(a);
+        if (fields == SYNAPSE_TO_DEVICE && field.p[0] != 'm')
+            to_device = n;
     }
     if (rest.p)
         return bad_token(a);
-    *ret = (hs_sync_token){ .pos = pos };
+    *ret = (hs_sync_token){ .pos = pos, .to_device = to_device };
     return NULL;
 }
 
 hs_error *hs_sync_token_write(hs_arena *a, const hs_sync_token *t, hs_str *ret)
 {
+    if (t->to_device != t->pos)
+        return hs_str_fmt(a, ret, "h%lld_%llu.%llu_%lld", (long long)t->pos, (unsigned long long)t->boot,
+                          (unsigned long long)t->serial, (long long)t->to_device);
     return hs_str_fmt(a, ret, "h%lld_%llu.%llu", (long long)t->pos, (unsigned long long)t->boot,
                       (unsigned long long)t->serial);
 }

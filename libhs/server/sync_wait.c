@@ -76,6 +76,18 @@ static void tell(hs_sync_user *u, hs_nid room)
     }
 }
 
+/* A message for a device: the answer finds it without being told. */
+static void tell_device(hs_server *srv, const hs_news_to_device *n)
+{
+    hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)n->user);
+
+    for (hs_waiter *w = u ? u->waiters : NULL, *next; w; w = next) {
+        next = w->next;
+        if (hs_str_eq(w->device_id, n->device_id))
+            wake(w);
+    }
+}
+
 void hs_waiters_wake_user(hs_server *srv, hs_nid user)
 {
     hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)user);
@@ -142,6 +154,8 @@ static void hear(void *ud, int64_t first, const hs_news *news)
     }
     for (size_t i = 0; i < news->users_n; i++)
         hs_waiters_wake_user(srv, news->users[i].user);
+    for (size_t i = 0; i < news->to_device_n; i++)
+        tell_device(srv, &news->to_device[i]);
 }
 
 hs_error *hs_waiters_open(hs_server *srv, hs_arena *a)

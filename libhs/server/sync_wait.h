@@ -24,10 +24,11 @@ typedef struct hs_waiter {
     void *ud;
     hs_server *srv;
     hs_nid user;
+    hs_str device_id; /* set by the caller, and lives as long: whose messages wake it */
     hs_timer timer;
     hs_nid rooms[HS_WAITER_ROOMS]; /* where it came from … */
     uint8_t rooms_n;
-    bool all; /* … or anywhere: more rooms than fit, or the user's own news */
+    bool all; /* … or anywhere: more rooms than fit, or the user's own news; neither: a message for the device */
     bool woken, timed_out;
 } hs_waiter;
 

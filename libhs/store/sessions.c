@@ -14,6 +14,13 @@ static const hs_stmt LOGIN_END = {
     .sql = "DELETE FROM access_token WHERE user_nid = $1 AND device_id = $2",
     .params = "nt", .big = "access_token",
 };
+/* A message may have been on its way while an earlier device of this id was removed. */
+static const hs_stmt LOGIN_INBOX = {
+    .name = "login_inbox",
+    .sql = "DELETE FROM to_device WHERE user_nid = $1 AND device_id = $2"
+           "   AND NOT EXISTS (SELECT FROM device WHERE user_nid = $1 AND device_id = $2)",
+    .params = "nt", .big = "to_device device",
+};
 static const hs_stmt LOGIN_DEVICE = {
     .name = "login_device",
     .sql = "INSERT INTO device(user_nid, device_id, display_name) VALUES ($1, $2, $3)"
@@ -28,15 +35,17 @@ static const hs_stmt LOGIN_TOKEN = {
 };
 static const hs_stmt DEVICES_REMOVE = {
     .name = "devices_remove",
-    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id = ANY ($2))"
+    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id = ANY ($2)),"
+           " inbox AS (DELETE FROM to_device WHERE user_nid = $1 AND device_id = ANY ($2))"
            " DELETE FROM device WHERE user_nid = $1 AND device_id = ANY ($2)",
-    .params = "nT", .big = "access_token device",
+    .params = "nT", .big = "access_token device to_device",
 };
 static const hs_stmt DEVICES_REMOVE_OTHERS = {
     .name = "devices_remove_others",
-    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2)"
+    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2),"
+           " inbox AS (DELETE FROM to_device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2)"
            " DELETE FROM device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2",
-    .params = "nt", .big = "access_token device",
+    .params = "nt", .big = "access_token device to_device",
 };
 static const hs_stmt TOKEN_REMOVE = {
     .name = "token_remove",
@@ -106,9 +115,25 @@ static const hs_stmt SHORT_TOKEN_TAKE = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,   &LOGIN_END,    &LOGIN_DEVICE,   &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS,
-    &TOKEN_REMOVE, &DEVICES_LIST, &DEVICE_GET,     &DEVICE_RENAME, &DEVICES_SEEN,    &UIA_INSERT,
-    &UIA_GET,      &UIA_REMOVE,   &UIA_SET_CLIENT, &UIA_EXPIRE,    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE,
+    &TOKEN_FIND,
+    &LOGIN_END,
+    &LOGIN_INBOX,
+    &LOGIN_DEVICE,
+    &LOGIN_TOKEN,
+    &DEVICES_REMOVE,
+    &DEVICES_REMOVE_OTHERS,
+    &TOKEN_REMOVE,
+    &DEVICES_LIST,
+    &DEVICE_GET,
+    &DEVICE_RENAME,
+    &DEVICES_SEEN,
+    &UIA_INSERT,
+    &UIA_GET,
+    &UIA_REMOVE,
+    &UIA_SET_CLIENT,
+    &UIA_EXPIRE,
+    &SHORT_TOKEN_PUT,
+    &SHORT_TOKEN_TAKE,
     NULL,
 };
 
@@ -139,6 +164,7 @@ hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, 
 
     HS_TRY(hs_tx_begin(db, a, &tx));
     HS_TRY(hs_tx_exec(tx, a, &LOGIN_END, NULL, user, device_id));
+    HS_TRY(hs_tx_exec(tx, a, &LOGIN_INBOX, NULL, user, device_id));
     HS_TRY(hs_tx_exec(tx, a, &LOGIN_DEVICE, NULL, user, device_id, display_name));
     HS_TRY(hs_tx_exec(tx, a, &LOGIN_TOKEN, NULL, token_sha256, user, device_id, now_ts, expires_ts));
     return hs_tx_commit(tx);

@@ -18,6 +18,7 @@
     X(hs_state_statements) \
     X(hs_ticket_statements) \
     X(hs_timeline_statements) \
+    X(hs_todevice_statements) \
     X(hs_unread_statements) \
     X(hs_users_statements) \
     X(hs_write_statements)

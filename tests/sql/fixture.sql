@@ -44,4 +44,5 @@ INSERT INTO thread SELECT 1000000, 10000000 + e, 10000000 + e, e, e, 1, 0 FROM g
 INSERT INTO push_note SELECT 1 + e % 20000, 1000000, e, 10000000 + e, 0, 1, 0, 0 FROM generate_series(100000, 150000) e;
 INSERT INTO push_ruleset SELECT u, 1, '{}', u FROM generate_series(1, 5000) u;
 INSERT INTO ignored SELECT u, u + 1 FROM generate_series(1, 20000) u;
+INSERT INTO to_device SELECT u, 'D' || d, u * 10 + k, '{}' FROM generate_series(1, 20000) u, generate_series(1, 2) d, generate_series(1, 5) k;
 ANALYZE;

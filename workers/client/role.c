@@ -23,6 +23,7 @@
     X(room_send) \
     X(room_state) \
     X(sync) \
+    X(todevice) \
     X(typing)
 /* clang-format on */
 

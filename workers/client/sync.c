@@ -3,6 +3,7 @@
 #include "server/sync.h"
 
 #include "runtime/http.h"
+#include "server/todevice.h"
 #include "server/typing.h"
 
 #include <stdlib.h>
@@ -76,6 +77,7 @@ static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync
     p->deadline = deadline;
     p->waiter.fn = wake;
     p->waiter.ud = p;
+    p->waiter.device_id = p->who.device_id;
     p->waiter.all = unsure;
     if (unsure && left > BREATH_MS)
         left = BREATH_MS;
@@ -151,9 +153,12 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
         in.has_since = true;
         HS_TRY(hs_sync_token_read(q->a, since, &in.since));
         /* From a time that this database has not seen (it was restored, or the token is made up): all that is here is
-         * news. */
-        if (in.since.pos > hs_fanout_position(q->srv))
+         * news. Messages to the device are rather shown again than lost. */
+        if (in.since.pos > hs_fanout_position(q->srv)) {
             in.since.pos = hs_fanout_position(q->srv);
+            in.since.to_device = 0;
+        }
+        HS_TRY(hs_todevice_acknowledge(q->srv, q->who, q->a, in.since.to_device));
     }
     in.filter = &filter->filter;
     in.filter_id = filter->id;

@@ -15,6 +15,7 @@ static hs_feed_msg sample(void)
     static hs_feed_delta delta[1];
     static hs_feed_receipt receipt[1];
     static hs_feed_user user[1];
+    static hs_feed_to_device letter[1];
 
     ev[0] = (hs_feed_event){ .room = 1,
                              .event = 2,
@@ -41,6 +42,7 @@ static hs_feed_msg sample(void)
     receipt[0] =
         (hs_feed_receipt){ .room = 1, .user = 2, .type = HS_S("m.read"), .thread = -1, .event = 3, .ts = 4, .at = 2 };
     user[0] = (hs_feed_user){ .user = 2, .at = 3, .what = 2, .type = HS_S("m.direct") };
+    letter[0] = (hs_feed_to_device){ .user = 2, .device_id = HS_S("PHONE"), .at = 4 };
     return (hs_feed_msg){ .events = ev,
                           .events_n = 2,
                           .deltas = delta,
@@ -48,7 +50,9 @@ static hs_feed_msg sample(void)
                           .receipts = receipt,
                           .receipts_n = 1,
                           .users = user,
-                          .users_n = 1 };
+                          .users_n = 1,
+                          .to_device = letter,
+                          .to_device_n = 1 };
 }
 
 static void what_is_encoded_decodes_to_the_same(void **state)
@@ -73,6 +77,8 @@ static void what_is_encoded_decodes_to_the_same(void **state)
                 out.deltas[0].events[1] == 0);
     assert_true(out.receipts_n == 1 && out.receipts[0].thread == -1 && hs_str_eq(out.receipts[0].type, HS_S("m.read")));
     assert_true(out.users_n == 1 && out.users[0].what == 2 && out.users[0].at == 3);
+    assert_true(out.to_device_n == 1 && out.to_device[0].user == 2 && out.to_device[0].at == 4 &&
+                hs_str_eq(out.to_device[0].device_id, HS_S("PHONE")));
     hs_arena_close(a);
 }
 

@@ -37,7 +37,8 @@ static void a_units_news_read_back_with_their_item_numbers(void **state)
         .room = 1, .user = 2, .type = HS_S("m.read"), .thread = -1, .event = 20, .ts = 5
     };
     const hs_news_user user = { .user = 2, .at = 2, .what = HS_NEWS_PROFILE };
-    hs_news news = { &ev, 1, &receipt, 1, &user, 1 };
+    const hs_news_to_device letter = { .user = 2, .device_id = HS_S("PHONE"), .at = 2 };
+    hs_news news = { &ev, 1, &receipt, 1, &user, 1, &letter, 1 };
     const hs_told units[] = { { .news = NULL, .base = 0, .count = 4 }, { .news = &news, .base = 4, .count = 3 } };
     hs_feed_msg m;
     hs_str row;
@@ -52,6 +53,8 @@ static void a_units_news_read_back_with_their_item_numbers(void **state)
     assert_true(hs_str_eq(m.events[0].device_id, HS_S("D")) && hs_str_eq(m.events[0].txn_id, HS_S("m")));
     assert_true(m.deltas[0].n == 2 && m.deltas[0].slots[1] == 6 && m.deltas[0].events[1] == 0 && m.deltas[0].at == 5);
     assert_true(m.receipts[0].at == 4 && m.receipts[0].thread == -1 && m.users[0].at == 6 && m.users[0].what == 2);
+    assert_true(m.to_device_n == 1 && m.to_device[0].user == 2 && m.to_device[0].at == 6 &&
+                hs_str_eq(m.to_device[0].device_id, HS_S("PHONE")));
     hs_arena_close(a);
 }
 

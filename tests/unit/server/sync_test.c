@@ -174,12 +174,13 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
 {
     static const struct {
         const char *text;
-        int64_t pos;
-    } GOOD[] = { { "s58_224_0_13_10_1_1_16_0_1", 58 },
-                 { "s72594_4483_1934", 72594 },
-                 { "t426-58_0_0_0_0_0_0_0_0_0_0", 58 },
-                 { "m56~2.58~3.59_1_2", 56 },
-                 { "h12_77.3", 12 } };
+        int64_t pos, to_device;
+    } GOOD[] = { { "s58_224_0_13_10_1_17_16_0_1", 58, 17 },
+                 { "s72594_4483_1934", 72594, 72594 },
+                 { "t426-58_0_0_0_0_0_0_0_0_0_0", 58, 0 },
+                 { "m56~2.58~3.59_1_2", 56, 56 },
+                 { "h12_77.3", 12, 12 },
+                 { "h12_77.3_5", 12, 5 } };
     static const char *const BAD[] = { "",
                                        "x",
                                        "s",
@@ -188,6 +189,10 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
                                        "h1",
                                        "h1_2",
                                        "h1_2.x",
+                                       "h1_2.3_",
+                                       "h1_2.3_x",
+                                       "h1_2.3_4_5",
+                                       "h1_2.3_-4",
                                        "t1",
                                        "s1_x",
                                        "hello",
@@ -202,6 +207,7 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
         test_ok(hs_sync_token_read(a, hs_str_c(GOOD[i].text), &t));
         assert_int_equal(t.pos, GOOD[i].pos);
+        assert_int_equal(t.to_device, GOOD[i].to_device);
     }
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         hs_error *e = hs_sync_token_read(a, hs_str_c(BAD[i]), &t);
@@ -209,10 +215,12 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
             fail_msg("'%s' was accepted", BAD[i]);
         assert_int_equal(e->status, 400);
     }
-    t = (hs_sync_token){ 99, 1234567, 8 };
-    test_ok(hs_sync_token_write(a, &t, &text));
-    test_ok(hs_sync_token_read(a, text, &same));
-    assert_memory_equal(&t, &same, sizeof t);
+    for (int64_t to_device = 98; to_device <= 99; to_device++) {
+        t = (hs_sync_token){ 99, 1234567, 8, to_device };
+        test_ok(hs_sync_token_write(a, &t, &text));
+        test_ok(hs_sync_token_read(a, text, &same));
+        assert_memory_equal(&t, &same, sizeof t);
+    }
     hs_arena_close(a);
 }
 
