@@ -100,6 +100,15 @@ static bool has_channel(const hs_bus *b, hs_str channel)
     return false;
 }
 
+bool hs_bus_first_of_channel(const hs_bus_subscription *s)
+{
+    const hs_bus_subscription *first = s->bus->subscriptions;
+
+    while (first != s && !(first->fn && hs_str_eq(channel_of(first), channel_of(s))))
+        first = first->next;
+    return s->fn && first == s;
+}
+
 static void drop_ended(hs_bus *b)
 {
     hs_bus_subscription **at = &b->subscriptions;

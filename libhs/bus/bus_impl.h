@@ -42,6 +42,8 @@ void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, bo
 void hs_bus_unref(hs_bus *b);
 /* To all who subscribed to it. A transport looks at b->closed afterwards; it holds a reference meanwhile. */
 void hs_bus_deliver(hs_bus *b, hs_str channel, hs_str bytes);
+/* Whether s lives and is the first subscription of its channel: to walk the channels. */
+bool hs_bus_first_of_channel(const hs_bus_subscription *s);
 /* The watches hear of it at the end of the turn. */
 void hs_bus_set_healthy(hs_bus *b, bool healthy);
 
