@@ -54,12 +54,16 @@ static hs_error *read_event(hs_arena *a, const Hs__RoomEvent *in, hs_feed_event 
         .heads = in->heads,
         .heads_n = in->n_heads,
         .flags = in->flags,
-        .json = in->json.len ? hs_str_make((const char *)in->json.data, in->json.len) : hs_str_make(NULL, 0),
         .target = in->target,
         .membership = in->membership,
+        .was = in->was,
         .device_id = text(in->device_id),
         .txn_id = text(in->txn_id),
         .redacts = in->redacts,
+        .received_ts = in->received_ts,
+        .event_line = (int32_t)in->event_line,
+        .event_snap = (int32_t)in->event_snap,
+        .room_version = text(in->room_version),
     };
     return read_notes(a, in, out);
 }
@@ -78,6 +82,20 @@ static hs_error *read_delta(hs_arena *a, const Hs__StateDelta *in, hs_feed_delta
     return NULL;
 }
 
+/* Bodies are in the order of their events. */
+static void read_bodies(const Hs__Feed *in, hs_feed_msg *out)
+{
+    size_t i = 0;
+
+    for (size_t k = 0; k < in->n_bodies; k++) {
+        const Hs__Body *b = in->bodies[k];
+        while (i < out->events_n && out->events[i].at < b->at)
+            i++;
+        if (i < out->events_n && out->events[i].at == b->at)
+            out->events[i].json = hs_str_make((const char *)b->json.data, b->json.len);
+    }
+}
+
 static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
 {
     *out = (hs_feed_msg){ .pos_from = in->pos_from, .pos = in->pos, .worker = text(in->worker) };
@@ -93,6 +111,7 @@ static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
     HS_TRY(hs_alloc(a, in->n_to_device, &out->to_device));
     for (size_t i = 0; i < in->n_events; i++)
         HS_TRY(read_event(a, in->events[i], &out->events[i]));
+    read_bodies(in, out);
     for (size_t i = 0; i < in->n_deltas; i++)
         HS_TRY(read_delta(a, in->deltas[i], &out->deltas[i]));
     for (size_t i = 0; i < in->n_receipts; i++) {
@@ -103,7 +122,10 @@ static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
                                               .thread = r->thread,
                                               .event = r->event,
                                               .ts = r->ts,
-                                              .at = r->at };
+                                              .at = r->at,
+                                              .user_id = text(r->user_id),
+                                              .event_id = text(r->event_id),
+                                              .thread_id = text(r->thread_id) };
     }
     for (size_t i = 0; i < in->n_users; i++) {
         const Hs__UserChange *u = in->users[i];
@@ -182,13 +204,13 @@ static hs_error *write_event(hs_arena *a, const hs_feed_event *in, Hs__RoomEvent
         notes[i].actions = in->notes[i].actions;
         e->notes[i] = &notes[i];
     }
-    if (in->json.n) {
-        HS_TRY(hs_alloc(a, in->json.n, &e->json.data));
-        memcpy(e->json.data, in->json.p, in->json.n);
-        e->json.len = in->json.n;
-    }
     e->target = in->target;
     e->membership = in->membership;
+    e->was = in->was;
+    e->received_ts = in->received_ts;
+    e->event_line = (uint32_t)in->event_line;
+    e->event_snap = (uint32_t)in->event_snap;
+    HS_TRY(c_text(a, in->room_version, &e->room_version));
     HS_TRY(c_text(a, in->device_id, &e->device_id));
     HS_TRY(c_text(a, in->txn_id, &e->txn_id));
     e->redacts = in->redacts;
@@ -226,6 +248,9 @@ static hs_error *write_receipt(hs_arena *a, const hs_feed_receipt *in, Hs__Recei
     r->event = in->event;
     r->ts = in->ts;
     r->at = in->at;
+    HS_TRY(c_text(a, in->user_id, &r->user_id));
+    HS_TRY(c_text(a, in->event_id, &r->event_id));
+    HS_TRY(c_text(a, in->thread_id, &r->thread_id));
     *ret = r;
     return NULL;
 }
@@ -294,11 +319,82 @@ hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
     return NULL;
 }
 
-/* Two messages one behind the other are one message with the fields of both. */
-hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row, hs_str *ret)
+static hs_error *write_bodies(hs_arena *a, const hs_feed_body *in, size_t n, Hs__Feed *out)
 {
-    hs_str head;
+    Hs__Body *all;
 
-    HS_TRY(hs_feed_encode(a, &(hs_feed_msg){ .pos_from = pos_from, .pos = pos, .worker = worker }, &head));
-    return hs_str_cat(a, ret, 2, head, row);
+    HS_TRY(hs_alloc(a, n, &all));
+    HS_TRY(hs_alloc(a, n, &out->bodies));
+    for (size_t i = 0; i < n; i++) {
+        hs__body__init(&all[i]);
+        all[i].at = in[i].at;
+        all[i].json.data = (uint8_t *)(uintptr_t)in[i].json.p;
+        all[i].json.len = in[i].json.n;
+        out->bodies[i] = &all[i];
+    }
+    out->n_bodies = n;
+    return NULL;
+}
+
+/* Messages one behind the other are one message with the fields of all. */
+hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row,
+                          const hs_feed_body *bodies, size_t bodies_n, hs_str *ret)
+{
+    Hs__Feed head = HS__FEED__INIT, tail = HS__FEED__INIT;
+    size_t head_n, tail_n, n;
+    uint8_t *out;
+
+    head.pos_from = pos_from;
+    head.pos = pos;
+    HS_TRY(c_text(a, worker, &head.worker));
+    HS_TRY(write_bodies(a, bodies, bodies_n, &tail));
+    head_n = hs__feed__get_packed_size(&head);
+    tail_n = hs__feed__get_packed_size(&tail);
+    n = head_n + row.n + tail_n;
+    HS_TRY(hs_alloc(a, n, &out));
+    hs__feed__pack(&head, out);
+    if (row.n)
+        memcpy(out + head_n, row.p, row.n);
+    hs__feed__pack(&tail, out + head_n + row.n);
+    *ret = hs_str_make((const char *)out, n);
+    return NULL;
+}
+
+/* ── the head alone ── */
+
+static bool take_varint(hs_str *s, uint64_t *ret)
+{
+    uint64_t v = 0;
+
+    for (unsigned shift = 0; s->n && shift < 64; shift += 7) {
+        unsigned char c = (unsigned char)s->p[0];
+        *s = hs_str_from(*s, 1);
+        v |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80)) {
+            *ret = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_tag(hs_str *s, uint64_t want)
+{
+    uint64_t tag;
+
+    return take_varint(s, &tag) && tag == want;
+}
+
+bool hs_feed_peek(hs_str bytes, int64_t *ret_pos_from, int64_t *ret_pos, hs_str *ret_worker)
+{
+    uint64_t from, pos, n;
+
+    if (!take_tag(&bytes, 1 << 3) || !take_varint(&bytes, &from) || !take_tag(&bytes, 2 << 3) ||
+        !take_varint(&bytes, &pos) || !take_tag(&bytes, 3 << 3 | 2) || !take_varint(&bytes, &n) || n > bytes.n ||
+        from > INT64_MAX || pos > INT64_MAX || from > pos)
+        return false;
+    *ret_pos_from = (int64_t)from;
+    *ret_pos = (int64_t)pos;
+    *ret_worker = hs_str_first(bytes, (size_t)n);
+    return true;
 }

@@ -24,11 +24,13 @@ typedef struct {
     uint32_t flags;
     const hs_feed_note *notes;
     size_t notes_n;
-    hs_str json; /* p NULL: not in it */
+    hs_str json; /* p NULL: not in it; only on the bus */
     int64_t target;
-    int32_t membership;
+    int32_t membership, was;
     hs_str device_id, txn_id; /* p NULL: none */
-    int64_t redacts;
+    int64_t redacts, received_ts;
+    int32_t event_line, event_snap;
+    hs_str room_version;
 } hs_feed_event;
 
 typedef struct {
@@ -44,6 +46,7 @@ typedef struct {
     hs_str type;
     int64_t thread, event, ts;
     uint32_t at;
+    hs_str user_id, event_id, thread_id; /* p NULL: none */
 } hs_feed_receipt;
 
 typedef struct {
@@ -79,8 +82,15 @@ typedef struct {
 HS_NODISCARD hs_error *hs_feed_decode(hs_arena *a, hs_str bytes, hs_feed_msg *ret);
 /* The same structs as bytes, positions included when they are set. */
 HS_NODISCARD hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret);
-/* What goes on the bus: a row of the table with its positions and the sender's name in front. */
+typedef struct {
+    uint32_t at;
+    hs_str json;
+} hs_feed_body;
+/* What goes on the bus: a row of the table with its positions and the sender's name in front, and the events' bytes
+ * behind. */
 HS_NODISCARD hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row,
-                                       hs_str *ret);
+                                       const hs_feed_body *bodies, size_t bodies_n, hs_str *ret);
+/* The positions and the sender of such a message, without reading on. False: it does not begin with them. */
+bool hs_feed_peek(hs_str bytes, int64_t *ret_pos_from, int64_t *ret_pos, hs_str *ret_worker);
 
 #endif

@@ -63,6 +63,7 @@ typedef struct {
     bool guest;  /* a guest's token is accepted */
     bool locked; /* works for a locked or suspended account too (logout …) */
     hs_rate_class rate;
+    bool lax;            /* need not see what another worker has just acknowledged, see hs_http_hooks */
     size_t body;         /* limit in bytes; 0: 64 KiB for PUT and POST, no body read otherwise */
     bool stream;         /* the handler takes the body as it arrives, with hs_body_read, and looks after its limit */
     const char *servlet; /* Synapse's name for metrics */
@@ -177,6 +178,9 @@ typedef struct {
     hs_error *(*authenticate)(hs_req *q);
     /* 429 with retry_after_ms, by the row's class. */
     hs_error *(*rate_limit)(hs_req *q);
+    /* The handler of a lax row has refused. True: it may have looked at old news; now it has the newest and runs once
+     * more. */
+    bool (*once_more)(hs_req *q, const hs_error *e);
 } hs_http_hooks;
 
 typedef struct hs_http hs_http;

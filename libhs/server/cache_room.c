@@ -581,8 +581,9 @@ hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, hs_room *room, hs_room **
     bool found;
 
     HS_TRY(hs_store_head(srv->db, a, nid, &head, &found));
+    HS_TRY(hs_fanout_fresh(srv, a)); /* another worker's news are usually here before one has read the room anew */
     if (hs_room_cached(srv, nid) == room) {
-        if (found && head.pos == room->pos) {
+        if (found && head.pos <= room->pos) {
             *ret = room;
             return NULL;
         }
@@ -875,7 +876,8 @@ void hs_cache_told(void *ud, int64_t first, const hs_news *news)
         int64_t pos = first + e->at;
 
         if (en && pos > en->r.pos) {
-            if (apply(c, &en->r, pos, e))
+            /* A resolution changes more than its event says: who is a member is read again. */
+            if (e->state_n <= 1 && apply(c, &en->r, pos, e))
                 account(c, en);
             else
                 room_forget(c, en);

@@ -1,22 +1,12 @@
 /* After the flush: what a batch of units wrote is told to those who keep state from it.
  *
- * The store calls `told` in order of position, before the writers resume. Each listener sees all units of the batch in
- * order before the next listener sees any: caches are current when waiters look. */
-#include "base/map.h"
+ * The store hands over each durable batch before its writers resume. Each listener sees all units of the batch in
+ * order before the next listener sees any: caches are current when waiters look. Where other workers write too, their
+ * transactions and ours are told in one order of position: fanout_follow.c. */
+#include "server/fanout.h"
+
 #include "server/cache.h"
 #include "server/news_encode.h"
-#include "store/timeline.h"
-
-#define LISTENERS_MAX 16
-
-struct hs_feed {
-    hs_server *srv;
-    int64_t position, floor;
-    hs_map *rooms; /* room → position of its newest row, as a pointer */
-    hs_news_listener *listeners[LISTENERS_MAX];
-    void *listener_ud[LISTENERS_MAX];
-    size_t listeners_n;
-};
 
 static hs_error *encode(void *ud, hs_arena *a, const hs_told *units, size_t n, hs_str *ret_msg)
 {
@@ -33,12 +23,8 @@ static void note_rooms(struct hs_feed *f, int64_t first, const hs_news *news)
     }
 }
 
-static void told(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n)
+void hs_fanout_tell(struct hs_feed *f, int64_t pos, const hs_told *units, size_t n)
 {
-    struct hs_feed *f = ud;
-
-    (void)pos_from;
-    (void)msg;
     for (size_t i = 0; i < n; i++)
         if (units[i].news)
             note_rooms(f, units[i].first, units[i].news);
@@ -48,6 +34,17 @@ static void told(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_t
         for (size_t i = 0; i < n; i++)
             if (units[i].news)
                 f->listeners[l](f->listener_ud[l], units[i].first, units[i].news);
+    hs_fiber_wake_all(&f->moved);
+}
+
+static bool told(void *ud, hs_told_batch *batch)
+{
+    struct hs_feed *f = ud;
+
+    if (f->srv->shared)
+        return hs_follow_own(f, batch);
+    hs_fanout_tell(f, batch->pos, batch->units, batch->n);
+    return true;
 }
 
 hs_error *hs_fanout_open(hs_server *srv, hs_arena *a)
@@ -66,10 +63,22 @@ hs_error *hs_fanout_open(hs_server *srv, hs_arena *a)
     return NULL;
 }
 
+hs_error *hs_fanout_start(hs_server *srv)
+{
+    return srv->shared ? hs_follow_open(srv->feed) : NULL;
+}
+
+void hs_fanout_stop(hs_server *srv)
+{
+    if (srv->feed && srv->shared)
+        hs_follow_close(srv->feed);
+}
+
 void hs_fanout_close(hs_server *srv)
 {
     if (!srv->feed)
         return;
+    hs_write_set_hooks(srv->db, &(hs_write_hooks){ 0 });
     hs_map_close(srv->feed->rooms);
     srv->feed = NULL;
 }
@@ -78,7 +87,7 @@ hs_error *hs_fanout_listen(hs_server *srv, hs_news_listener *fn, void *ud)
 {
     struct hs_feed *f = srv->feed;
 
-    if (f->listeners_n == LISTENERS_MAX)
+    if (f->listeners_n == HS_NEWS_LISTENERS_MAX)
         return hs_err_internal(srv->arena, NULL, "too many listeners");
     f->listener_ud[f->listeners_n] = ud;
     f->listeners[f->listeners_n++] = fn;

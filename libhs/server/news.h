@@ -76,16 +76,29 @@ typedef struct hs_news {
 } hs_news;
 
 /* fanout.c: installs the store's hooks. Services that keep state from the feed register here, in the order in which
- * they must see it: the room cache first, waiters last. */
+ * they must see it: the room cache first, waiters last. A listener hears what this worker wrote and, where there are
+ * others, what they wrote, in one order of position; it must not suspend. */
 typedef void hs_news_listener(void *ud, int64_t first, const hs_news *news);
 HS_NODISCARD hs_error *hs_fanout_open(hs_server *srv, hs_arena *a);
 HS_NODISCARD hs_error *hs_fanout_listen(hs_server *srv, hs_news_listener *fn, void *ud);
+/* When all listeners are there: begins to follow what other workers write. Stopped before the first of them goes. */
+HS_NODISCARD hs_error *hs_fanout_start(hs_server *srv);
+void hs_fanout_stop(hs_server *srv);
+void hs_fanout_close(hs_server *srv);
+
 /* Position of the newest thing told (durable); the upper bound of every sync answer. */
 int64_t hs_fanout_position(const hs_server *srv);
 /* Position of the newest timeline row of a room told since the start; 0: none. What happened at or below the floor has
  * to be asked of the store. */
 int64_t hs_fanout_room_position(const hs_server *srv, hs_nid room);
 int64_t hs_fanout_floor(const hs_server *srv);
-void hs_fanout_close(hs_server *srv);
+
+/* ── other workers ── nothing to do where there are none (srv->shared) ── */
+/* Returns when all that any worker has acknowledged before the call has been told here: what is read from memory after
+ * it is not older. One small query, shared by all who ask in the same moment. 503 when the database does not answer. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_fanout_fresh(hs_server *srv, hs_arena *a);
+/* Returns when the news of all that a read of the database may have seen until now have been told: for those who keep
+ * what they read and change it by what they hear. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_fanout_settle(hs_server *srv, hs_arena *a);
 
 #endif

@@ -102,15 +102,25 @@ static hs_error *put_event(hs_arena *a, hs_buf *out, const hs_news_event *e, uin
         put_bytes(&b, 19, e->txn_id);
     }
     put_i64(&b, 20, e->redacts);
+    put_sint(&b, 21, (int64_t)e->was);
+    if (e->event) {
+        put_i64(&b, 22, e->event->received_ts);
+        put_u64(&b, 23, (uint64_t)(uint32_t)e->event->line);
+        put_u64(&b, 24, (uint64_t)(uint32_t)e->event->snap);
+        if (e->event->ev)
+            put_bytes(&b, 25, e->event->ev->rv->name);
+    }
     return put_message(out, 4, &b);
 }
 
-/* State that an event made current besides itself. */
+/* What an event changed in the current state, unless it is just what the event says: itself for a state event, nothing
+ * for a message. */
 static hs_error *put_delta(hs_arena *a, hs_buf *out, const hs_news_event *e, uint32_t base)
 {
+    bool is_state = e->event && e->event->slot;
     hs_buf b;
 
-    if (e->state_n <= 1)
+    if (is_state ? e->state_n == 1 && e->state[0].event == e->event->nid : !e->state_n)
         return NULL;
     hs_buf_init(&b, a);
     put_i64(&b, 1, e->room);
@@ -136,6 +146,9 @@ static hs_error *put_receipt(hs_arena *a, hs_buf *out, const hs_news_receipt *r,
     put_i64(&b, 5, r->event);
     put_i64(&b, 6, r->ts);
     put_u64(&b, 7, (uint64_t)base + r->at);
+    put_bytes(&b, 8, r->user_id);
+    put_bytes(&b, 9, r->event_id);
+    put_bytes(&b, 10, r->thread_id);
     return put_message(out, 6, &b);
 }
 

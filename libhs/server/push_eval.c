@@ -281,7 +281,12 @@ static hs_error *ignorers_of(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *
         *ret = (hs_nids){ l->at, l->n };
         return NULL;
     }
+    hs_map *map = p->ignorers;
     HS_TRY(hs_store_ignored_by(srv->db, a, user, &nids));
+    if (p->ignorers != map) { /* a list has changed meanwhile: right for now, not to be kept */
+        *ret = nids;
+        return NULL;
+    }
     if (!p->ignorers || hs_map_count(p->ignorers) >= IGNORERS_MAX)
         clear_ignorers(srv);
     l = malloc(sizeof *l + nids.n * sizeof *l->at);

@@ -354,12 +354,28 @@ hs_error *hs_sync_user_get(hs_server *srv, hs_arena *a, hs_nid user, hs_sync_use
     return NULL;
 }
 
+/* A resolution may have changed anybody's membership. */
+static void forget_rooms(hs_server *srv)
+{
+    size_t it = 0;
+    hs_str key;
+    void *v;
+
+    while (hs_map_next(srv->waiters->users, &it, &key, &v)) {
+        hs_sync_user *u = v;
+        u->version++;
+        u->loaded = false;
+    }
+}
+
 /* ── news ── */
 void hs_sync_recent_hear(hs_server *srv, int64_t first, const hs_news *news)
 {
     for (size_t i = 0; i < news->events_n; i++) {
         const hs_news_event *e = &news->events[i];
 
+        if (e->state_n > 1)
+            forget_rooms(srv);
         if (!e->event)
             continue;
         if (e->target)

@@ -17,6 +17,7 @@ typedef struct {
 
 void hs_ignored_drop(hs_server *srv, hs_nid user)
 {
+    srv->timelines->ignored_version++;
     free(hs_map_remove_n(srv->timelines->ignored, (uint64_t)user));
 }
 
@@ -38,6 +39,7 @@ hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *re
 {
     enum { LISTS_MAX = 100000 };
     ignore_list *l = hs_map_get_n(srv->timelines->ignored, (uint64_t)user);
+    uint32_t version = srv->timelines->ignored_version;
     hs_nids nids;
     void *old = NULL;
 
@@ -46,7 +48,7 @@ hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *re
         return NULL;
     }
     HS_TRY(hs_store_ignored(srv->db, a, user, &nids));
-    if (hs_map_count(srv->timelines->ignored) < LISTS_MAX) {
+    if (version == srv->timelines->ignored_version && hs_map_count(srv->timelines->ignored) < LISTS_MAX) {
         l = malloc(sizeof *l + nids.n * sizeof *l->at);
         if (l) {
             l->n = nids.n;

@@ -187,6 +187,9 @@ static hs_error *load(hs_server *srv, hs_arena *a, hs_nid user, hs_room *const *
         versions[i] = r->version;
     }
     HS_TRY(hs_store_unread(srv->db, a, user, nids, n, &rows));
+    /* What was counted in these rows is not to be added again when its news come: they come first, and then the rows
+     * are of another version. */
+    HS_TRY(hs_fanout_settle(srv, a));
     if (u->count > ENTRIES_MAX)
         clear(u);
     for (size_t i = 0; i < n; i++) {

@@ -19,11 +19,23 @@ enum {
     BATCH_UNITS = 128,
     BATCH_BYTES = 1 << 20,
     TRIES = 3, /* of a batch that failed for no fault of a unit */
+    ARENA_CAP = 64 << 20,
 };
 
 typedef enum { IDLE, SENT, FLUSHING, UNKNOWN } ticket_state;
 
-typedef struct hs_ticket {
+typedef struct hs_ticket hs_ticket;
+
+/* A batch that is durable, and whose callers wait until it has been told. */
+typedef struct batch {
+    hs_told_batch told; /* first */
+    struct batch *next, **prevp;
+    hs_ticket *ticket;
+    hs_arena *a; /* this is in it */
+    hs_write *units;
+} batch;
+
+struct hs_ticket {
     hs_db *db;
     hs_conn *writer;
     hs_write_hooks hooks;
@@ -33,7 +45,7 @@ typedef struct hs_ticket {
     bool kick_waits, closing;
     /* the batch */
     ticket_state state;
-    hs_arena *a;     /* reset with each batch */
+    hs_arena *a;     /* of the batch under way; NULL: opened with the next */
     hs_write *units; /* in order */
     size_t units_n;
     uint32_t count;
@@ -47,8 +59,11 @@ typedef struct hs_ticket {
     size_t commit_step; /* of hs_commit; SIZE_MAX: no positions, no ticket */
     hs_write **owner;   /* of each step */
     bool commit_done, flush_done;
+    batch *done;   /* made with the transaction, so that nothing can fail after it */
+    batch *untold; /* durable ones that wait for others' news */
+    uint64_t sent, ended;
     hs_metric *batches, *outcomes;
-} hs_ticket;
+};
 
 /* clang-format off */
 static const hs_stmt COMMIT = {
@@ -173,6 +188,8 @@ static void give_back_without(hs_ticket *t, hs_write *bad)
     hs_write *failed = NULL, *keep_first = NULL, *keep_last = NULL, *next, *w = t->units;
     bool passed = !bad;
 
+    if (t->units)
+        t->ended++;
     if (t->last)
         t->last->next = NULL;
     for (int part = 0; part < 2; part++, w = t->first) {
@@ -272,6 +289,7 @@ static hs_error *make_told(hs_ticket *t)
 {
     size_t i = 0;
 
+    HS_TRY(hs_alloc(t->a, 1, &t->done));
     HS_TRY(hs_alloc(t->a, t->units_n, &t->told));
     for (const hs_write *w = t->units; w; w = w->next)
         t->told[i++] = (hs_told){ .news = w->news, .base = w->base, .count = w->count };
@@ -406,9 +424,12 @@ static void send_batch(hs_ticket *t)
 {
     hs_error *e;
 
-    hs_arena_reset(t->a);
+    if (t->a)
+        hs_arena_reset(t->a);
+    else
+        t->a = hs_arena_open(ARENA_CAP);
     take_units(t);
-    e = make_batch(t);
+    e = t->a ? make_batch(t) : HS_ERR_NOMEM;
     if (e) {
         fail_batch(t, e);
         return;
@@ -422,6 +443,7 @@ static void send_batch(hs_ticket *t)
         return;
     }
     t->state = SENT;
+    t->sent++;
     t->seen = t->durable;
     t->commit_done = false;
     t->flush_done = true;
@@ -452,27 +474,68 @@ static void kick(hs_ticket *t)
 
 /* ── outcomes ── */
 
+/* The callers resume: what they wrote is durable and has been told. */
+static void resume_units(hs_ticket *t, hs_write *w, int64_t first_pos)
+{
+    hs_write *next;
+
+    for (; w; w = next) {
+        next = w->next;
+        w->result.first = first_pos + w->base;
+        end_status(t, w, HS_WRITE_OK);
+    }
+}
+
+void hs_write_told(hs_told_batch *told)
+{
+    batch *b = (batch *)(void *)told;
+    hs_ticket *t = b->ticket;
+
+    *b->prevp = b->next;
+    if (b->next)
+        b->next->prevp = b->prevp;
+    t->ended++;
+    resume_units(t, b->units, b->told.pos_from);
+    hs_arena_close(b->a);
+}
+
+/* False: the batch, and with it the arena, is kept until hs_write_told. */
+static bool tell(hs_ticket *t, hs_write *units)
+{
+    batch *b = t->done;
+    int64_t last = t->first_pos + t->count - 1;
+
+    if (last > t->durable)
+        t->durable = last;
+    for (size_t i = 0; i < t->units_n; i++)
+        t->told[i].first = t->first_pos + t->told[i].base;
+    *b = (batch){ .told = { t->first_pos, last, t->msg, t->told, t->units_n }, .ticket = t, .a = t->a, .units = units };
+    b->prevp = &t->untold;
+    b->next = t->untold;
+    if (b->next)
+        b->next->prevp = &b->next;
+    t->untold = b;
+    if (t->hooks.told && !t->hooks.told(t->hooks.ud, &b->told)) {
+        t->a = NULL;
+        return false;
+    }
+    *b->prevp = b->next;
+    if (b->next)
+        b->next->prevp = b->prevp;
+    return true;
+}
+
 static void batch_ok(hs_ticket *t)
 {
-    hs_write *w = t->units, *next;
+    hs_write *units = t->units;
 
-    if (t->count) {
-        int64_t last = t->first_pos + t->count - 1;
-        if (last > t->durable)
-            t->durable = last;
-        for (size_t i = 0; i < t->units_n; i++)
-            t->told[i].first = t->first_pos + t->told[i].base;
-        if (t->hooks.told)
-            t->hooks.told(t->hooks.ud, t->first_pos, last, t->msg, t->told, t->units_n);
-    }
     t->tries = 0;
     t->state = IDLE;
     t->units = NULL;
-    for (; w; w = next) {
-        next = w->next;
-        w->result.first = t->first_pos + w->base;
-        end_status(t, w, HS_WRITE_OK);
-    }
+    if (t->count && !tell(t, units))
+        return;
+    t->ended++;
+    resume_units(t, units, t->first_pos);
 }
 
 static hs_write *unit_at(hs_ticket *t, uint32_t at)
@@ -697,6 +760,22 @@ hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
     return NULL;
 }
 
+uint64_t hs_write_sent(const hs_db *db)
+{
+    return db->ticket ? db->ticket->sent : 0;
+}
+
+uint64_t hs_write_ended(const hs_db *db)
+{
+    return db->ticket ? db->ticket->ended : 0;
+}
+
+void hs_write_note_durable(hs_db *db, int64_t pos)
+{
+    if (db->ticket && pos > db->ticket->durable)
+        db->ticket->durable = pos;
+}
+
 void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks)
 {
     db->ticket->hooks = *hooks;
@@ -705,6 +784,15 @@ void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks)
 int64_t hs_write_durable(const hs_db *db)
 {
     return db->ticket ? db->ticket->durable : 0;
+}
+
+hs_error *hs_store_feed_newest(hs_db *db, hs_arena *a, int64_t *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &FEED_NEWEST, &rows));
+    *ret = hs_rows_i64(rows, 0, 0);
+    return NULL;
 }
 
 hs_error *hs_write_flush(hs_db *db, hs_arena *a)
@@ -739,11 +827,8 @@ hs_error *hs_ticket_open(hs_db *db, hs_metrics *m)
     t->kick = (hs_post){ .fn = kick_now, .ud = t };
     t->commit = (hs_group){ .done = on_commit, .ud = t };
     t->flush = (hs_group){ .done = on_flush, .ud = t };
-    t->a = hs_arena_open((size_t)64 << 20);
     t->batches = hs_metric_get(m, HS_COUNTER, "hs_write_batches_total", "Write transactions sent", NULL);
     t->outcomes = hs_metric_get(m, HS_COUNTER, "hs_write_units_total", "Units of writing, by outcome", "outcome");
-    if (!t->a)
-        return HS_ERR_NOMEM;
     t->writer = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_WRITE, (int32_t)(hs_random_u64() >> 34),
                              &(struct hs_conn_hooks){ .ready = on_ready, .down = on_down, .again = on_again, .ud = t });
     return t->writer ? NULL : HS_ERR_NOMEM;
@@ -817,6 +902,8 @@ void hs_ticket_close(hs_db *db)
         end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down"));
     }
     t->first = t->last = NULL;
+    while (t->untold)
+        hs_write_told(&t->untold->told);
     hs_arena_close(t->a);
     free(t);
     db->ticket = NULL;

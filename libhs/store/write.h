@@ -82,21 +82,38 @@ typedef struct {
     uint32_t count; /* positions it took */
 } hs_told;
 
+/* A durable batch: the positions of its transaction, its bus message and its units. Lives until it is let go. */
+typedef struct hs_told_batch {
+    int64_t pos_from, pos;
+    hs_str msg;
+    const hs_told *units;
+    size_t n;
+} hs_told_batch;
+
 typedef struct {
     /* Makes the bus message (proto/news.proto Feed without what must not be in the table), before the transaction is
      * sent, when only `base` and `count` are known. */
     hs_error *(*encode)(void *ud, hs_arena *a, const hs_told *units, size_t n, hs_str *ret_msg);
-    /* After the flush, in order of position, before the units' callers resume. Must not suspend. */
-    void (*told)(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n);
+    /* After the flush, in order of position among this worker's batches. True: all has been applied, the units' callers
+     * resume. False: they wait for hs_write_told, since another worker's news come first. Must not suspend. */
+    bool (*told)(void *ud, hs_told_batch *batch);
     void *ud;
 } hs_write_hooks;
 void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks);
+/* Lets a batch go that the hook kept: its callers resume. */
+void hs_write_told(hs_told_batch *batch);
+/* Counts the batches that were sent, and those whose callers have resumed or failed: what was committed when the first
+ * was n has been told when the second is n. */
+uint64_t hs_write_sent(const hs_db *db);
+uint64_t hs_write_ended(const hs_db *db);
 
 /* Highest position known to be flushed. */
 int64_t hs_write_durable(const hs_db *db);
 /* Flushes what has been committed by anybody so far; then hs_write_durable is at least the newest position that was
  * readable before. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_write_flush(hs_db *db, hs_arena *a);
+/* Somebody else has flushed up to here. */
+void hs_write_note_durable(hs_db *db, int64_t pos);
 
 /* ── reading the feed ── */
 typedef struct {
@@ -108,5 +125,7 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_after(hs_db *db, hs_arena *a, i
                                                        hs_feed_row **ret, size_t *ret_n);
 /* Forgets a slice of what is older than `before_ts`; *ret_n 0: that was all. The newest row stays. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n);
+/* Position of the newest row, durable or not. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_feed_newest(hs_db *db, hs_arena *a, int64_t *ret);
 
 #endif

@@ -41,16 +41,14 @@ static void die(const char *what, const hs_error *e)
     exit(1);
 }
 
-static void told(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n)
+static bool told(void *ud, hs_told_batch *b)
 {
     world *w = ud;
 
-    (void)msg;
-    (void)units;
-    (void)n;
-    if (pos_from <= w->last_told)
+    if (b->pos_from <= w->last_told)
         w->backwards++;
-    w->last_told = pos;
+    w->last_told = b->pos;
+    return true;
 }
 
 static hs_error *send_one(world *w, hs_arena *a, hs_nid room, hs_nid nid, hs_nid prev, hs_write_result *ret)

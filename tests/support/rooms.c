@@ -4,13 +4,12 @@
 
 #include <stdlib.h>
 
-void test_rooms_open(test_rooms *t)
+static void open_server(test_rooms *t, hs_bus *bus, const char *name)
 {
     static const hs_config_rule allow = { .allow = true };
     const uint8_t seed[32] = { 7 };
     hs_signing_key *key;
 
-    test_db_open(&t->db);
     t->config =
         (hs_config){ .default_room_version = HS_S("11"), .cache_factor = 0.5, .include_profile_data_on_invite = true };
     t->config.alias_creation_rules = t->config.room_list_publication_rules = (hs_config_rules){ &allow, 1 };
@@ -18,8 +17,13 @@ void test_rooms_open(test_rooms *t)
         *r = (hs_rate_limit){ 1e6, 1000000 };
     test_ok(hs_alloc(t->db.a, 1, &t->srv));
     *t->srv = (hs_server){ .loop = t->db.loop,
+                           .log = t->db.log,
                            .config = &t->config,
                            .db = t->db.db,
+                           .bus = bus,
+                           .shared = bus != NULL,
+                           .worker_name = hs_str_c(name),
+                           .roles = HS_ROLE_ALL,
                            .server_name = HS_S("test"),
                            .hash_seed = 5,
                            .arena = t->db.a };
@@ -28,10 +32,44 @@ void test_rooms_open(test_rooms *t)
     test_ok(hs_server_open_services(t->srv, t->db.a));
 }
 
+void test_rooms_open(test_rooms *t)
+{
+    test_db_open(&t->db);
+    open_server(t, NULL, "main");
+}
+
 void test_rooms_close(test_rooms *t)
 {
     hs_server_close_services(t->srv);
     test_db_close(&t->db);
+}
+
+void test_workers_open(test_rooms *t, size_t n, hs_bus **ret_bus)
+{
+    test_db_open(&t[0].db);
+    *ret_bus = hs_bus_local_open(t[0].db.loop);
+    for (size_t i = 0; i < n; i++) {
+        hs_str name;
+
+        if (i) {
+            t[i].db = t[0].db;
+            test_ok(hs_db_open(t->db.loop, t->db.a, &(hs_db_options){ .conninfo = t->db.conninfo, .log = t->db.log },
+                               &t[i].db.db));
+        }
+        test_ok(hs_str_fmt(t->db.a, &name, "worker%zu%c", i, 0));
+        open_server(&t[i], *ret_bus, name.p);
+    }
+}
+
+void test_workers_close(test_rooms *t, size_t n, hs_bus *bus)
+{
+    for (size_t i = n; i-- > 0;) {
+        hs_server_close_services(t[i].srv);
+        if (i)
+            hs_db_close(t[i].db.db);
+    }
+    hs_bus_close(bus);
+    test_db_close(&t[0].db);
 }
 
 hs_session *test_user(test_rooms *t, const char *name)

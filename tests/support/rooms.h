@@ -14,6 +14,9 @@ typedef struct {
 
 void test_rooms_open(test_rooms *t);
 void test_rooms_close(test_rooms *t);
+/* n workers on one database and one loop, telling each other by one bus. */
+void test_workers_open(test_rooms *t, size_t n, hs_bus **ret_bus);
+void test_workers_close(test_rooms *t, size_t n, hs_bus *bus);
 /* Session of '@name:test'. */
 hs_session *test_user(test_rooms *t, const char *name);
 /* A room by `who` from a JSON body of createRoom. */

@@ -53,9 +53,9 @@ static hs_error *post_read_markers(hs_req *q, hs_res *r)
 /* clang-format off */
 const hs_route hs_routes_receipts[] = {
     { HS_POST, "r0 v3 unstable", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", post_receipt,
-      .who = HS_AUTH_USER, .servlet = "ReceiptRestServlet" },
+      .who = HS_AUTH_USER, .lax = true, .servlet = "ReceiptRestServlet" },
     { HS_POST, "r0 v3 unstable", "/rooms/{roomId}/read_markers", post_read_markers,
-      .who = HS_AUTH_USER, .servlet = "ReadMarkerRestServlet" },
+      .who = HS_AUTH_USER, .lax = true, .servlet = "ReadMarkerRestServlet" },
     { 0 },
 };
 /* clang-format on */

@@ -33,7 +33,7 @@ static hs_error *put_typing(hs_req *q, hs_res *r)
 /* clang-format off */
 const hs_route hs_routes_typing[] = {
     { HS_PUT, "api/v1 r0 v3 unstable", "/rooms/{roomId}/typing/{userId}", put_typing,
-      .who = HS_AUTH_USER, .servlet = "RoomTypingRestServlet" },
+      .who = HS_AUTH_USER, .lax = true, .servlet = "RoomTypingRestServlet" },
     { 0 },
 };
 /* clang-format on */

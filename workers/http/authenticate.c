@@ -1,5 +1,6 @@
 /* Access tokens: from the Authorization header or the query, to a session. Order and texts of the refusals are
  * Synapse's. */
+#include "server/news.h"
 #include "server/session.h"
 #include "workers/http/hooks.h"
 
@@ -51,6 +52,8 @@ hs_error *hs_http_authenticate(hs_req *q)
         return NULL;
 
     HS_TRY(read_token(q, &token));
+    if (!row->lax)
+        HS_TRY(hs_fanout_fresh(q->srv, q->a));
     HS_TRY(hs_session_find(q->srv, q->a, token, &q->who));
     const hs_session *who = q->who;
     if (!who || who->flags & HS_ACCOUNT_DEACTIVATED)

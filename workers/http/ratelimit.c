@@ -1,6 +1,7 @@
 /* The rate class of a route row. Classes that count by what a request is about (joins by room, logins by account,
  * invites by issuer) are counted by their services; here are those that count by who sends it. */
 #include "server/limiter.h"
+#include "server/news.h"
 #include "server/session.h"
 #include "workers/http/hooks.h"
 
@@ -38,7 +39,19 @@ hs_error *hs_http_rate_limit(hs_req *q)
     return NULL;
 }
 
+/* "You are not in the room" may be old by what another worker has acknowledged just now. */
+static bool once_more(hs_req *q, const hs_error *e)
+{
+    int64_t before = hs_fanout_position(q->srv);
+
+    if (!q->srv->shared || (e->status != 403 && e->status != 404))
+        return false;
+    return !hs_fanout_fresh(q->srv, q->a) && hs_fanout_position(q->srv) > before;
+}
+
 hs_http_hooks hs_worker_hooks(void)
 {
-    return (hs_http_hooks){ .authenticate = hs_http_authenticate, .rate_limit = hs_http_rate_limit };
+    return (hs_http_hooks){ .authenticate = hs_http_authenticate,
+                            .rate_limit = hs_http_rate_limit,
+                            .once_more = once_more };
 }

@@ -19,6 +19,8 @@ enum { ROOM = 1000 };
 static struct {
     int64_t last, gaps, backwards;
     int told, encoded, units;
+    bool keep; /* batches wait for hs_write_told */
+    hs_told_batch *kept;
     void *news[64];
     size_t news_n;
 } seen;
@@ -31,20 +33,23 @@ static hs_error *encode(void *ud, hs_arena *a, const hs_told *units, size_t n, h
     return hs_str_fmt(a, ret_msg, "units=%zu", n);
 }
 
-static void told(void *ud, int64_t pos_from, int64_t pos, hs_str msg, const hs_told *units, size_t n)
+static bool told(void *ud, hs_told_batch *b)
 {
     (void)ud;
-    (void)msg;
     seen.told++;
-    if (pos_from <= seen.last)
+    if (b->pos_from <= seen.last)
         seen.backwards++;
-    seen.last = pos;
-    for (size_t i = 0; i < n; i++) {
-        assert_true(units[i].first == pos_from + units[i].base);
+    seen.last = b->pos;
+    for (size_t i = 0; i < b->n; i++) {
+        assert_true(b->units[i].first == b->pos_from + b->units[i].base);
         seen.units++;
-        if (units[i].news && seen.news_n < 64)
-            seen.news[seen.news_n++] = units[i].news;
+        if (b->units[i].news && seen.news_n < 64)
+            seen.news[seen.news_n++] = b->units[i].news;
     }
+    if (!seen.keep)
+        return true;
+    seen.kept = b;
+    return false;
 }
 
 static int open_db(void **state)
@@ -563,6 +568,40 @@ static void a_writer_that_cannot_connect_answers_503_and_works_again_later(void 
     test_ok(hs_db_query(t->db, t->a, &ONE, &rows));
 }
 
+/* Another worker's news come first: the callers wait, the next batch does not. */
+static void a_batch_that_is_told_later_holds_its_callers_and_nobody_else(void **state)
+{
+    test_db *t = *state;
+    sender s[] = { { .room = ROOM + 20, .nid = 201, .prev = 200, .t = t },
+                   { .room = ROOM + 21, .nid = 211, .prev = 210, .t = t } };
+    hs_told_batch *first;
+    int left = 1, other = 1;
+
+    write_message(t, ROOM + 20, 200, 0, -1);
+    write_message(t, ROOM + 21, 210, 0, -1);
+    s[0].left = &left;
+    s[1].left = &other;
+    seen.keep = true;
+    seen.kept = NULL;
+    test_ok(hs_fiber_spawn(t->loop, send_one, &s[0]));
+    while (!seen.kept)
+        hs_loop_turn(t->loop, 50);
+    first = seen.kept;
+    seen.keep = false;
+    test_ok(hs_fiber_spawn(t->loop, send_one, &s[1]));
+    while (other)
+        hs_loop_turn(t->loop, 50);
+    assert_int_equal(left, 1);
+    assert_true(hs_write_sent(t->db) == hs_write_ended(t->db) + 1);
+    assert_true(s[1].r.first > first->pos);
+    hs_write_told(first);
+    while (left)
+        hs_loop_turn(t->loop, 50);
+    assert_int_equal(s[0].r.status, HS_WRITE_OK);
+    assert_true(s[0].r.first < s[1].r.first);
+    assert_true(hs_write_sent(t->db) == hs_write_ended(t->db));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +616,7 @@ int main(void)
         cmocka_unit_test(lost_connections_lose_and_repeat_nothing),
         cmocka_unit_test(what_was_committed_before_the_answer_was_lost_is_not_written_again),
         cmocka_unit_test(the_feed_covers_every_position_once),
+        cmocka_unit_test(a_batch_that_is_told_later_holds_its_callers_and_nobody_else),
         cmocka_unit_test(forgetting_the_feed_keeps_its_newest_row),
         cmocka_unit_test(a_writer_that_cannot_connect_answers_503_and_works_again_later),
     };

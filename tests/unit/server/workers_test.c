@@ -1,0 +1,347 @@
+/* Several workers on one database: what one writes the others know, whatever the bus does. */
+#include "server/account_data.h"
+#include "server/news.h"
+#include "server/receipts.h"
+#include "server/room_member.h"
+#include "server/room_send.h"
+#include "server/room_state.h"
+#include "server/sync.h"
+#include "server/unread.h"
+#include "support/rooms.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { WORKERS = 3 };
+
+typedef struct {
+    test_rooms w[WORKERS];
+    hs_bus *bus;
+} world;
+
+static int open_world(void **state)
+{
+    world *x = calloc(1, sizeof *x);
+
+    test_workers_open(x->w, WORKERS, &x->bus);
+    *state = x;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    world *x = *state;
+
+    test_workers_close(x->w, WORKERS, x->bus);
+    free(x);
+    return 0;
+}
+
+typedef struct {
+    void (*fn)(void **state);
+    void **state;
+} on_fiber;
+
+static void run_on_fiber(void *ud)
+{
+    on_fiber *o = ud;
+
+    o->fn(o->state);
+}
+
+#define ON_FIBER(f)                                                                                                    \
+    static void f##_(void **state)                                                                                     \
+    {                                                                                                                  \
+        test_on_fiber(((world *)*state)->w[0].db.loop, run_on_fiber, &(on_fiber){ f, state });                         \
+    }
+
+/* The answer lives as long as the test. */
+static hs_jv sync_of(test_rooms *t, const hs_session *who, hs_str since)
+{
+    hs_arena *a = hs_arena_open(64u << 20);
+    hs_sync_filter *f;
+    hs_sync_in in = { .has_since = since.p != NULL };
+    hs_sync_token next;
+    hs_str text;
+    bool empty;
+    hs_buf b;
+    hs_jv v;
+
+    test_ok(hs_fanout_fresh(t->srv, a));
+    test_ok(hs_sync_filter_get(t->srv, who, a, HS_S("{\"room\":{\"timeline\":{\"limit\":1000}}}"), &f));
+    in.filter = &f->filter;
+    in.filter_id = f->id;
+    if (since.p)
+        test_ok(hs_sync_token_read(a, since, &in.since));
+    hs_buf_init(&b, a);
+    test_ok(hs_sync(t->srv, who, a, &in, &b, &next, &empty));
+    test_ok(hs_buf_flatten(&b, &text));
+    test_ok(hs_str_dup(t->db.a, text, &text));
+    hs_arena_close(a);
+    if (getenv("HS_TEST_SHOW"))
+        fprintf(stderr, "%.*s\n\n", HS_FMT(text));
+    test_ok(hs_tape_parse(t->db.a, text, HS_JSON_OBJECT, &v));
+    return v;
+}
+
+static hs_str next_of(hs_jv answer)
+{
+    return hs_jv_str_or_null(hs_jv_get(answer, HS_S("next_batch")));
+}
+
+static hs_jv timeline_of(hs_jv answer, hs_str room_id)
+{
+    return hs_jv_path(hs_jv_get(hs_jv_path(answer, "rooms", "join", NULL), room_id), "timeline", "events", NULL);
+}
+
+static hs_str last_body(hs_jv answer, hs_str room_id)
+{
+    hs_str body = { NULL, 0 };
+
+    for (hs_jv_iter it = { 0 }; hs_jv_next(timeline_of(answer, room_id), &it);)
+        body = hs_jv_str_or_null(hs_jv_path(it.value, "content", "body", NULL));
+    return body;
+}
+
+static void join(test_rooms *t, const hs_session *who, hs_str room_id)
+{
+    hs_member_change change = { .action = HS_CHANGE_JOIN, .room_id = room_id };
+    hs_arena *a = hs_arena_open(8u << 20);
+
+    test_ok(hs_fanout_fresh(t->srv, a));
+    test_ok(hs_room_member_change(t->srv, who, a, &change, NULL));
+    hs_arena_close(a);
+}
+
+#define assert_text(a, b)                                                                                              \
+    do {                                                                                                               \
+        if (!hs_str_eq((a), HS_S(b)))                                                                                  \
+            fail_msg("\"%.*s\" is not \"%s\"", HS_FMT(a), b);                                                          \
+    } while (0)
+
+static void what_one_worker_writes_the_others_show(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id, none = { NULL, 0 };
+    hs_jv first, second;
+
+    join(&x->w[1], bob, room_id);
+    first = sync_of(&x->w[2], bob, none);
+    assert_true(hs_jv_is(timeline_of(first, room_id)));
+    id = test_send(&x->w[0], alice, room_id, "hello", "t1");
+    second = sync_of(&x->w[2], bob, next_of(first));
+    assert_int_equal(hs_jv_count(timeline_of(second, room_id)), 1);
+    assert_text(last_body(second, room_id), "hello");
+    /* the token goes on anywhere */
+    test_send(&x->w[2], bob, room_id, "hi", "t2");
+    for (size_t i = 0; i < WORKERS; i++) {
+        hs_jv third = sync_of(&x->w[i], alice, next_of(second));
+        assert_int_equal(hs_jv_count(timeline_of(third, room_id)), 1);
+        assert_text(last_body(third, room_id), "hi");
+    }
+    (void)id;
+}
+
+static void every_worker_has_the_same_room_in_memory(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id;
+    hs_send topic = { .room_id = room_id, .type = HS_S("m.room.topic"), .state_key = HS_S("") };
+    hs_room *r[WORKERS];
+
+    for (size_t i = 0; i < WORKERS; i++) { /* now it is in memory everywhere */
+        test_ok(hs_room_find(x->w[i].srv, x->w[0].db.a, room_id, &r[i]));
+        assert_non_null(r[i]);
+    }
+    topic.content = test_json(x->w[0].db.a, "{\"topic\":\"one\"}");
+    test_ok(hs_room_send_state(x->w[1].srv, alice, x->w[0].db.a, &topic, &id));
+    for (int i = 0; i < 30; i++)
+        test_send(&x->w[i % WORKERS], alice, room_id, "x", NULL);
+    join(&x->w[2], test_user(&x->w[0], "bob"), room_id);
+
+    for (size_t i = 0; i < WORKERS; i++) {
+        test_ok(hs_fanout_fresh(x->w[i].srv, x->w[0].db.a));
+        assert_ptr_equal(hs_room_cached(x->w[i].srv, r[0]->nid), hs_room_cached(x->w[i].srv, r[i]->nid));
+        test_ok(hs_room_find(x->w[i].srv, x->w[0].db.a, room_id, &r[i]));
+        assert_int_equal(r[i]->pos, r[0]->pos);
+        assert_int_equal(r[i]->depth, r[0]->depth);
+        assert_int_equal(r[i]->snap, r[0]->snap);
+        assert_int_equal(r[i]->joined, 2);
+        assert_int_equal(r[i]->local_members_n, 2);
+        assert_int_equal(r[i]->n_notify, r[0]->n_notify);
+        assert_int_equal(r[i]->state_n, r[0]->state_n);
+        assert_memory_equal(r[i]->state, r[0]->state, r[0]->state_n * sizeof *r[0]->state);
+        assert_int_equal(r[i]->heads.n, r[0]->heads.n);
+        for (size_t k = 0; k < r[i]->heads.n; k++)
+            assert_int_equal(r[i]->heads.at[k], r[0]->heads.at[k]);
+    }
+}
+
+/* ── everybody at once ── */
+
+enum { SENDERS = 12, EACH = 25 };
+
+typedef struct {
+    world *x;
+    const hs_session *who;
+    hs_str room_id;
+    int n, failed;
+    int *running;
+} sender;
+
+static void send_many(void *ud)
+{
+    sender *s = ud;
+
+    for (int i = 0; i < EACH; i++) {
+        test_rooms *t = &s->x->w[(s->n + i) % WORKERS];
+        hs_arena *a = hs_arena_open(8u << 20);
+        hs_send in = { .room_id = s->room_id, .type = HS_S("m.room.message") };
+        hs_str id, body;
+        bool state = s->n == 0 && i % 5 == 0;
+
+        test_ok(
+            hs_str_fmt(a, &body, "{\"msgtype\":\"m.text\",\"topic\":\"%d.%d\",\"body\":\"%d.%d\"}", s->n, i, s->n, i));
+        test_ok(hs_tape_parse(a, body, HS_JSON_OBJECT, &in.content));
+        if (state) {
+            in.type = HS_S("m.room.topic");
+            in.state_key = HS_S("");
+        }
+        hs_error *e =
+            state ? hs_room_send_state(t->srv, s->who, a, &in, &id) : hs_room_send(t->srv, s->who, a, &in, &id);
+        if (e && !s->failed++)
+            fprintf(stderr, "%d: %d %.*s\n", i, e->status, HS_FMT(e->message));
+        hs_arena_close(a);
+    }
+    --*s->running;
+}
+
+static void writers_on_all_workers_make_one_order_that_all_show(void **state)
+{
+    world *x = *state;
+    hs_loop *loop = x->w[0].db.loop;
+    hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), none = { NULL, 0 }, since[WORKERS];
+    sender s[SENDERS];
+    int running = SENDERS, seen[WORKERS] = { 0 };
+    hs_str order[WORKERS][SENDERS * EACH + 10];
+
+    join(&x->w[1], bob, room_id);
+    for (size_t i = 0; i < WORKERS; i++)
+        since[i] = next_of(sync_of(&x->w[i], bob, none));
+    for (int i = 0; i < SENDERS; i++) {
+        s[i] = (sender){ x, alice, room_id, i, 0, &running };
+        test_ok(hs_fiber_spawn(loop, send_many, &s[i]));
+    }
+    /* Streams that read all the while, one on each worker, and one that goes round. */
+    for (bool more = true; more;) {
+        more = running > 0;
+        for (size_t i = 0; i < WORKERS; i++) {
+            hs_jv answer = sync_of(&x->w[i == 0 ? (size_t)seen[0] % WORKERS : i], bob, since[i]), t;
+
+            since[i] = next_of(answer);
+            t = timeline_of(answer, room_id);
+            for (hs_jv_iter it = { 0 }; hs_jv_next(t, &it);) {
+                assert_true(seen[i] < (int)(sizeof order[0] / sizeof order[0][0]));
+                order[i][seen[i]++] = hs_jv_str_or_null(hs_jv_get(it.value, HS_S("event_id")));
+            }
+        }
+        hs_fiber_sleep(loop, 1);
+    }
+    if (getenv("HS_TEST_SHOW"))
+        for (size_t i = 0; i < WORKERS; i++)
+            fprintf(stderr, "stream %zu: %d events at %.*s\n", i, seen[i], HS_FMT(since[i]));
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(s[i].failed, 0);
+    for (size_t i = 0; i < WORKERS; i++) {
+        assert_int_equal(seen[i], SENDERS * EACH);
+        for (int k = 0; k < seen[i]; k++)
+            assert_true(hs_str_eq(order[i][k], order[0][k]));
+    }
+}
+
+static void unread_counts_are_the_same_everywhere(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id = { NULL, 0 };
+    hs_arena *a = x->w[0].db.a;
+    unsigned rnd = 7;
+    int after = 0;
+
+    join(&x->w[1], bob, room_id);
+    for (int i = 0; i < 60; i++) {
+        test_rooms *t = &x->w[(rnd = rnd * 1103515245u + 12345u) >> 16 & 1];
+        hs_room *room;
+        hs_unread got;
+
+        if (i % 17 == 16) {
+            hs_receipt_wish in = { .room_id = room_id, .event_id = id, .type = HS_S("m.read") };
+            test_ok(hs_receipt_put(t->srv, bob, a, &in));
+            after = 0;
+        } else {
+            id = test_send(t, alice, room_id, i % 3 ? "hello" : "well bob", NULL);
+            after++;
+        }
+        for (size_t k = 0; k < WORKERS; k++) {
+            test_ok(hs_fanout_fresh(x->w[k].srv, a));
+            test_ok(hs_room_find(x->w[k].srv, a, room_id, &room));
+            test_ok(hs_unread_get(x->w[k].srv, a, bob->user, &room, 1, &got));
+            assert_int_equal(got.notify, after);
+        }
+    }
+}
+
+static void nothing_is_missed_while_the_bus_is_down(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), since, none = { NULL, 0 };
+    hs_loop *loop = x->w[0].db.loop;
+    hs_jv answer;
+
+    since = next_of(sync_of(&x->w[1], alice, none));
+    hs_bus_local_set_down(x->bus, true);
+    test_send(&x->w[0], alice, room_id, "one", NULL);
+    answer = sync_of(&x->w[1], alice, since); /* asked for */
+    assert_text(last_body(answer, room_id), "one");
+    since = next_of(answer);
+
+    test_send(&x->w[0], alice, room_id, "two", NULL);
+    int64_t pos = hs_fanout_position(x->w[0].srv), begun = hs_loop_now(loop);
+    while (hs_fanout_position(x->w[1].srv) < pos) { /* noticed by itself */
+        hs_fiber_sleep(loop, 5);
+        assert_true(hs_loop_now(loop) - begun < 2000);
+    }
+    test_send(&x->w[2], alice, room_id, "three", NULL); /* lost on the bus … */
+    hs_bus_local_set_down(x->bus, false);
+    test_send(&x->w[0], alice, room_id, "four", NULL); /* … and seen to be missing */
+    answer = sync_of(&x->w[1], alice, since);
+    assert_int_equal(hs_jv_count(timeline_of(answer, room_id)), 3);
+    assert_text(last_body(answer, room_id), "four");
+}
+
+ON_FIBER(what_one_worker_writes_the_others_show)
+ON_FIBER(every_worker_has_the_same_room_in_memory)
+ON_FIBER(writers_on_all_workers_make_one_order_that_all_show)
+ON_FIBER(unread_counts_are_the_same_everywhere)
+ON_FIBER(nothing_is_missed_while_the_bus_is_down)
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        TEST(what_one_worker_writes_the_others_show),
+        TEST(every_worker_has_the_same_room_in_memory),
+        TEST(writers_on_all_workers_make_one_order_that_all_show),
+        TEST(unread_counts_are_the_same_everywhere),
+        TEST(nothing_is_missed_while_the_bus_is_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
