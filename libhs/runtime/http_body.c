@@ -108,7 +108,9 @@ static void watch(hs_conn *c)
 {
     h2o_socket_t *sock = c->sock;
 
-    if (!(c->listener->groups & c->listener->http->stream_groups) || !sock->_cb.read || sock->_cb.read == on_read)
+    /* Not while a request is at work: h2o reads again at its end. */
+    if (!(c->listener->groups & c->listener->http->stream_groups) || c->busy || !sock->_cb.read ||
+        sock->_cb.read == on_read)
         return;
     c->h2o_read = sock->_cb.read;
     sock->_cb.read = on_read;

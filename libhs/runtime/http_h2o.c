@@ -422,6 +422,7 @@ static void on_request_over(void *ud)
     if (x->next)
         x->next->prev = x->prev;
     hs_http_file_close(x);
+    hs_http_wait_end(x);
     hs_http_watch_again(x->conn);
     x->conn->busy = NULL;
     x->conn->idle_since = hs_loop_now(h->loop);
@@ -480,21 +481,11 @@ static hs_error *open_request(hs_parked *x)
     return hs_str_dup(x->a, request_id(x, id, sizeof id), &x->q->request_id);
 }
 
-static void unpark(hs_parked *x)
+void hs_http_hangup(hs_parked *x)
 {
-    x->http->parked_n--;
-    (void)!hs_io_want(x->http->loop, &x->hangup, 0);
-}
-
-/* The client of a parked request went away. */
-static void on_hangup(hs_io *io, unsigned events)
-{
-    hs_parked *x = io->ud;
-
-    (void)events;
     if (x->state != X_PARKED || x->woken)
         return;
-    unpark(x);
+    x->http->parked_n--;
     x->req->http1_is_persistent = 0;
     x->gone(x->ud);
     send_static(x, 499, hs_str_make(NULL, 0));
@@ -510,15 +501,12 @@ static void park(hs_parked *x)
     x->r = NULL;
     x->state = X_PARKED;
     h->parked_n++;
-    x->hangup = (hs_io){ .fn = on_hangup, .ud = x, .fd = h2o_socket_get_fd(x->conn->sock) };
+    hs_http_wait_begin(x);
     if (x->woken || h->draining) {
         x->woken = true;
         x->last_chance = h->draining;
         push(&h->woken, x);
         hs_http_run_after(h);
-    } else {
-        /* Without the watch a client that leaves is seen when it is answered. */
-        (void)!hs_io_want(h->loop, &x->hangup, HS_IO_HANGUP);
     }
 }
 
@@ -592,6 +580,8 @@ static bool run_in_place(hs_parked *x, void (*fn)(void *ud))
     x->in_place = false;
     if (x->state == X_DONE)
         send_answer(x);
+    else if (x->state == X_RUNNING)
+        hs_http_wait_begin(x);
     return true;
 }
 
@@ -599,7 +589,7 @@ static void resume(hs_parked *x)
 {
     static const hs_str BUSY = HS_S_INIT("{\"errcode\":\"M_UNKNOWN\",\"error\":\"The server is busy\"}");
 
-    unpark(x);
+    x->http->parked_n--;
     x->state = X_RUNNING;
     x->woken = false;
     if (open_request(x) || !run_in_place(x, resume_on_fiber)) {
@@ -674,7 +664,7 @@ void hs_http_give_up(hs_parked *x)
 {
     if (x->state != X_PARKED || x->woken)
         return;
-    unpark(x);
+    x->http->parked_n--;
     x->req->http1_is_persistent = 0;
     x->gone(x->ud);
     send_static(x, 503, HS_S("{\"errcode\":\"M_UNKNOWN\",\"error\":\"The server is shutting down\"}"));

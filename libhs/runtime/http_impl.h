@@ -1,5 +1,6 @@
-/* What http_h2o.c (requests), http_body.c (their bodies), http_file.c (answers from files) and http_listen.c
- * (connections) share; the only files beside loop.c that know h2o. */
+/* What http_h2o.c (requests), http_body.c (their bodies), http_wait.c (their connections while they are at work),
+ * http_file.c (answers from files) and http_listen.c (connections) share; the only files beside loop.c that know h2o.
+ */
 #ifndef HS_RUNTIME_HTTP_IMPL_H
 #define HS_RUNTIME_HTTP_IMPL_H
 
@@ -73,7 +74,7 @@ struct hs_parked {
     hs_resume_fn *resume;
     hs_gone_fn *gone;
     void *ud;
-    hs_io hangup;
+    h2o_buffer_t *input; /* the socket's, with the request in it, while http_wait.c reads; or NULL */
     h2o_generator_t generator;
     hs_body body;
     struct hs_file_out *file;
@@ -147,6 +148,15 @@ void hs_http_file_start(hs_parked *x);     /* the first piece; headers are set *
 void hs_http_file_go_on(hs_parked *x);     /* a piece has been read on a fiber */
 void hs_http_file_close(hs_parked *x);
 size_t hs_http_file_sent(const hs_parked *x); /* bytes that the kernel has taken */
+
+/* The client of a request went away: a parked one is answered for nobody; one at work goes on to its end. */
+void hs_http_hangup(hs_parked *x);
+
+/* http_wait.c */
+/* From here to the end of the request its connection is read and a client that leaves is noticed. Again after it was
+ * parked anew. */
+void hs_http_wait_begin(hs_parked *x);
+void hs_http_wait_end(hs_parked *x);
 
 /* http_listen.c */
 void hs_http_peer(hs_conn *c); /* fills c->peer */

@@ -64,12 +64,10 @@ static unsigned events_of(const hs_io *io, uint32_t got)
 
     if (got & EPOLLERR)
         return io->want;
-    if (got & (EPOLLIN | EPOLLHUP | EPOLLRDHUP))
+    if (got & (EPOLLIN | EPOLLHUP))
         events |= HS_IO_READ;
     if (got & (EPOLLOUT | EPOLLHUP))
         events |= HS_IO_WRITE;
-    if (got & (EPOLLRDHUP | EPOLLHUP))
-        events |= HS_IO_HANGUP;
     return events & io->want;
 }
 
@@ -120,8 +118,6 @@ hs_error *hs_io_want(hs_loop *loop, hs_io *io, unsigned want)
         ev.events |= EPOLLIN;
     if (want & HS_IO_WRITE)
         ev.events |= EPOLLOUT;
-    if (want & HS_IO_HANGUP)
-        ev.events |= EPOLLRDHUP;
     int failed = epoll_ctl(loop->io_epoll, io->on ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, io->fd, &ev);
     if (failed && errno == ENOENT) /* its library closed it and got the same number again */
         failed = epoll_ctl(loop->io_epoll, EPOLL_CTL_ADD, io->fd, &ev);

@@ -35,7 +35,7 @@ HS_NODISCARD hs_error *hs_timer_arm(hs_loop *loop, hs_timer *t, int64_t in_ms);
 void hs_timer_disarm(hs_loop *loop, hs_timer *t);
 
 /* Watches a descriptor that another library owns (libpq, hiredis, curl, c-ares, signalfd). */
-enum { HS_IO_READ = 1, HS_IO_WRITE = 2, HS_IO_HANGUP = 4 /* the peer has closed its side */ };
+enum { HS_IO_READ = 1, HS_IO_WRITE = 2 };
 typedef struct hs_io {
     void (*fn)(struct hs_io *io, unsigned events);
     void *ud;

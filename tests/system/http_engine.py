@@ -392,6 +392,36 @@ class Engine(unittest.TestCase):
             self.assertTrue(eventually(lambda: self.stats()["parked"] == before["parked"]))
         self.assertEqual(self.stats()["gone"], before["gone"] + 2)
 
+    def test_requests_behind_a_parked_one_are_answered_after_it(self):
+        """However many: only some of them are read before their turn comes."""
+        for count in (1, 200):
+            s = self.server.connect()
+            s.sendall(b"GET /park HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(eventually(lambda: self.stats()["parked"] == 1))
+            for i in range(count):
+                end = "Connection: close\r\n" if i == count - 1 else ""
+                s.sendall(f"GET /echo?n={i} HTTP/1.1\r\nHost: x\r\nX-Pad: {'p' * 50}\r\n{end}\r\n".encode())
+            self.assertFalse(is_closed(s, within=0.2))
+            s.settimeout(20)
+            self.assertEqual(post(self.server, "/wake").json, {"woken": 1})
+            got = b""
+            while more := s.recv(65536):
+                got += more
+            self.assertIn(b"woken", got)
+            at = [got.index(f'"target":"/echo?n={i}"'.encode()) for i in range(count)]
+            self.assertEqual(at, sorted(at))
+            s.close()
+
+    def test_a_client_that_leaves_with_a_request_behind_is_noticed(self):
+        before = self.stats()
+        s = self.server.connect()
+        s.sendall(b"GET /park HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertTrue(eventually(lambda: self.stats()["parked"] == before["parked"] + 1))
+        s.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.close()
+        self.assertTrue(eventually(lambda: self.stats()["parked"] == before["parked"]))
+        self.assertEqual(self.stats()["gone"], before["gone"] + 1)
+
     def test_many_parked_requests_are_woken_at_once(self):
         n = 500
         waiting = [self.server.connect() for _ in range(n)]
