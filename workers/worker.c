@@ -141,9 +141,7 @@ static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
         db.readers = (unsigned)(o->config->cp_max - 1 < 16 ? o->config->cp_max - 1 : 16);
     HS_TRY(load_key(w, a));
     HS_TRY(hs_db_open(w->srv.loop, a, &db, &w->srv.db));
-    w->srv.bus = hs_bus_local_open(w->srv.loop);
-    if (!w->srv.bus)
-        return HS_ERR_NOMEM;
+    HS_TRY(hs_server_open_bus(&w->srv, a, o->redis_socket));
     HS_TRY(hs_loop_run_fiber(w->srv.loop, open_services, &services));
     HS_TRY(services.e);
     return open_http(w, a);

@@ -18,7 +18,8 @@ typedef struct {
     hs_str name;                         /* different from every other worker's of this server; p NULL: "main" */
     const hs_config_listener *listeners; /* NULL: the configuration's; must outlive the worker */
     size_t listeners_n;
-    bool share_ports; /* other processes may listen on the same ports: SO_REUSEPORT; see hs_worker_drain */
+    hs_str redis_socket; /* of a private Redis; p NULL: what the configuration says */
+    bool share_ports;    /* other processes may listen on the same ports: SO_REUSEPORT; see hs_worker_drain */
 } hs_worker_options;
 
 /* Connects, migrates, opens the services. The error's message is the operator's one line. */

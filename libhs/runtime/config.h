@@ -44,6 +44,21 @@ typedef struct {
     hs_str file; /* empty: standard error */
 } hs_config_log;
 
+typedef struct {
+    hs_str host;
+    uint16_t port;
+} hs_config_address;
+
+typedef struct {
+    bool enabled, use_tls;
+    hs_str host, path, username, password; /* path: of a Unix socket, instead of host and port */
+    int64_t port, dbid;
+    hs_str certificate_file, private_key_file, ca_file, ca_path;
+    const hs_config_address *sentinels; /* of the master sentinel_master, instead of host and port */
+    size_t sentinels_n;
+    hs_str sentinel_master, sentinel_username, sentinel_password;
+} hs_config_redis;
+
 typedef struct hs_config {
     hs_str server_name, public_baseurl, web_client_location;
     bool serve_client_wellknown; /* public_baseurl was given, so clients may be sent there */
@@ -65,6 +80,7 @@ typedef struct hs_config {
     hs_str conninfo;
     bool allow_unsafe_locale;
     int64_t cp_max; /* 0: as many as the store thinks fit */
+    hs_config_redis redis;
     hs_config_log log;
     /* registration and login */
     bool enable_registration, enable_registration_without_verification, registration_requires_token;

@@ -208,6 +208,51 @@ static hs_error *database(hs_arena *a, const hs_yaml *top, hs_config *c)
     return hs_buf_flatten(&b, &c->conninfo);
 }
 
+/* ── Redis ── */
+
+/* "host:port", "[::1]:port", or a host alone. */
+static bool address(hs_str text, int64_t port, hs_config_address *ret)
+{
+    size_t colon = text.n;
+
+    while (colon && text.p[colon - 1] != ':' && text.p[colon - 1] != ']')
+        colon--;
+    if (colon && text.p[colon - 1] == ':') {
+        if (!hs_str_to_i64(hs_str_from(text, colon), &port))
+            return false;
+        text = hs_str_first(text, colon - 1);
+    }
+    if (hs_str_starts(text, HS_S("[")) && hs_str_ends(text, HS_S("]")))
+        text = hs_str_make(text.p + 1, text.n - 2);
+    *ret = (hs_config_address){ .host = text, .port = (uint16_t)port };
+    return text.n && port >= 1 && port <= 65535;
+}
+
+static hs_error *redis(hs_arena *a, const hs_yaml *top, hs_config *c)
+{
+    enum { SENTINEL_PORT = 26379 };
+    const hs_yaml *n = hs_yaml_get(top, HS_S("redis")), *list = hs_yaml_get(n, HS_S("sentinels"));
+    hs_config_address *at;
+
+    if (!c->redis.enabled)
+        return NULL;
+    if (c->redis.port < 1 || c->redis.port > 65535)
+        return hs_config_err(a, hs_yaml_get(n, HS_S("port")), "redis.port", "expected 1 to 65535");
+    if (hs_yaml_is_null(list))
+        return NULL;
+    if (list->kind != HS_YAML_SEQ || !list->n)
+        return hs_config_err(a, list, "redis.sentinels", "expected a list of host:port");
+    if (!c->redis.sentinel_master.n)
+        return hs_config_err(a, list, "redis.sentinels", "sentinel_master is missing: the name of what they watch");
+    HS_TRY(hs_alloc(a, list->n, &at));
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i]->kind != HS_YAML_SCALAR || !address(list->items[i]->text, SENTINEL_PORT, &at[i]))
+            return hs_config_err(a, list->items[i], "redis.sentinels", "expected host:port");
+    c->redis.sentinels = at;
+    c->redis.sentinels_n = list->n;
+    return NULL;
+}
+
 /* ── log ── */
 
 static bool level(hs_str t, hs_log_level *ret)
@@ -430,6 +475,7 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     HS_TRY(logging(a, top, log, c));
     HS_TRY(listeners(a, top, log, c));
     HS_TRY(database(a, top, c));
+    HS_TRY(redis(a, top, c));
     HS_TRY(rules(a, top, "alias_creation_rules", true, &c->alias_creation_rules));
     HS_TRY(rules(a, top, "room_list_publication_rules", false, &c->room_list_publication_rules));
     HS_TRY(prejoin(a, top, c));

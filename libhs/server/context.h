@@ -55,6 +55,9 @@ struct hs_server {
     hs_fiber_lock tags_lock;        /* account_data.c: one change of tags at a time */
 };
 
+/* Sets srv->bus: by the configuration a Redis or the bus of a single process; `redis_socket` (p NULL: none) overrules
+ * it. A Redis that is away does not matter. */
+HS_NODISCARD hs_error *hs_server_open_bus(hs_server *srv, hs_arena *a, hs_str redis_socket);
 HS_NODISCARD hs_error *hs_server_open_services(hs_server *srv, hs_arena *a);
 void hs_server_close_services(hs_server *srv);
 

@@ -1,5 +1,6 @@
 /* Opens and closes the services, in the order in which they need each other. The caller has set loop, log, metrics,
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
+#include "bus/bus_redis.h"
 #include "server/leases.h"
 #include "server/limiter.h"
 #include "server/names.h"
@@ -43,6 +44,56 @@ static hs_error *load_slot_key(hs_server *srv, hs_arena *a)
         return hs_err(a, 500, HS_M_UNKNOWN, "the slot key in the database is damaged");
     memcpy(srv->slot_key, stored.p, stored.n);
     return NULL;
+}
+
+/* CLIENT SETNAME takes no blanks. */
+static hs_error *client_name(hs_server *srv, hs_arena *a, hs_str *ret)
+{
+    char *name;
+
+    HS_TRY(hs_alloc(a, srv->worker_name.n + 3, &name));
+    memcpy(name, "hs-", 3);
+    for (size_t i = 0; i < srv->worker_name.n; i++) {
+        char c = srv->worker_name.p[i];
+        name[3 + i] = c > ' ' && c <= '~' ? c : '-';
+    }
+    *ret = hs_str_make(name, srv->worker_name.n + 3);
+    return NULL;
+}
+
+hs_error *hs_server_open_bus(hs_server *srv, hs_arena *a, hs_str redis_socket)
+{
+    const hs_config_redis *c = &srv->config->redis;
+    hs_bus_redis_options o = { .path = redis_socket, .server_name = srv->server_name, .log = srv->log };
+    hs_bus_redis_address *sentinels;
+
+    if (!redis_socket.p && !c->enabled) {
+        srv->bus = hs_bus_local_open(srv->loop);
+        return srv->bus ? NULL : HS_ERR_NOMEM;
+    }
+    HS_TRY(client_name(srv, a, &o.client_name));
+    if (redis_socket.p)
+        return hs_bus_redis_open(srv->loop, a, &o, &srv->bus);
+    o.host = c->host;
+    o.path = c->path;
+    o.port = (uint16_t)c->port;
+    o.dbid = c->dbid;
+    o.username = c->username;
+    o.password = c->password;
+    o.tls = c->use_tls;
+    o.ca_file = c->ca_file;
+    o.ca_path = c->ca_path;
+    o.cert_file = c->certificate_file;
+    o.key_file = c->private_key_file;
+    o.master = c->sentinel_master;
+    o.sentinel_username = c->sentinel_username;
+    o.sentinel_password = c->sentinel_password;
+    o.sentinels_n = c->sentinels_n;
+    HS_TRY(hs_alloc(a, c->sentinels_n, &sentinels));
+    for (size_t i = 0; i < c->sentinels_n; i++)
+        sentinels[i] = (hs_bus_redis_address){ c->sentinels[i].host, c->sentinels[i].port };
+    o.sentinels = sentinels;
+    return hs_bus_redis_open(srv->loop, a, &o, &srv->bus);
 }
 
 hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)

@@ -144,6 +144,44 @@ static void listeners_are_as_in_synapse(void **state)
     refused(*state, "server_name: a\nlisteners: [{port: 1, type: replication}]\n", "type: expected http or metrics");
 }
 
+static void redis_is_read_as_synapse_reads_it_and_with_sentinels(void **state)
+{
+    const hs_config *c = good(*state, "server_name: a\n");
+
+    assert_false(c->redis.enabled);
+    same(c->redis.host, "localhost");
+    assert_int_equal(c->redis.port, 6379);
+    c = good(*state,
+             "server_name: a\n"
+             "redis: {enabled: true, host: r.example, port: 6380, username: u, password: p, dbid: 4, use_tls: true, "
+             "certificate_file: /c, private_key_file: /k, ca_file: /ca, ca_path: /cas}\n");
+    assert_true(c->redis.enabled && c->redis.use_tls);
+    same(c->redis.host, "r.example");
+    same(c->redis.username, "u");
+    same(c->redis.password, "p");
+    same(c->redis.certificate_file, "/c");
+    same(c->redis.private_key_file, "/k");
+    same(c->redis.ca_file, "/ca");
+    same(c->redis.ca_path, "/cas");
+    assert_int_equal(c->redis.port, 6380);
+    assert_int_equal(c->redis.dbid, 4);
+    c = good(*state, "server_name: a\n"
+                     "redis: {enabled: true, path: /run/redis.sock, dbid: null, sentinel_master: m,\n"
+                     "  sentinels: ['s1.example:26380', s2.example, '[::1]:1']}\n");
+    same(c->redis.path, "/run/redis.sock");
+    assert_int_equal(c->redis.dbid, 0);
+    assert_int_equal(c->redis.sentinels_n, 3);
+    same(c->redis.sentinels[0].host, "s1.example");
+    assert_int_equal(c->redis.sentinels[0].port, 26380);
+    same(c->redis.sentinels[1].host, "s2.example");
+    assert_int_equal(c->redis.sentinels[1].port, 26379);
+    same(c->redis.sentinels[2].host, "::1");
+    refused(*state, "server_name: a\nredis: {enabled: true, port: 70000}\n", "h.yaml:2: redis.port");
+    refused(*state, "server_name: a\nredis: {enabled: true, sentinels: [a]}\n", "sentinel_master is missing");
+    refused(*state, "server_name: a\nredis: {enabled: true, sentinel_master: m, sentinels: ['a:x']}\n", "host:port");
+    refused(*state, "server_name: a\nredis: {enabled: true, password: x, password_path: /y}\n", "one of them must go");
+}
+
 static void database_arguments_become_a_conninfo(void **state)
 {
     const hs_config *c =
@@ -384,6 +422,7 @@ int main(void)
         T(limits_may_give_one_half),
         T(listeners_are_as_in_synapse),
         T(database_arguments_become_a_conninfo),
+        T(redis_is_read_as_synapse_reads_it_and_with_sentinels),
         T(open_registration_wants_a_confirmation),
         T(unsafe_to_ignore_is_refused),
         T(mistakes_are_named_by_line),
