@@ -27,9 +27,9 @@ import aiohttp
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
+from postgres import Postgres, precise_cpu  # noqa: E402
 from server import NO_LIMIT, ROOT, free_port, program, wait_for  # noqa: E402
 
-TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -37,92 +37,12 @@ def quote(s):
     return urllib.parse.quote(s, safe="")
 
 
-# ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def stat(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        return f.read().rsplit(")", 1)[1].split()
-
-
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            s = stat(pid)
-            total += int(s[11]) + int(s[12])
-    return total / TICK
-
-
-def precise_cpu(pid):
-    """Seconds of CPU of all threads, by the scheduler's nanosecond counters."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/schedstat") as f:
-            total += int(f.read().split()[0])
-    return total / 1e9
-
-
-def children(pid):
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                if int(stat(entry)[1]) == pid:
-                    found.append(int(entry))
-    return found
+# ── processes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rss(pid):
     with open(f"/proc/{pid}/statm") as f:
         return int(f.read().split()[1]) * PAGE
-
-
-class Postgres:
-    """One cluster for both servers."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="hs-bench-pg-")
-        self.bin = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        self.as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        os.chmod(self.dir, 0o755)  # the server gives up root and connects as somebody else
-        if os.getuid() == 0:
-            shutil.chown(self.dir, "postgres", "postgres")
-        data = f"{self.dir}/data"
-        subprocess.run(
-            [*self.as_user, f"{self.bin}/initdb", "-D", data, "-U", "hs", "-A", "trust", "-E", "UTF8", "--locale=C"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp",
-        )
-        settings = {
-            "listen_addresses": "", "unix_socket_directories": self.dir, "shared_buffers": "512MB", "max_connections": "100",
-            "max_wal_size": "4GB", "jit": "off", "random_page_cost": "1.1",
-        }
-        with open(f"{data}/postgresql.conf", "a") as f:
-            f.writelines(f"{k} = '{v}'\n" for k, v in settings.items())
-        self.process = subprocess.Popen(
-            [*self.as_user, f"{self.bin}/postgres", "-D", data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp"
-        )
-        wait_for(lambda: os.path.exists(f"{data}/postmaster.pid") and self.sql("SELECT 1", "postgres", check=False), 30)
-        self.pid = int(open(f"{data}/postmaster.pid").readline())
-
-    def sql(self, text, database="postgres", check=True):
-        done = subprocess.run(["psql", "-h", self.dir, "-U", "hs", "-d", database, "-qAtc", text], capture_output=True, text=True)
-        if check and done.returncode:
-            raise RuntimeError(done.stderr)
-        return done.returncode == 0
-
-    def create(self, name):
-        self.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
-
-    def cpu(self):
-        s = stat(self.pid)
-        dead = int(s[13]) + int(s[14])
-        return dead / TICK + cpu_seconds([self.pid]) + sum(precise_cpu(p) for p in children(self.pid))
-
-    def close(self):
-        os.kill(self.pid, signal.SIGQUIT)
-        self.process.wait(30)
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Target:

@@ -1,0 +1,184 @@
+"""What the fault programs break: PostgreSQL, Redis and workers of one homeserver, each of which can be killed, stopped and started again."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import requests
+
+from postgres import Postgres
+from server import Server, free_port, program, wait_for
+
+
+class Redis:
+    """On a unix socket, remembering nothing: what a restart finds is empty."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="hs-fault-redis-")
+        os.chmod(self.dir, 0o755)
+        self.path = f"{self.dir}/redis.sock"
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(f"{self.dir}/log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["redis-server", "--port", "0", "--unixsocket", self.path, "--unixsocketperm", "777", "--save", "", "--appendonly", "no"],
+                stdout=log, stderr=log, cwd=self.dir, start_new_session=True,
+            )
+        wait_for(lambda: self.ask("PING") == b"+PONG", 10)
+
+    def ask(self, word):
+        with socket.socket(socket.AF_UNIX) as s:
+            try:
+                s.settimeout(5)
+                s.connect(self.path)
+                s.sendall(word.encode() + b"\r\n")
+                return s.recv(100).strip()
+            except OSError:
+                return None
+
+    def flush(self):
+        self.ask("FLUSHALL")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Worker:
+    """One process of the cluster. It is kept running as a service manager would: ended by itself, it is started again and the end counted."""
+
+    def __init__(self, name, command, directory, port):
+        self.name, self.command, self.dir, self.port = name, command, directory, port
+        self.base = f"http://127.0.0.1:{port}"
+        self.process = None
+        self.wanted = False
+        self.paused = False
+        self.ends = []  # of itself: exit codes
+        self.lock = threading.Lock()
+
+    def start(self):
+        with self.lock, open(f"{self.dir}/{self.name}.log", "ab") as log:
+            self.wanted = True
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, cwd=self.dir, start_new_session=True)
+
+    def ready(self):
+        try:
+            return requests.get(self.base + "/health", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def look_after(self):
+        """Called now and then."""
+        with self.lock:
+            if not self.wanted or self.process.poll() is None:
+                return
+            self.ends.append(self.process.returncode)
+        self.start()
+
+    def await_ready(self, seconds=60):
+        def up():
+            self.look_after()
+            return self.ready()
+
+        try:
+            wait_for(up, seconds, 0.05)
+        except AssertionError:
+            raise AssertionError(f"{self.name} is not ready:\n{self.log()[-3000:]}") from None
+
+    def kill(self):
+        with self.lock:
+            self.wanted = False
+        self.process.kill()
+        self.process.wait()
+        self.paused = False
+
+    def pause(self):
+        self.paused = True
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.paused = False
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self, seconds=30):
+        with self.lock:
+            self.wanted = False
+        if not self.process or self.process.poll() is not None:
+            return
+        if self.paused:
+            self.resume()
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.name}: SIGTERM was not obeyed:\n{self.log()[-3000:]}") from None
+
+    def log(self):
+        with open(f"{self.dir}/{self.name}.log", errors="replace") as f:
+            return f.read()
+
+
+class Cluster:
+    """n workers with the client role over one PostgreSQL and, if there are several, one Redis. n 1 is `hs run`, which has all roles."""
+
+    def __init__(self, n, config=None):
+        self.pg = Postgres(shared_buffers="128MB")
+        self.pg.create("hs")
+        self.redis = Redis() if n > 1 else None
+        self.dir = tempfile.mkdtemp(prefix="hs-fault-")
+        os.chmod(self.dir, 0o777)
+        base = Server(name="fault", directory=self.dir, config=config)
+        base.config["database"] = {"name": "psycopg2", "args": {"host": self.pg.dir, "user": "hs", "dbname": "hs", "cp_min": 2, "cp_max": 8}}
+        base.config["signing_key_path"] = f"{self.dir}/signing.key"
+        base.config["media_store_path"] = f"{self.dir}/media"
+        base.config["macaroon_secret_key"] = base.config["form_secret"] = "fault"
+        if self.redis:
+            base.config["redis"] = {"enabled": True, "path": self.redis.path}
+        base.write_config()
+        self.workers = []
+        for i in range(n):
+            self.workers.append(self.make_worker(i, base.port if n == 1 else free_port(), n))
+        for i, w in enumerate(self.workers):
+            w.start()
+            if not i:
+                w.await_ready()  # it makes the schema and the signing key
+        for w in self.workers:
+            w.await_ready()
+
+    def make_worker(self, i, port, n):
+        name = f"client{i}"
+        if n == 1:
+            return Worker(name, [program(), "run", "--data-directory", self.dir], self.dir, port)
+        path = f"{self.dir}/{name}.yaml"
+        listener = {"port": port, "type": "http", "bind_addresses": ["127.0.0.1"], "x_forwarded": True, "resources": [{"names": ["client", "health"]}]}
+        with open(path, "w") as f:
+            json.dump({"worker_app": "synapse.app.generic_worker", "worker_name": name, "worker_listeners": [listener]}, f)
+        return Worker(name, [program(), "worker", "client", "-c", f"{self.dir}/homeserver.yaml", "-c", path], self.dir, port)
+
+    def look_after(self):
+        for w in self.workers:
+            w.look_after()
+
+    def close(self, keep=False):
+        try:
+            for w in self.workers:
+                w.stop()
+        finally:
+            if self.redis:
+                self.redis.close()
+            self.pg.close()
+            if not keep:
+                shutil.rmtree(self.dir, ignore_errors=True)
