@@ -12,9 +12,11 @@
 
 static hs_error *end_other_sessions(hs_server *srv, hs_arena *a, const hs_session *who)
 {
-    HS_TRY(hs_store_devices_remove_others(srv->db, a, who->user, who->device_id));
-    hs_sessions_forget(srv, who->user, hs_str_make(NULL, 0)); /* the own one is looked up again */
-    return NULL;
+    hs_write *w;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_devices_remove_others(w, who->user, who->device_id));
+    return hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 }); /* the own one is looked up again */
 }
 
 hs_error *hs_account_change_password(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str *ret_uia)
@@ -86,6 +88,7 @@ hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in
     hs_jv v = hs_jv_get(in->body, HS_S("erase"));
     bool erase = false;
     unsigned flags;
+    hs_write *w;
     hs_uia u;
 
     if (hs_jv_is(v) && !hs_jv_bool(v, &erase))
@@ -107,8 +110,9 @@ hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in
     HS_TRY(hs_store_account_set_flags(srv->db, a, who->user, flags));
     HS_TRY(hs_store_account_set_password(srv->db, a, who->user, hs_str_make(NULL, 0)));
     HS_TRY(hs_store_account_data_purge(srv->db, a, who->user));
-    HS_TRY(hs_store_devices_remove_others(srv->db, a, who->user, hs_str_make(NULL, 0)));
-    hs_sessions_forget(srv, who->user, hs_str_make(NULL, 0));
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
+    HS_TRY(hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 }));
     *ret_uia = hs_str_make(NULL, 0);
     return NULL;
 }

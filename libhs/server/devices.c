@@ -26,8 +26,11 @@ hs_error *hs_device_rename(hs_server *srv, hs_arena *a, const hs_session *who, h
 
 hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_strs device_ids)
 {
-    HS_TRY(hs_store_devices_remove(srv->db, a, who->user, device_ids));
-    for (size_t i = 0; i < device_ids.n; i++)
-        hs_sessions_forget(srv, who->user, device_ids.at[i]);
-    return NULL;
+    hs_write *w;
+
+    if (!device_ids.n)
+        return NULL;
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_devices_remove(w, who->user, device_ids));
+    return hs_sessions_end(w, who->user, device_ids);
 }

@@ -50,6 +50,7 @@ hs_error *hs_login_device(hs_server *srv, hs_arena *a, const hs_identity *who, h
     hs_login_result out = { .device_id = device_id,
                             .expires_in_ms = srv->config->nonrefreshable_access_token_lifetime_ms };
     uint8_t sha256[32];
+    hs_write *w;
     hs_str random;
     hs_id id;
 
@@ -64,10 +65,10 @@ hs_error *hs_login_device(hs_server *srv, hs_arena *a, const hs_identity *who, h
     hs_token_hash(out.access_token, sha256);
 
     int64_t now = hs_loop_wall(srv->loop);
-    HS_TRY(hs_store_login(srv->db, a, who->user, out.device_id, display_name,
-                          hs_str_make((const char *)sha256, sizeof sha256), now,
-                          out.expires_in_ms ? now + out.expires_in_ms : 0));
-    hs_sessions_forget(srv, who->user, out.device_id);
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_login(w, who->user, out.device_id, display_name, hs_str_make((const char *)sha256, sizeof sha256),
+                          now, out.expires_in_ms ? now + out.expires_in_ms : 0));
+    HS_TRY(hs_sessions_end(w, who->user, (hs_strs){ &out.device_id, 1 }));
     *ret = out;
     return NULL;
 }
@@ -203,20 +204,23 @@ hs_error *hs_login(hs_server *srv, hs_arena *a, hs_jv submission, hs_str client_
 
 hs_error *hs_logout(hs_server *srv, hs_arena *a, const hs_session *who)
 {
-    hs_str device = who->device_id;
+    hs_str id = who->device_id;
+    hs_strs device = { &id, 1 };
+    hs_write *w;
 
-    if (device.n)
-        HS_TRY(hs_store_devices_remove(srv->db, a, who->user, (hs_strs){ &device, 1 }));
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    if (who->device_id.n)
+        HS_TRY(hs_store_devices_remove(w, who->user, device));
     else
-        HS_TRY(
-            hs_store_token_remove(srv->db, a, hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256)));
-    hs_sessions_forget(srv, who->user, device);
-    return NULL;
+        HS_TRY(hs_store_token_remove(w, hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256)));
+    return hs_sessions_end(w, who->user, device);
 }
 
 hs_error *hs_logout_all(hs_server *srv, hs_arena *a, const hs_session *who)
 {
-    HS_TRY(hs_store_devices_remove_others(srv->db, a, who->user, hs_str_make(NULL, 0)));
-    hs_sessions_forget(srv, who->user, hs_str_make(NULL, 0));
-    return NULL;
+    hs_write *w;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
+    return hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 });
 }

@@ -110,6 +110,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     if (!srv->limiter)
         return HS_ERR_NOMEM;
     HS_TRY(hs_fanout_open(srv, srv->arena));
+    HS_TRY(hs_sessions_listen(srv));
     /* who opens first hears first what is told: the room cache, then what is made from it, then who waits for it */
     HS_TRY(hs_rooms_open(srv, srv->arena));
     HS_TRY(hs_relations_open(srv, srv->arena));

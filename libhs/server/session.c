@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/map.h"
 #include "core/sign.h"
+#include "server/news.h"
 #include "store/sessions.h"
 
 #include <stdlib.h>
@@ -45,7 +46,7 @@ struct hs_sessions {
     hs_server *srv;
     hs_map *by_hash;
     hs_map *by_user; /* number → person */
-    /* Counts hs_sessions_forget: what was read from the database before one must not be cached after it. */
+    /* Counts calls of forget: what was read from the database before one must not be cached after it. */
     uint64_t forgotten;
     hs_map *seen;
     hs_timer timer;
@@ -203,9 +204,9 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     return failed;
 }
 
-void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id)
+/* device_id.p NULL: all. */
+static void forget(struct hs_sessions *s, hs_nid user, hs_str device_id)
 {
-    struct hs_sessions *s = srv->sessions;
     person *of = hs_map_get_n(s->by_user, (uint64_t)user);
     entry *next = of ? of->first : NULL;
 
@@ -216,6 +217,42 @@ void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id)
         if (!device_id.p || hs_str_eq(e->s.device_id, device_id))
             uncache(s, e);
     }
+}
+
+static void hear(void *ud, int64_t first, const hs_news *news)
+{
+    (void)first;
+    for (size_t i = 0; i < news->users_n; i++)
+        if (news->users[i].what == HS_NEWS_FLAGS)
+            forget(ud, news->users[i].user, news->users[i].type);
+}
+
+hs_error *hs_sessions_listen(hs_server *srv)
+{
+    return hs_fanout_listen(srv, hear, srv->sessions);
+}
+
+hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids)
+{
+    hs_arena *a = hs_write_arena(w);
+    size_t n = device_ids.n ? device_ids.n : 1;
+    hs_write_result result;
+    hs_news_user *told;
+    hs_news *news;
+    uint32_t at;
+
+    HS_TRY(hs_alloc(a, 1, &news));
+    HS_TRY(hs_alloc(a, n, &told));
+    HS_TRY(hs_write_position(w, &at));
+    for (size_t i = 0; i < n; i++) {
+        told[i] = (hs_news_user){ .user = user, .at = at, .what = HS_NEWS_FLAGS };
+        if (device_ids.n)
+            HS_TRY(hs_str_dup(a, device_ids.at[i], &told[i].type));
+    }
+    *news = (hs_news){ .users = told, .users_n = n };
+    hs_write_news(w, news);
+    HS_TRY(hs_write_commit(w, &result));
+    return result.status == HS_WRITE_OK ? NULL : hs_err_internal(a, NULL, "a session's row was there already");
 }
 
 void hs_session_reauthenticated(hs_server *srv, const hs_session *who)

@@ -36,8 +36,11 @@ void hs_sessions_close(hs_server *srv);
  * Lives in `a`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session **ret);
 
-/* Drops cached sessions of a user (device_id.p NULL: of all devices), after their tokens or the account changed. */
-void hs_sessions_forget(hs_server *srv, hs_nid user, hs_str device_id);
+/* To a unit that changes a user's tokens or account: once it is durable no worker has sessions of the devices cached
+ * (n 0: of any device). Commits the unit. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids);
+/* Registers with fanout, which opens later. */
+HS_NODISCARD hs_error *hs_sessions_listen(hs_server *srv);
 /* Notes that the session's device was active from an address; written in batches, at most every two minutes per device.
  */
 void hs_session_seen(hs_server *srv, const hs_session *who, hs_str ip, hs_str user_agent);

@@ -157,32 +157,29 @@ hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_to
     return NULL;
 }
 
-hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id, hs_str display_name,
-                         hs_str token_sha256, int64_t now_ts, int64_t expires_ts)
+hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id, hs_str display_name, hs_str token_sha256,
+                         int64_t now_ts, int64_t expires_ts)
 {
-    hs_tx *tx;
-
-    HS_TRY(hs_tx_begin(db, a, &tx));
-    HS_TRY(hs_tx_exec(tx, a, &LOGIN_END, NULL, user, device_id));
-    HS_TRY(hs_tx_exec(tx, a, &LOGIN_INBOX, NULL, user, device_id));
-    HS_TRY(hs_tx_exec(tx, a, &LOGIN_DEVICE, NULL, user, device_id, display_name));
-    HS_TRY(hs_tx_exec(tx, a, &LOGIN_TOKEN, NULL, token_sha256, user, device_id, now_ts, expires_ts));
-    return hs_tx_commit(tx);
+    HS_TRY(hs_write_before(w, &LOGIN_END, user, device_id));
+    HS_TRY(hs_write_before(w, &LOGIN_INBOX, user, device_id));
+    HS_TRY(hs_write_before(w, &LOGIN_DEVICE, user, device_id, display_name));
+    return hs_write_before(w, &LOGIN_TOKEN, token_sha256, user, device_id, now_ts, expires_ts);
 }
 
-hs_error *hs_store_devices_remove(hs_db *db, hs_arena *a, hs_nid user, hs_strs device_ids)
+/* After the ticket: a message for a device is written there too, if the device exists. */
+hs_error *hs_store_devices_remove(hs_write *w, hs_nid user, hs_strs device_ids)
 {
-    return hs_db_exec(db, a, &DEVICES_REMOVE, NULL, user, device_ids);
+    return hs_write_after(w, &DEVICES_REMOVE, user, device_ids);
 }
 
-hs_error *hs_store_devices_remove_others(hs_db *db, hs_arena *a, hs_nid user, hs_str keep)
+hs_error *hs_store_devices_remove_others(hs_write *w, hs_nid user, hs_str keep)
 {
-    return hs_db_exec(db, a, &DEVICES_REMOVE_OTHERS, NULL, user, keep);
+    return hs_write_after(w, &DEVICES_REMOVE_OTHERS, user, keep);
 }
 
-hs_error *hs_store_token_remove(hs_db *db, hs_arena *a, hs_str token_sha256)
+hs_error *hs_store_token_remove(hs_write *w, hs_str token_sha256)
 {
-    return hs_db_exec(db, a, &TOKEN_REMOVE, NULL, token_sha256);
+    return hs_write_before(w, &TOKEN_REMOVE, token_sha256);
 }
 
 static void device_row(const hs_rows *rows, size_t i, hs_device_row *ret)

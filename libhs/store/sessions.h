@@ -2,7 +2,7 @@
 #ifndef HS_STORE_SESSIONS_H
 #define HS_STORE_SESSIONS_H
 
-#include "store/db.h"
+#include "store/write.h"
 
 typedef struct {
     hs_nid user;
@@ -14,17 +14,17 @@ typedef struct {
 
 /* *ret NULL: no such token. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret);
+/* ── into a unit of writing, which tells the other workers (server/session.h: hs_sessions_end) ── */
 /* Makes or takes over a device (its display name stays if it has one), ends the device's earlier tokens, adds the new
  * one. expires_ts 0: never. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_login(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id,
-                                                  hs_str display_name, hs_str token_sha256, int64_t now_ts,
-                                                  int64_t expires_ts);
+HS_NODISCARD hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id, hs_str display_name,
+                                      hs_str token_sha256, int64_t now_ts, int64_t expires_ts);
 /* Ends the tokens of devices and removes the devices. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_remove(hs_db *db, hs_arena *a, hs_nid user, hs_strs device_ids);
+HS_NODISCARD hs_error *hs_store_devices_remove(hs_write *w, hs_nid user, hs_strs device_ids);
 /* All of the user's but `keep` (p NULL: really all), tokens without a device included. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_remove_others(hs_db *db, hs_arena *a, hs_nid user, hs_str keep);
+HS_NODISCARD hs_error *hs_store_devices_remove_others(hs_write *w, hs_nid user, hs_str keep);
 /* Ends one token that has no device. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_remove(hs_db *db, hs_arena *a, hs_str token_sha256);
+HS_NODISCARD hs_error *hs_store_token_remove(hs_write *w, hs_str token_sha256);
 
 typedef struct {
     hs_str device_id, display_name, ip, user_agent; /* p NULL: not known */

@@ -31,11 +31,14 @@ static int close_rooms(void **state)
 static hs_session *user_with_device(test_rooms *t, const char *name, const char *device_id)
 {
     hs_session *s = test_user(t, name);
+    hs_write *w;
     hs_str token;
 
     s->device_id = hs_str_c(device_id);
     test_ok(hs_str_fmt(t->db.a, &token, "%s %s", name, device_id));
-    test_ok(hs_store_login(t->db.db, t->db.a, s->user, s->device_id, hs_str_make(NULL, 0), token, 1, 0));
+    test_ok(hs_write_open(t->db.db, t->db.a, &w));
+    test_ok(hs_store_login(w, s->user, s->device_id, hs_str_make(NULL, 0), token, 1, 0));
+    test_ok(hs_sessions_end(w, s->user, (hs_strs){ &s->device_id, 1 }));
     return s;
 }
 

@@ -36,12 +36,33 @@ static hs_nid user(test_db *t, const char *name)
     return nid;
 }
 
+static hs_write *unit(test_db *t)
+{
+    hs_write *w;
+    uint32_t at;
+
+    test_ok(hs_write_open(t->db, t->a, &w));
+    test_ok(hs_write_position(w, &at));
+    return w;
+}
+
+static void commit(hs_write *w)
+{
+    hs_write_result r;
+
+    test_ok(hs_write_commit(w, &r));
+    assert_int_equal(r.status, HS_WRITE_OK);
+}
+
 static void device(test_db *t, hs_nid of, const char *id)
 {
     hs_str token;
+    hs_write *w;
 
     test_ok(hs_str_fmt(t->a, &token, "%lld %s", (long long)of, id));
-    test_ok(hs_store_login(t->db, t->a, of, hs_str_c(id), hs_str_make(NULL, 0), token, 1, 0));
+    w = unit(t);
+    test_ok(hs_store_login(w, of, hs_str_c(id), hs_str_make(NULL, 0), token, 1, 0));
+    commit(w);
 }
 
 /* Position of the message. */
@@ -126,6 +147,7 @@ static void no_message_is_kept_for_a_device_that_is_not_there(void **state)
     test_db *t = *state;
     hs_nid bob = user(t, "@bob:x");
     hs_str b = HS_S("B");
+    hs_write *w;
 
     put(t, bob, "B", "too early");
     assert_int_equal(count(t, bob, "B"), 0);
@@ -135,10 +157,14 @@ static void no_message_is_kept_for_a_device_that_is_not_there(void **state)
     put(t, bob, "B", "x");
     put(t, bob, "C", "x");
     put(t, bob, "D", "x");
-    test_ok(hs_store_devices_remove(t->db, t->a, bob, (hs_strs){ &b, 1 }));
+    w = unit(t);
+    test_ok(hs_store_devices_remove(w, bob, (hs_strs){ &b, 1 }));
+    commit(w);
     assert_int_equal(count(t, bob, "B"), 0);
     assert_int_equal(count(t, bob, "C"), 1);
-    test_ok(hs_store_devices_remove_others(t->db, t->a, bob, HS_S("D")));
+    w = unit(t);
+    test_ok(hs_store_devices_remove_others(w, bob, HS_S("D")));
+    commit(w);
     assert_int_equal(count(t, bob, "C"), 0);
     assert_int_equal(count(t, bob, "D"), 1);
 }
