@@ -5,6 +5,7 @@
 #include <hs/arena.h>
 
 #include "base/checked.h"
+#include "base/keep.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,6 +42,14 @@ struct hs_arena {
     char *at, *end;
     hook *hooks;
     size_t cap, held, used;
+    hs_kept *kept; /* who keeps what is in it now; NULL: nobody */
+};
+
+struct hs_kept {
+    hs_arena *a; /* NULL once it was reset: what it held is here */
+    uint32_t refs;
+    block *blocks;
+    hook *hooks;
 };
 
 static block *block_new(hs_arena *a, size_t size)
@@ -71,11 +80,11 @@ hs_arena *hs_arena_open(size_t cap)
     return a;
 }
 
-static void run_hooks(hs_arena *a)
+static void run_hooks(hook **hooks)
 {
-    while (a->hooks) {
-        hook *h = a->hooks;
-        a->hooks = h->next;
+    while (*hooks) {
+        hook *h = *hooks;
+        *hooks = h->next;
         h->fn(h->ud);
     }
 }
@@ -94,17 +103,64 @@ static void drop_blocks(hs_arena *a, bool keep)
     a->used = 0;
 }
 
+/* Gives all of it to whoever keeps it. */
+static void hand_over(hs_arena *a)
+{
+    hs_kept *k = a->kept;
+
+    if (!k)
+        return;
+    k->a = NULL;
+    k->blocks = a->blocks;
+    k->hooks = a->hooks;
+    a->kept = NULL;
+    a->blocks = NULL;
+    a->hooks = NULL;
+    a->held = 0;
+}
+
 void hs_arena_reset(hs_arena *a)
 {
-    run_hooks(a);
+    hand_over(a);
+    run_hooks(&a->hooks);
     drop_blocks(a, !ARENA_MALLOC_EACH);
+}
+
+hs_kept *hs_arena_keep(hs_arena *a)
+{
+    if (!a->kept) {
+        a->kept = calloc(1, sizeof *a->kept);
+        if (!a->kept)
+            return NULL;
+        a->kept->a = a;
+    }
+    a->kept->refs++;
+    return a->kept;
+}
+
+void hs_kept_drop(hs_kept *k)
+{
+    if (--k->refs)
+        return;
+    if (k->a) {
+        k->a->kept = NULL;
+    } else {
+        run_hooks(&k->hooks);
+        while (k->blocks) {
+            block *b = k->blocks;
+            k->blocks = b->next;
+            free(b);
+        }
+    }
+    free(k);
 }
 
 void hs_arena_close(hs_arena *a)
 {
     if (!a)
         return;
-    run_hooks(a);
+    hand_over(a);
+    run_hooks(&a->hooks);
     drop_blocks(a, false);
     free(a);
 }

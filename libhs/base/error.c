@@ -10,6 +10,7 @@ hs_error hs_error_nomem = {
     .code = HS_M_UNKNOWN,
     .message = HS_S_INIT("The server is out of memory for this request"),
     .where = "memory",
+    .retry_ms = 1000,
 };
 
 hs_str hs_errcode_str(hs_errcode code)
@@ -52,6 +53,19 @@ hs_error *hs_err_at(hs_arena *a, const char *where, int status, hs_errcode code,
     va_start(ap, fmt);
     hs_error *e = make(a, where, status, code, NULL, fmt, ap);
     va_end(ap);
+    return e;
+}
+
+hs_error *hs_err_later_at(hs_arena *a, const char *where, int status, hs_errcode code, int64_t retry_ms,
+                          const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    hs_error *e = make(a, where, status, code, NULL, fmt, ap);
+    va_end(ap);
+    if (e != HS_ERR_NOMEM)
+        e->retry_ms = retry_ms;
     return e;
 }
 

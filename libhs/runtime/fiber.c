@@ -51,6 +51,7 @@ static hs_error too_many = {
     .code = HS_M_UNKNOWN,
     .message = HS_S_INIT("The server is busy"),
     .where = "fiber",
+    .retry_ms = 1000,
 };
 
 static char *stack_low(const hs_fiber *f)

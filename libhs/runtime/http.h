@@ -190,6 +190,7 @@ typedef struct {
     hs_logger *log; /* may be NULL, as may metrics */
     hs_metrics *metrics;
     size_t max_connections;    /* per worker; 0: 20,000 */
+    size_t max_at_work;        /* requests being worked on at once, parked ones aside; more get 503; 0: 4,096 */
     const char *server_header; /* NULL: none */
 } hs_http_options;
 

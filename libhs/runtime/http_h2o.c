@@ -182,6 +182,9 @@ void hs_http_metrics(hs_http *h)
                                "Time from a request to the end of its answer", "method servlet tag code");
     h->in_flight = hs_metric_get(m, HS_GAUGE, "synapse_http_server_in_flight_requests_count",
                                  "Requests being processed, parked ones too", "method servlet");
+    h->refused = hs_metric_get(m, HS_COUNTER, "hs_refused_total",
+                               "What was refused with 503 or 429 because the server or its database could not keep up",
+                               "reason");
     h->ticks = hs_metric_get(m, HS_HISTOGRAM, "python_twisted_reactor_tick_time",
                              "Work in a turn of the event loop, under the name that dashboards know", NULL);
     hs_metrics_collector(m, count_in_flight, h);
@@ -265,6 +268,8 @@ static void add_headers(h2o_req_t *req, const hs_res *r, bool has_body)
         add_header(req, HS_S("Cache-Control"), HS_S("no-cache, no-store, must-revalidate"));
     for (size_t i = 0; r && i < r->headers_n; i++)
         add_header(req, r->headers[i].name, r->headers[i].value);
+    if (!r && req->res.status == 503)
+        add_header(req, HS_S("Retry-After"), HS_S("1"));
 }
 
 static void proceed(h2o_generator_t *g, h2o_req_t *req)
@@ -367,17 +372,14 @@ static void send_answer(hs_parked *x)
     }
 }
 
-/* `"retry_after_ms":1500` is 2 seconds in a header. */
+/* 1500 ms are 2 seconds in a header. */
 static void add_retry_after(hs_res *r, const hs_error *e)
 {
-    static const hs_str KEY = HS_S_INIT("\"retry_after_ms\":");
-    hs_str digits = hs_str_from(e->extra, KEY.n), text;
-    int64_t ms;
+    hs_str text;
 
-    digits.n = hs_str_find(digits, ',', 0);
-    if (e->status != 429 || !hs_str_starts(e->extra, KEY) || !hs_str_to_i64(digits, &ms))
+    if (e->retry_ms <= 0 || (e->status != 429 && e->status != 503))
         return;
-    if (!hs_str_fmt(r->a, &text, "%lld", (long long)(ms / 1000 + (ms % 1000 != 0))))
+    if (!hs_str_fmt(r->a, &text, "%lld", (long long)((e->retry_ms + 999) / 1000)))
         (void)!hs_res_header(r, HS_S("Retry-After"), text);
 }
 
@@ -392,14 +394,17 @@ static void write_error(hs_parked *x, const hs_error *e)
     hs_json_obj(j);
     hs_json_str(j, "errcode", hs_errcode_str(e->code));
     hs_json_str(j, "error", e->message);
+    if (e->status == 429)
+        hs_json_int(j, "retry_after_ms", e->retry_ms);
     if (e->extra.n) {
         hs_buf_addc(&r->body, ',');
         hs_buf_add(&r->body, e->extra);
     }
     hs_json_end(j);
     add_retry_after(r, e);
-    if (e->status >= 500)
-        hs_log_error(x->http->o.log, HS_LOG_ERROR, request_id(x, id, sizeof id), "http.failed", e);
+    if (e->status >= 500) /* a server that is short of something says so once, not for each request */
+        hs_log_error(x->http->o.log, e->status == 503 && e->retry_ms ? HS_LOG_DEBUG : HS_LOG_ERROR,
+                     request_id(x, id, sizeof id), "http.failed", e);
 }
 
 /* ── the exchange ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -519,8 +524,9 @@ static void end_on_fiber(hs_parked *x, const hs_error *e)
         h2o_iovec_t kept = h2o_strdup(&x->req->pool, x->q->requester.p, x->q->requester.n);
         x->requester = str_of(kept);
     }
+    h->at_work--;
     if (x->r->parked && !e && h->draining && x->last_chance)
-        e = hs_err(x->a, 503, HS_M_UNKNOWN, "The server is shutting down");
+        e = hs_err_later(x->a, 503, HS_M_UNKNOWN, 1000, "The server is shutting down");
     if (x->r->parked && e) {
         x->r->parked = false;
         x->gone(x->ud);
@@ -572,8 +578,11 @@ static bool run_in_place(hs_parked *x, void (*fn)(void *ud))
     hs_error *e;
 
     x->in_place = true;
+    x->http->at_work++;
     e = hs_fiber_spawn(x->http->loop, fn, x);
     if (e) {
+        hs_metric_add(x->http->refused, 1, "fibers");
+        x->http->at_work--;
         x->in_place = false;
         return false;
     }
@@ -832,8 +841,12 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     }
     if (!e)
         e = route_request(x);
+    if (!e && h->at_work >= h->at_work_max) {
+        hs_metric_add(h->refused, 1, "requests");
+        e = hs_err_later(x->a, 503, HS_M_UNKNOWN, 1000, "The server is busy");
+    }
     if (!e && !run_in_place(x, handle_on_fiber))
-        e = hs_err(x->a, 503, HS_M_UNKNOWN, "The server is busy");
+        e = hs_err_later(x->a, 503, HS_M_UNKNOWN, 1000, "The server is busy");
     if (e) {
         write_error(x, e);
         send_answer(x);

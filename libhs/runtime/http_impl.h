@@ -106,6 +106,7 @@ struct hs_http {
     size_t conns_n, conns_max;
     hs_parked *live;
     size_t parked_n;
+    size_t at_work, at_work_max; /* requests on fibers */
     hs_exchange_list done, woken;
     hs_post after; /* sends what is done, resumes what is woken */
     bool after_waits;
@@ -116,7 +117,7 @@ struct hs_http {
     hs_conn *hooks;         /* connections whose next request is to be watched for again */
     bool draining;
     hs_timer sweep;
-    hs_metric *received, *responses, *seconds, *in_flight, *ticks;
+    hs_metric *received, *responses, *seconds, *in_flight, *refused, *ticks;
 };
 
 /* http_h2o.c */

@@ -300,6 +300,7 @@ hs_http *hs_http_open(hs_loop *loop, const hs_http_options *o)
     if (sigaction(SIGPIPE, NULL, &pipe_action) == 0 && pipe_action.sa_handler == SIG_DFL)
         signal(SIGPIPE, SIG_IGN);
     h->conns_max = connection_limit(o->max_connections);
+    h->at_work_max = o->max_at_work ? o->max_at_work : 4096;
     h2o_config_init(&h->conf);
     h->conf.server_name =
         o->server_header ? h2o_iovec_init(o->server_header, strlen(o->server_header)) : h2o_iovec_init(NULL, 0);

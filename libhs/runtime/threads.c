@@ -128,12 +128,8 @@ hs_error *hs_offload(hs_loop *loop, hs_arena *a, void (*fn)(void *ud), void *ud)
 
     if (!t)
         return HS_ERR_NOMEM;
-    if (!enqueue(t, &j)) {
-        hs_error *e = hs_err(a, 429, HS_M_LIMIT_EXCEEDED, "Too Many Requests");
-        if (e != HS_ERR_NOMEM)
-            e->extra = HS_S("\"retry_after_ms\":1000");
-        return e;
-    }
+    if (!enqueue(t, &j))
+        return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, 1000, "Too Many Requests");
     while (!j.done)
         hs_fiber_suspend(loop);
     return NULL;

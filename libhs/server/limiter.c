@@ -194,10 +194,5 @@ hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, h
     if (hs_limiter_use(srv->limiter, kind, configured(srv->config, kind), key, how, hs_loop_now(srv->loop), &retry_ms))
         return NULL;
 
-    hs_str extra;
-    hs_error *e = hs_err(a, 429, HS_M_LIMIT_EXCEEDED, "Too Many Requests");
-    HS_TRY(hs_str_fmt(a, &extra, "\"retry_after_ms\":%lld", (long long)(retry_ms < 0 ? 0 : retry_ms)));
-    if (e != HS_ERR_NOMEM)
-        e->extra = extra;
-    return e;
+    return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, retry_ms < 0 ? 0 : retry_ms, "Too Many Requests");
 }

@@ -176,9 +176,9 @@ static hs_error *get_error(hs_req *q, hs_res *r)
     (void)r;
     if (hs_query(q, "internal").p)
         return hs_err_internal(q->a, NULL, "the reason is for the log only");
-    hs_error *e = hs_err(q->a, 429, HS_M_LIMIT_EXCEEDED, "Too Many \"Requests\"");
-    e->extra = HS_S("\"retry_after_ms\":1500");
-    return e;
+    if (hs_query(q, "later").p)
+        return hs_err_later(q->a, 503, HS_M_UNKNOWN, 1, "Not now");
+    return hs_err_later(q->a, 429, HS_M_LIMIT_EXCEEDED, 1500, "Too Many \"Requests\"");
 }
 
 static hs_error *get_headers(hs_req *q, hs_res *r)
@@ -402,6 +402,8 @@ int main(int argc, char **argv)
         quiet = quiet || strcmp(argv[i], "--quiet") == 0;
         if (strcmp(argv[i], "--max") == 0 && i + 1 < argc)
             o.max_connections = strtoul(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--at-work") == 0 && i + 1 < argc)
+            o.max_at_work = strtoul(argv[i + 1], NULL, 10);
     }
     e.loop = hs_loop_open();
     e.metrics = hs_metrics_open();

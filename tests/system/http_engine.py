@@ -265,6 +265,9 @@ class Engine(unittest.TestCase):
     def test_429_says_when_to_come_again(self):
         a = self.ask("GET /error HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual((a.headers["retry-after"], a.json["retry_after_ms"]), ("2", 1500))
+        a = self.ask("GET /error?later HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual((a.status, a.headers["retry-after"], a.json["errcode"]), (503, "1", "M_UNKNOWN"))
+        self.assertNotIn("retry_after_ms", a.json)
 
     def test_a_handler_may_set_headers(self):
         a = self.ask("GET /headers HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -566,6 +569,22 @@ class Crowds(unittest.TestCase):
         with open(f"/proc/{server.p.pid}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Limits(unittest.TestCase):
+    def test_more_requests_at_once_than_may_be_are_refused_and_those_at_work_are_not(self):
+        server = Server("--tcp", "127.0.0.1:0", "--at-work", "5", "--quiet")
+        at_work = [server.connect() for _ in range(5)]
+        for s in at_work:
+            s.sendall(b"GET /slow?ms=700 HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertTrue(eventually(lambda: get(server, "/hello").status == 503))
+        a = get(server, "/hello")
+        self.assertEqual((a.status, a.headers["retry-after"], a.json["errcode"]), (503, "1", "M_UNKNOWN"))
+        for s in at_work:
+            self.assertEqual(read_answer(s).status, 200)
+            s.close()
+        self.assertEqual(get(server, "/hello").status, 200)
+        self.assertEqual(server.stop()[0], 0)
 
 
 class Ending(unittest.TestCase):

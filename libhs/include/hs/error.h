@@ -41,9 +41,10 @@ struct hs_error {
     int status; /* HTTP */
     hs_errcode code;
     hs_str message;        /* what the client reads */
-    hs_str extra;          /* further JSON members as raw bytes, `"retry_after_ms":500`; empty for none */
+    hs_str extra;          /* further JSON members as raw bytes, `"soft_logout":true`; empty for none */
     const hs_error *cause; /* for the log only */
     const char *where;     /* file:line of our own code, for the log only */
+    int64_t retry_ms;      /* 429 and 503: when to come back; 0: not known */
 };
 
 /* "M_FORBIDDEN" and so on. */
@@ -54,6 +55,13 @@ HS_API hs_str hs_errcode_str(hs_errcode code);
 /* Our fault: the client reads 500 M_UNKNOWN "Internal server error", the log reads the text and the chain below it. */
 #define hs_err_internal(a, cause, ...) hs_err_internal_at((a), HS_HERE, (cause), __VA_ARGS__)
 
+/* The server can not do it now: 503 or 429, and after how many ms to ask again. Nothing is wrong with the request, so
+ * the log is not told of each. */
+#define hs_err_later(a, status, code, retry_ms, ...)                                                                   \
+    hs_err_later_at((a), HS_HERE, (status), (code), (retry_ms), __VA_ARGS__)
+
+HS_API hs_error *hs_err_later_at(hs_arena *a, const char *where, int status, hs_errcode code, int64_t retry_ms,
+                                 const char *fmt, ...) HS_PRINTF(6, 7);
 HS_API hs_error *hs_err_at(hs_arena *a, const char *where, int status, hs_errcode code, const char *fmt, ...)
     HS_PRINTF(5, 6);
 HS_API hs_error *hs_err_internal_at(hs_arena *a, const char *where, const hs_error *cause, const char *fmt, ...)

@@ -1,3 +1,4 @@
+#include "base/keep.h"
 #include <hs/arena.h>
 
 #include <setjmp.h>
@@ -147,6 +148,52 @@ static void a_long_message_is_not_cut_within_a_character(void **state)
     hs_arena_close(a);
 }
 
+static void test_str(hs_arena *a, const char *s, hs_str *ret)
+{
+    assert_null(hs_str_dup(a, hs_str_c(s), ret));
+}
+
+static void count_up(void *ud)
+{
+    ++*(int *)ud;
+}
+
+static void what_is_kept_outlives_the_reset_and_its_hooks_wait(void **state)
+{
+    hs_arena *a = hs_arena_open(1 << 16);
+    hs_kept *first, *second, *unused;
+    int before = 0, after = 0;
+    hs_str text, big;
+    (void)state;
+
+    test_str(a, "kept", &text);
+    assert_null(hs_arena_on_reset(a, count_up, &before));
+    first = hs_arena_keep(a);
+    second = hs_arena_keep(a);
+    assert_ptr_equal(first, second);
+    hs_arena_reset(a);
+    assert_int_equal(before, 0);
+    /* the arena is empty, with all of its cap, and its new hooks are its own */
+    assert_int_equal(hs_arena_used(a), 0);
+    assert_null(hs_str_dup(a, hs_str_make((const char[50000]){ 0 }, 50000), &big));
+    assert_null(hs_arena_on_reset(a, count_up, &after));
+    hs_arena_reset(a);
+    assert_int_equal(after, 1);
+    hs_kept_drop(first);
+    assert_int_equal(before, 0);
+    assert_true(hs_str_eq(text, HS_S("kept")));
+    hs_kept_drop(second);
+    assert_int_equal(before, 1);
+
+    unused = hs_arena_keep(a); /* dropped before the reset: as if it had never been */
+    hs_kept_drop(unused);
+    test_str(a, "x", &text);
+    first = hs_arena_keep(a);
+    hs_arena_close(a);
+    assert_true(hs_str_eq(text, HS_S("x")));
+    hs_kept_drop(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +201,7 @@ int main(void)
         cmocka_unit_test(past_the_cap_there_is_no_memory),
         cmocka_unit_test(hooks_run_once_last_first),
         cmocka_unit_test(strings_are_made_in_the_arena),
+        cmocka_unit_test(what_is_kept_outlives_the_reset_and_its_hooks_wait),
         cmocka_unit_test(a_blob_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(errors_say_one_thing_to_the_client_and_another_to_the_log),
         cmocka_unit_test(a_long_message_is_not_cut_within_a_character),
