@@ -165,6 +165,7 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
         .config = o->config,
         .server_name = o->config->server_name,
         .roles = o->roles ? o->roles : HS_ROLE_ALL,
+        .shared = o->shared || o->share_ports,
         .hash_seed = hs_random_u64(),
         .arena = own,
     };

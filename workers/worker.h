@@ -19,6 +19,7 @@ typedef struct {
     const hs_config_listener *listeners; /* NULL: the configuration's; must outlive the worker */
     size_t listeners_n;
     hs_str redis_socket; /* of a private Redis; p NULL: what the configuration says */
+    bool shared;         /* there are other workers; with a redis it is so anyway */
     bool share_ports;    /* other processes may listen on the same ports: SO_REUSEPORT; see hs_worker_drain */
 } hs_worker_options;
 

@@ -69,8 +69,15 @@ hs_error *hs_server_open_bus(hs_server *srv, hs_arena *a, hs_str redis_socket)
 
     if (!redis_socket.p && !c->enabled) {
         srv->bus = hs_bus_local_open(srv->loop);
-        return srv->bus ? NULL : HS_ERR_NOMEM;
+        if (!srv->bus)
+            return HS_ERR_NOMEM;
+        if (srv->shared) { /* nobody hears us nor we them: the database is asked every so often */
+            hs_log(srv->log, HS_LOG_WARN, "bus.none", "there is no redis: section, so news of other workers come late");
+            hs_bus_local_set_down(srv->bus, true);
+        }
+        return NULL;
     }
+    srv->shared = true;
     HS_TRY(client_name(srv, a, &o.client_name));
     if (redis_socket.p)
         return hs_bus_redis_open(srv->loop, a, &o, &srv->bus);
