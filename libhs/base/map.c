@@ -125,8 +125,16 @@ size_t hs_map_count(const hs_map *m)
 static slot *find(const hs_map *m, uint64_t hash, hs_str key)
 {
     size_t i = (size_t)hash & m->mask;
+    uint64_t small = 0;
 
-    while (m->slots[i].hash && (m->slots[i].hash != hash || !hs_str_eq(slot_key(&m->slots[i]), key)))
+    if (key.n > sizeof small) {
+        while (m->slots[i].hash && (m->slots[i].hash != hash || !hs_str_eq(m->slots[i].key, key)))
+            i = (i + 1) & m->mask;
+        return &m->slots[i];
+    }
+    if (key.n)
+        memcpy(&small, key.p, key.n);
+    while (m->slots[i].hash && (m->slots[i].hash != hash || m->slots[i].small != small || m->slots[i].key.n != key.n))
         i = (i + 1) & m->mask;
     return &m->slots[i];
 }

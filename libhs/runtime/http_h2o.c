@@ -216,18 +216,20 @@ static void log_request(const hs_parked *x, const h2o_req_t *req, int64_t now)
     hs_str path = str_of(req->input.path), shown = hs_log_target(path, target, sizeof target), agent = HS_S("-");
     ssize_t at = h2o_find_header(&req->headers, H2O_TOKEN_USER_AGENT, -1);
     int64_t sent = x->sent_ns ? x->sent_ns : now;
+    long long worked = (sent - x->began_ns) / 1000000, sending = (now - sent) / 1000000;
     bool quiet = x->method == HS_OPTIONS || hs_str_eq(path, HS_S("/health"));
 
     if (at >= 0)
         agent = str_of(req->headers.entries[at].value);
-    hs_log_req(
-        x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
-        "%.*s - %s - {%.*s} Processed request: %.3fsec/%.3fsec (0.000sec, 0.000sec) (0.000sec/0.000sec/0) %zuB %d "
-        "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
-        HS_FMT(x->client_ip.p ? x->client_ip : hs_str_c(x->conn->peer)), l->tag,
-        HS_FMT(x->requester.n ? x->requester : HS_S("None")), (double)(sent - x->began_ns) / 1e9,
-        (double)(now - sent) / 1e9, x->bytes, x->status, HS_FMT(hs_str_first(str_of(req->input.method), 32)),
-        HS_FMT(shown), req->version & 1, HS_FMT(hs_str_first(agent, 512)));
+    hs_log_req(x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
+               "%.*s - %s - {%.*s} Processed request: %lld.%03dsec/%lld.%03dsec (0.000sec, 0.000sec) "
+               "(0.000sec/0.000sec/0) %zuB %d "
+               "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
+               HS_FMT(x->client_ip.p ? x->client_ip : hs_str_c(x->conn->peer)), l->tag,
+               HS_FMT(x->requester.n ? x->requester : HS_S("None")), worked / 1000, (int)(worked % 1000),
+               sending / 1000, (int)(sending % 1000), x->bytes, x->status,
+               HS_FMT(hs_str_first(str_of(req->input.method), 32)), HS_FMT(shown), req->version & 1,
+               HS_FMT(hs_str_first(agent, 512)));
 }
 
 /* ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────────

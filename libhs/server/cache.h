@@ -57,6 +57,7 @@ size_t hs_stored_bytes(const hs_stored *s);
 /* Puts it in; if its number is there already, that one is returned. No reference changes hands. */
 hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s);
 hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid);
+hs_stored *hs_cache_event_named(struct hs_rooms *c, hs_str event_id); /* does not count as a use */
 /* `target` is redacted by `by` from now on. */
 void hs_cache_event_redact(struct hs_rooms *c, hs_nid target, hs_nid by);
 void hs_cache_events_trim(struct hs_rooms *c);

@@ -197,6 +197,11 @@ hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid)
     return &e->s;
 }
 
+hs_stored *hs_cache_event_named(struct hs_rooms *c, hs_str event_id)
+{
+    return hs_map_get(c->event_ids, event_id); /* the entry begins with it */
+}
+
 hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s)
 {
     entry *e = (entry *)(void *)s;

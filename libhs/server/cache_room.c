@@ -681,7 +681,7 @@ hs_error *hs_events_load(hs_server *srv, hs_arena *a, hs_nid room, const hs_nid 
 hs_error *hs_event_find(hs_server *srv, hs_arena *a, hs_nid room, hs_str event_id, hs_stored **ret)
 {
     struct hs_rooms *c = srv->rooms;
-    hs_stored *s = hs_map_get(c->event_ids, event_id); /* the entry begins with it */
+    hs_stored *s = hs_cache_event_named(c, event_id);
     const hs_roomver *rv;
     hs_event_row row;
     uint64_t redactions;
@@ -838,10 +838,25 @@ static bool count_member(hs_server *srv, hs_room *room, const hs_news_event *e)
     return set_local_member(room, e->target, e->membership == HS_MEMBER_JOIN);
 }
 
+/* A state event that moves the state in memory on by one replaces what is in its slot now. */
+static void note_replaced(const hs_room *room, const hs_news_event *e, hs_stored *s)
+{
+    bool found;
+    size_t i;
+
+    if (!s->ev->is_state || s->line != room->line || s->snap != room->snap + 1 || e->line != s->line ||
+        e->snap != s->snap)
+        return;
+    i = hs_state_search(room->state, room->state_n, s->slot, &found);
+    s->replaced = found ? room->state[i].event : HS_REPLACED_NONE;
+}
+
 static bool apply(struct hs_rooms *c, hs_room *room, int64_t pos, const hs_news_event *e)
 {
     hs_stored *s = e->event ? hs_cache_event_put(c, e->event) : NULL;
 
+    if (s)
+        note_replaced(room, e, s);
     room->pos = pos;
     room->depth = e->depth > room->depth ? e->depth : room->depth;
     room->line = e->line;

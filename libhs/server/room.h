@@ -21,7 +21,9 @@ enum {
     HS_EV_CENSORED = 64,
 };
 
-/* A stored event: immutable but for `flags` and `redacted_by`. */
+enum { HS_REPLACED_NONE = -1 };
+
+/* A stored event: immutable but for `flags`, `redacted_by` and what is found out about it in time. */
 typedef struct hs_stored {
     uint32_t refs;
     uint32_t flags;
@@ -30,6 +32,8 @@ typedef struct hs_stored {
     int64_t slot;       /* state events; 0 otherwise */
     int32_t line, snap; /* state after it; line -1: outlier */
     hs_nid redacted_by; /* 0: not redacted, or not known to the cache */
+    hs_nid replaced;    /* the state event before it; 0: not known yet, HS_REPLACED_NONE: there is none */
+    bool unrelated;     /* nothing that is shown with it relates to it; kept true by the news (timeline_dress.c) */
     hs_event *ev;       /* of the redacted form when flags say so */
     hs_str client;      /* hs_client_event_head's bytes */
     hs_arena *arena;    /* owns ev and client */

@@ -122,8 +122,11 @@ hs_error *hs_room_state_one(hs_server *srv, hs_arena *a, const hs_room_access *a
 
 static bool passes(const hs_members_filter *f, const hs_stored *s)
 {
-    hs_membership m = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(s->ev->content, HS_S("membership"))));
+    hs_membership m;
 
+    if (f->membership == HS_MEMBER_NONE && f->not_membership == HS_MEMBER_NONE)
+        return true;
+    m = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(s->ev->content, HS_S("membership"))));
     return (f->membership == HS_MEMBER_NONE || m == f->membership) &&
            (f->not_membership == HS_MEMBER_NONE || m != f->not_membership);
 }

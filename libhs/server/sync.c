@@ -558,6 +558,8 @@ static hs_error *fill(sync_run *s)
 {
     size_t kept = 0;
 
+    if (!s->parts.n)
+        return NULL;
     HS_TRY(hs_sync_foresee(&s->job, s->parts.at, s->parts.n));
     for (size_t i = 0; i < s->parts.n; i++) {
         hs_sync_part *p = &s->parts.at[i];

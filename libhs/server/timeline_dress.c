@@ -1,7 +1,7 @@
 /* Looks up what goes into the `unsigned` of events: redactions, what they replaced, transaction ids, aggregations. */
 #include "server/timeline.h"
 
-#include "base/map.h"
+#include "server/cache.h"
 #include "server/relations.h"
 #include "server/sync_wait.h"
 #include "server/timeline_state.h"
@@ -10,11 +10,33 @@
 
 #include <stdlib.h>
 
-enum { REPLACED_MAX = 200000 };
+/* Reactions are not shown with an event. */
+static bool is_bundled(const hs_relates_to *rel)
+{
+    return rel->rel_type.p && !hs_str_eq(rel->rel_type, HS_S("m.annotation"));
+}
+
+/* Whatever worker wrote it: what it relates to is related from now on. */
+static void hear_relation(hs_server *srv, const hs_stored *e)
+{
+    hs_relates_to rel = hs_relates_to_read(e->ev->content);
+    hs_stored *target;
+
+    if (!is_bundled(&rel))
+        return;
+    srv->timelines->related_version++;
+    target = hs_cache_event_named(srv->rooms, rel.event_id);
+    if (target)
+        target->unrelated = false;
+}
 
 static void hear(void *ud, int64_t first, const hs_news *news)
 {
     (void)first;
+    for (size_t i = 0; i < news->events_n; i++) {
+        if (news->events[i].event)
+            hear_relation(ud, news->events[i].event);
+    }
     for (size_t i = 0; i < news->users_n; i++) {
         if (news->users[i].what == HS_NEWS_ACCOUNT_DATA && hs_str_eq(news->users[i].type, HS_S("m.ignored_user_list")))
             hs_ignored_drop(ud, news->users[i].user);
@@ -27,11 +49,10 @@ hs_error *hs_timeline_open(hs_server *srv, hs_arena *a)
 
     if (!t)
         return HS_ERR_NOMEM;
-    t->replaced = hs_map_open(srv->hash_seed);
     t->ignored = hs_map_open(srv->hash_seed);
     srv->timelines = t;
     (void)a;
-    if (!t->replaced || !t->ignored)
+    if (!t->ignored)
         return HS_ERR_NOMEM;
     return hs_fanout_listen(srv, hear, srv);
 }
@@ -42,41 +63,12 @@ void hs_timeline_close(hs_server *srv)
 
     if (!t)
         return;
-    if (t->replaced)
-        hs_map_close(t->replaced);
     hs_ignored_clear(srv);
     free(t);
     srv->timelines = NULL;
 }
 
-/* ── replaced state ── the map holds number + 1, since a value can not be NULL */
-static bool recall(hs_server *srv, hs_nid event, hs_nid *ret)
-{
-    uintptr_t v = (uintptr_t)hs_map_get_n(srv->timelines->replaced, (uint64_t)event);
-
-    if (!v)
-        return false;
-    *ret = (hs_nid)(v - 1);
-    return true;
-}
-
-static void remember(hs_server *srv, hs_nid event, hs_nid replaced)
-{
-    struct hs_timelines *t = srv->timelines;
-
-    if (hs_map_count(t->replaced) >= REPLACED_MAX) {
-        hs_map *fresh = hs_map_open(srv->hash_seed);
-
-        if (!fresh)
-            return;
-        hs_map_close(t->replaced);
-        t->replaced = fresh;
-    }
-    /* Not remembered without memory: asked again. */
-    if (!hs_map_put_n(t->replaced, (uint64_t)event, (void *)((uintptr_t)replaced + 1), NULL))
-        return;
-}
-
+/* ── replaced state ── */
 hs_error *hs_events_replaced(hs_server *srv, hs_arena *a, hs_stored *const *events, size_t n, hs_nid *ret)
 {
     hs_state_point *ask;
@@ -89,8 +81,8 @@ hs_error *hs_events_replaced(hs_server *srv, hs_arena *a, hs_stored *const *even
     for (size_t i = 0; i < n; i++) {
         const hs_stored *e = events[i];
 
-        ret[i] = 0;
-        if (!e->ev->is_state || e->line < 0 || e->snap <= 0 || recall(srv, e->nid, &ret[i]))
+        ret[i] = e->replaced > 0 ? e->replaced : 0;
+        if (!e->ev->is_state || e->line < 0 || e->snap <= 0 || e->replaced)
             continue;
         index[asked] = i;
         ask[asked++] = (hs_state_point){ e->room, { e->line, e->snap - 1 }, e->slot };
@@ -99,10 +91,11 @@ hs_error *hs_events_replaced(hs_server *srv, hs_arena *a, hs_stored *const *even
         return NULL;
     HS_TRY(hs_store_state_points(srv->db, a, ask, asked, answer));
     for (size_t i = 0; i < asked; i++) {
-        hs_nid was = answer[i] == events[index[i]]->nid || answer[i] < 0 ? 0 : answer[i];
+        hs_stored *e = events[index[i]];
+        hs_nid was = answer[i] == e->nid || answer[i] < 0 ? 0 : answer[i];
 
         ret[index[i]] = was;
-        remember(srv, events[index[i]]->nid, was);
+        e->replaced = was ? was : HS_REPLACED_NONE;
     }
     return NULL;
 }
@@ -253,22 +246,56 @@ static hs_error *apply_references(hs_arena *a, const hs_bundles *b, hs_dressed *
 static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
                              unsigned what, const hs_dressed **ret);
 
-static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *who, bool threads, hs_dressed *events,
-                               size_t n)
+static bool is_related(const hs_bundles *b, hs_nid event)
 {
+    for (size_t i = 0; i < b->edits_n; i++)
+        if (b->edits[i].target == event)
+            return true;
+    for (size_t i = 0; i < b->references_n; i++)
+        if (b->references[i].target == event)
+            return true;
+    for (size_t i = 0; i < b->threads_n; i++)
+        if (b->threads[i].root == event)
+            return true;
+    return false;
+}
+
+/* Asks the store about those of whom it is not known that nothing relates to them, which is remembered. */
+static hs_error *read_bundles(hs_server *srv, hs_arena *a, const hs_session *who, const hs_dressed *events, size_t n,
+                              hs_bundles *ret)
+{
+    uint32_t version = srv->timelines->related_version;
     hs_nid *rooms, *targets;
-    hs_bundles b;
+    hs_stored **asked;
     size_t k = 0;
 
     HS_TRY(hs_alloc(a, n, &rooms));
     HS_TRY(hs_alloc(a, n, &targets));
+    HS_TRY(hs_alloc(a, n, &asked));
     for (size_t i = 0; i < n; i++) {
-        if (may_have_bundle(events[i].event)) {
-            rooms[k] = events[i].event->room;
-            targets[k++] = events[i].event->nid;
-        }
+        hs_stored *e = events[i].event;
+
+        if (e->unrelated || !may_have_bundle(e))
+            continue;
+        rooms[k] = e->room;
+        targets[k] = e->nid;
+        asked[k++] = e;
     }
-    HS_TRY(hs_store_bundles(srv->db, a, who ? who->user : 0, rooms, targets, k, &b));
+    HS_TRY(hs_store_bundles(srv->db, a, who ? who->user : 0, rooms, targets, k, ret));
+    /* What was told meanwhile may be newer than the answer. */
+    if (version != srv->timelines->related_version)
+        return NULL;
+    for (size_t i = 0; i < k; i++)
+        asked[i]->unrelated = !is_related(ret, targets[i]);
+    return NULL;
+}
+
+static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *who, bool threads, hs_dressed *events,
+                               size_t n)
+{
+    hs_bundles b;
+
+    HS_TRY(read_bundles(srv, a, who, events, n, &b));
     if (!b.edits_n && !b.references_n && !b.threads_n)
         return NULL;
     for (size_t i = 0; i < n; i++) {

@@ -7,14 +7,14 @@ enum { FIELD_LEVELS = 8 };
 static void add_head(hs_buf *b, const hs_stored *s, unsigned flags)
 {
     static const char KEY[] = ",\"room_id\":\"";
-    size_t content = sizeof "{\"content\":" - 1 + hs_jv_raw(s->ev->content).n;
-    const char *cut, *end;
+    const char *cut = NULL, *end;
+    size_t content;
 
-    if ((flags & HS_SHOW_ROOM_ID) || content >= s->client.n) {
-        hs_buf_splice(b, s->client);
-        return;
+    if (!(flags & HS_SHOW_ROOM_ID)) {
+        content = sizeof "{\"content\":" - 1 + hs_jv_raw(s->ev->content).n;
+        if (content < s->client.n)
+            cut = memmem(s->client.p + content, s->client.n - content, KEY, sizeof KEY - 1);
     }
-    cut = memmem(s->client.p + content, s->client.n - content, KEY, sizeof KEY - 1);
     end = cut ? memchr(cut + sizeof KEY - 1, '"', (size_t)(s->client.p + s->client.n - cut) - (sizeof KEY - 1)) : NULL;
     if (!end) {
         hs_buf_splice(b, s->client);

@@ -6,9 +6,9 @@
 #include "server/context.h"
 
 struct hs_timelines {
-    hs_map *replaced;         /* state event → the event before it, plus one */
     hs_map *ignored;          /* user → those whom they ignore */
     uint32_t ignored_version; /* moves when somebody's list changes: what was read meanwhile is not kept */
+    uint32_t related_version; /* the same for relations */
 };
 
 void hs_ignored_clear(hs_server *srv);

@@ -54,6 +54,18 @@ def test_bundles_are_in_sync_messages_and_context_too(alice, bob, room):
         assert v["unsigned"]["m.relations"]["m.thread"]["count"] == 1
 
 
+def test_what_relates_to_an_event_is_shown_though_nothing_did_when_it_was_read_before(alice, bob, room):
+    ids = [alice.text(room, f"m{i}") for i in range(3)]
+    assert not any("m.relations" in e["unsigned"] for e in alice.messages(room, limit=20)["chunk"])
+    edited = edit(alice, room, ids[0], "two")
+    bob.send(room, content={"msgtype": "m.text", "body": "1", **relate("m.thread", ids[1])})
+    referring = bob.send(room, "org.example.ref", relate("m.reference", ids[2]))
+    seen = {e["event_id"]: e["unsigned"]["m.relations"] for e in alice.messages(room, limit=20)["chunk"] if e["event_id"] in ids}
+    assert seen[ids[0]]["m.replace"]["event_id"] == edited
+    assert seen[ids[1]]["m.thread"]["count"] == 1
+    assert seen[ids[2]]["m.reference"]["chunk"] == [{"event_id": referring}]
+
+
 def test_relations_are_listed_by_kind_and_type(alice, bob, room):
     e = alice.text(room, "target")
     ref = bob.send(room, "org.example.ref", relate("m.reference", e))

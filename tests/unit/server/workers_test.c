@@ -6,6 +6,7 @@
 #include "server/room_send.h"
 #include "server/room_state.h"
 #include "server/sync.h"
+#include "server/timeline.h"
 #include "server/unread.h"
 #include "support/rooms.h"
 
@@ -327,7 +328,45 @@ static void nothing_is_missed_while_the_bus_is_down(void **state)
     assert_text(last_body(answer, room_id), "four");
 }
 
+/* The newest edit that a worker shows with an event, or NULL. */
+static const hs_stored *edit_of(test_rooms *t, const hs_session *who, hs_str room_id, hs_str event_id)
+{
+    hs_arena *a = t->db.a;
+    hs_room *room;
+    hs_dressed d;
+
+    test_ok(hs_fanout_fresh(t->srv, a));
+    test_ok(hs_timeline_event(t->srv, who, a, room_id, event_id, &room, &d));
+    test_ok(hs_timeline_dress(t->srv, a, who, HS_DRESS_BUNDLE, &d, 1));
+    return d.edit ? d.edit->event : NULL;
+}
+
+static void who_remembers_that_nothing_relates_to_an_event_hears_of_what_does(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id, edit_id, content;
+    hs_send edit = { .room_id = room_id, .type = HS_S("m.room.message") };
+
+    id = test_send(&x->w[0], alice, room_id, "one", NULL);
+    for (size_t i = 0; i < WORKERS; i++)
+        assert_null(edit_of(&x->w[i], alice, room_id, id));
+    test_ok(hs_str_fmt(x->w[0].db.a, &content,
+                       "{\"msgtype\":\"m.text\",\"body\":\"two\",\"m.new_content\":{\"body\":\"two\"},"
+                       "\"m.relates_to\":{\"rel_type\":\"m.replace\",\"event_id\":\"%.*s\"}}",
+                       HS_FMT(id)));
+    test_ok(hs_tape_parse(x->w[0].db.a, content, HS_JSON_OBJECT, &edit.content));
+    test_ok(hs_room_send(x->w[1].srv, alice, x->w[0].db.a, &edit, &edit_id));
+    for (size_t i = 0; i < WORKERS; i++) {
+        const hs_stored *seen = edit_of(&x->w[i], alice, room_id, id);
+
+        assert_non_null(seen);
+        assert_true(hs_str_eq(seen->ev->event_id, edit_id));
+    }
+}
+
 ON_FIBER(what_one_worker_writes_the_others_show)
+ON_FIBER(who_remembers_that_nothing_relates_to_an_event_hears_of_what_does)
 ON_FIBER(every_worker_has_the_same_room_in_memory)
 ON_FIBER(writers_on_all_workers_make_one_order_that_all_show)
 ON_FIBER(unread_counts_are_the_same_everywhere)
@@ -338,6 +377,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_world, close_world)
     const struct CMUnitTest tests[] = {
         TEST(what_one_worker_writes_the_others_show),
+        TEST(who_remembers_that_nothing_relates_to_an_event_hears_of_what_does),
         TEST(every_worker_has_the_same_room_in_memory),
         TEST(writers_on_all_workers_make_one_order_that_all_show),
         TEST(unread_counts_are_the_same_everywhere),
