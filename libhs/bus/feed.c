@@ -1,23 +1,8 @@
 /* Feed by protobuf-c, with the arena as its allocator; no generated type leaves this file. */
 #include "bus/feed.h"
 
+#include "bus/proto.h"
 #include "proto/news.pb-c.h"
-
-static void *arena_alloc(void *ud, size_t n)
-{
-    return hs_arena_alloc(ud, n);
-}
-
-static void arena_free(void *ud, void *p)
-{
-    (void)ud;
-    (void)p;
-}
-
-static hs_str text(const char *s)
-{
-    return s && *s ? hs_str_c(s) : hs_str_make(NULL, 0);
-}
 
 /* ── reading ── */
 
@@ -57,13 +42,13 @@ static hs_error *read_event(hs_arena *a, const Hs__RoomEvent *in, hs_feed_event 
         .target = in->target,
         .membership = in->membership,
         .was = in->was,
-        .device_id = text(in->device_id),
-        .txn_id = text(in->txn_id),
+        .device_id = hs_proto_str(in->device_id),
+        .txn_id = hs_proto_str(in->txn_id),
         .redacts = in->redacts,
         .received_ts = in->received_ts,
         .event_line = (int32_t)in->event_line,
         .event_snap = (int32_t)in->event_snap,
-        .room_version = text(in->room_version),
+        .room_version = hs_proto_str(in->room_version),
     };
     return read_notes(a, in, out);
 }
@@ -98,7 +83,7 @@ static void read_bodies(const Hs__Feed *in, hs_feed_msg *out)
 
 static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
 {
-    *out = (hs_feed_msg){ .pos_from = in->pos_from, .pos = in->pos, .worker = text(in->worker) };
+    *out = (hs_feed_msg){ .pos_from = in->pos_from, .pos = in->pos, .worker = hs_proto_str(in->worker) };
     out->events_n = in->n_events;
     out->deltas_n = in->n_deltas;
     out->receipts_n = in->n_receipts;
@@ -118,50 +103,37 @@ static hs_error *read_feed(hs_arena *a, const Hs__Feed *in, hs_feed_msg *out)
         const Hs__Receipt *r = in->receipts[i];
         out->receipts[i] = (hs_feed_receipt){ .room = r->room,
                                               .user = r->user,
-                                              .type = text(r->type),
+                                              .type = hs_proto_str(r->type),
                                               .thread = r->thread,
                                               .event = r->event,
                                               .ts = r->ts,
                                               .at = r->at,
-                                              .user_id = text(r->user_id),
-                                              .event_id = text(r->event_id),
-                                              .thread_id = text(r->thread_id) };
+                                              .user_id = hs_proto_str(r->user_id),
+                                              .event_id = hs_proto_str(r->event_id),
+                                              .thread_id = hs_proto_str(r->thread_id) };
     }
     for (size_t i = 0; i < in->n_users; i++) {
         const Hs__UserChange *u = in->users[i];
         out->users[i] = (hs_feed_user){
-            .user = u->user, .at = u->at, .what = (int)u->what, .room = u->room, .type = text(u->type)
+            .user = u->user, .at = u->at, .what = (int)u->what, .room = u->room, .type = hs_proto_str(u->type)
         };
     }
     for (size_t i = 0; i < in->n_to_device; i++) {
         const Hs__ToDevice *d = in->to_device[i];
-        out->to_device[i] = (hs_feed_to_device){ .user = d->user, .device_id = text(d->device), .at = d->at };
+        out->to_device[i] = (hs_feed_to_device){ .user = d->user, .device_id = hs_proto_str(d->device), .at = d->at };
     }
     return NULL;
 }
 
 hs_error *hs_feed_decode(hs_arena *a, hs_str bytes, hs_feed_msg *ret)
 {
-    ProtobufCAllocator allocator = { arena_alloc, arena_free, a };
-    Hs__Feed *feed = hs__feed__unpack(&allocator, bytes.n, (const uint8_t *)bytes.p);
+    ProtobufCMessage *m;
 
-    if (!feed)
-        return hs_err_internal(a, NULL, "%zu bytes that are not a feed message", bytes.n);
-    return read_feed(a, feed, ret);
+    HS_TRY(hs_proto_unpack(a, &hs__feed__descriptor, bytes, "feed", &m));
+    return read_feed(a, (const Hs__Feed *)m, ret);
 }
 
 /* ── writing ── */
-
-/* protobuf-c wants NUL-terminated, writable strings. */
-static hs_error *c_text(hs_arena *a, hs_str s, char **ret)
-{
-    if (s.n && memchr(s.p, 0, s.n))
-        return hs_err_internal(a, NULL, "NUL in a text of a feed message");
-    HS_TRY(hs_alloc(a, s.n + 1, ret));
-    if (s.n)
-        memcpy(*ret, s.p, s.n);
-    return NULL;
-}
 
 static hs_error *copy_numbers(hs_arena *a, const int64_t *in, size_t n, int64_t **ret)
 {
@@ -210,9 +182,9 @@ static hs_error *write_event(hs_arena *a, const hs_feed_event *in, Hs__RoomEvent
     e->received_ts = in->received_ts;
     e->event_line = (uint32_t)in->event_line;
     e->event_snap = (uint32_t)in->event_snap;
-    HS_TRY(c_text(a, in->room_version, &e->room_version));
-    HS_TRY(c_text(a, in->device_id, &e->device_id));
-    HS_TRY(c_text(a, in->txn_id, &e->txn_id));
+    HS_TRY(hs_proto_text(a, in->room_version, &e->room_version));
+    HS_TRY(hs_proto_text(a, in->device_id, &e->device_id));
+    HS_TRY(hs_proto_text(a, in->txn_id, &e->txn_id));
     e->redacts = in->redacts;
     *ret = e;
     return NULL;
@@ -243,14 +215,14 @@ static hs_error *write_receipt(hs_arena *a, const hs_feed_receipt *in, Hs__Recei
     hs__receipt__init(r);
     r->room = in->room;
     r->user = in->user;
-    HS_TRY(c_text(a, in->type, &r->type));
+    HS_TRY(hs_proto_text(a, in->type, &r->type));
     r->thread = in->thread;
     r->event = in->event;
     r->ts = in->ts;
     r->at = in->at;
-    HS_TRY(c_text(a, in->user_id, &r->user_id));
-    HS_TRY(c_text(a, in->event_id, &r->event_id));
-    HS_TRY(c_text(a, in->thread_id, &r->thread_id));
+    HS_TRY(hs_proto_text(a, in->user_id, &r->user_id));
+    HS_TRY(hs_proto_text(a, in->event_id, &r->event_id));
+    HS_TRY(hs_proto_text(a, in->thread_id, &r->thread_id));
     *ret = r;
     return NULL;
 }
@@ -265,7 +237,7 @@ static hs_error *write_user(hs_arena *a, const hs_feed_user *in, Hs__UserChange 
     u->at = in->at;
     u->what = (Hs__UserChange__What)in->what;
     u->room = in->room;
-    HS_TRY(c_text(a, in->type, &u->type));
+    HS_TRY(hs_proto_text(a, in->type, &u->type));
     *ret = u;
     return NULL;
 }
@@ -277,7 +249,7 @@ static hs_error *write_to_device(hs_arena *a, const hs_feed_to_device *in, Hs__T
     HS_TRY(hs_alloc(a, 1, &d));
     hs__to_device__init(d);
     d->user = in->user;
-    HS_TRY(c_text(a, in->device_id, &d->device));
+    HS_TRY(hs_proto_text(a, in->device_id, &d->device));
     d->at = in->at;
     *ret = d;
     return NULL;
@@ -286,12 +258,10 @@ static hs_error *write_to_device(hs_arena *a, const hs_feed_to_device *in, Hs__T
 hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
 {
     Hs__Feed feed = HS__FEED__INIT;
-    uint8_t *out;
-    size_t n;
 
     feed.pos_from = msg->pos_from;
     feed.pos = msg->pos;
-    HS_TRY(c_text(a, msg->worker, &feed.worker));
+    HS_TRY(hs_proto_text(a, msg->worker, &feed.worker));
     feed.n_events = msg->events_n;
     feed.n_deltas = msg->deltas_n;
     feed.n_receipts = msg->receipts_n;
@@ -312,11 +282,7 @@ hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
         HS_TRY(write_user(a, &msg->users[i], &feed.users[i]));
     for (size_t i = 0; i < msg->to_device_n; i++)
         HS_TRY(write_to_device(a, &msg->to_device[i], &feed.to_device[i]));
-    n = hs__feed__get_packed_size(&feed);
-    HS_TRY(hs_alloc(a, n, &out));
-    hs__feed__pack(&feed, out);
-    *ret = hs_str_make((const char *)out, n);
-    return NULL;
+    return hs_proto_pack(a, &feed.base, ret);
 }
 
 static hs_error *write_bodies(hs_arena *a, const hs_feed_body *in, size_t n, Hs__Feed *out)
@@ -346,7 +312,7 @@ hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str wor
 
     head.pos_from = pos_from;
     head.pos = pos;
-    HS_TRY(c_text(a, worker, &head.worker));
+    HS_TRY(hs_proto_text(a, worker, &head.worker));
     HS_TRY(write_bodies(a, bodies, bodies_n, &tail));
     head_n = hs__feed__get_packed_size(&head);
     tail_n = hs__feed__get_packed_size(&tail);

@@ -417,7 +417,8 @@ void hs_stream_close(hs_stream *s)
 {
     if (!s || s->closed)
         return;
-    s->closed = true;
+    s->closed = true; /* so that a failure is not told any more */
+    (void)!send_some(s);
     s->open = false;
     hs_timer_disarm(s->loop, &s->deadline);
     drop_socket(s);

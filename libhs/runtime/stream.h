@@ -42,7 +42,7 @@ hs_stream *hs_stream_open(hs_loop *loop, const hs_stream_options *o);
  * before the stream is open they wait. */
 HS_NODISCARD bool hs_stream_write(hs_stream *s, const hs_str *parts, size_t n);
 size_t hs_stream_waiting(const hs_stream *s);
-/* No call comes any more. What was not sent is lost. NULL is fine. */
+/* No call comes any more. What the connection takes at once of what waits is still sent. NULL is fine. */
 void hs_stream_close(hs_stream *s);
 
 #endif

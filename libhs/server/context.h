@@ -40,6 +40,7 @@ struct hs_server {
     uint64_t hash_seed; /* for hs_map_open */
     hs_arena *arena;    /* for what lives as long as the server */
 
+    struct hs_peers *peers;         /* peers.c: the other workers */
     struct hs_names *names;         /* names.c: user ids, room ids, servers ↔ numbers, cached */
     struct hs_sessions *sessions;   /* session.c: access token → session, cached */
     struct hs_limiter *limiter;     /* ratelimit.c: buckets */
@@ -55,8 +56,8 @@ struct hs_server {
     hs_fiber_lock tags_lock;        /* account_data.c: one change of tags at a time */
 };
 
-/* Sets srv->bus: by the configuration a Redis or the bus of a single process; `redis_socket` (p NULL: none) overrules
- * it. A Redis that is away does not matter. */
+/* Sets srv->bus and srv->shared: by the configuration a Redis or the bus of a single process; `redis_socket` (p NULL:
+ * none) overrules it. A Redis that is away does not matter. */
 HS_NODISCARD hs_error *hs_server_open_bus(hs_server *srv, hs_arena *a, hs_str redis_socket);
 HS_NODISCARD hs_error *hs_server_open_services(hs_server *srv, hs_arena *a);
 void hs_server_close_services(hs_server *srv);

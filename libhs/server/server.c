@@ -5,6 +5,7 @@
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/news.h"
+#include "server/peers.h"
 #include "server/push_eval.h"
 #include "server/relations.h"
 #include "server/room.h"
@@ -117,6 +118,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     if (!srv->limiter)
         return HS_ERR_NOMEM;
     HS_TRY(hs_fanout_open(srv, srv->arena));
+    HS_TRY(hs_peers_open(srv, srv->arena));
     HS_TRY(hs_sessions_listen(srv));
     /* who opens first hears first what is told: the room cache, then what is made from it, then who waits for it */
     HS_TRY(hs_rooms_open(srv, srv->arena));
@@ -143,6 +145,7 @@ void hs_server_close_services(hs_server *srv)
     hs_unread_close(srv);
     hs_push_close(srv);
     hs_rooms_close(srv);
+    hs_peers_close(srv);
     hs_fanout_close(srv);
     hs_limiter_close(srv->limiter);
     srv->limiter = NULL;

@@ -1,0 +1,103 @@
+/* See live.h. */
+#include "bus/live.h"
+
+#include "bus/proto.h"
+#include "proto/live.pb-c.h"
+
+/* ── hello ── */
+
+hs_error *hs_hello_decode(hs_arena *a, hs_str bytes, hs_hello_msg *ret)
+{
+    ProtobufCMessage *m;
+
+    HS_TRY(hs_proto_unpack(a, &hs__hello__descriptor, bytes, "hello", &m));
+    const Hs__Hello *h = (const Hs__Hello *)m;
+    *ret = (hs_hello_msg){ .worker = hs_proto_str(h->worker),
+                           .boot = h->boot,
+                           .roles = h->roles,
+                           .pos = h->pos,
+                           .sent_ms = h->sent_ms,
+                           .bye = h->bye };
+    return NULL;
+}
+
+hs_error *hs_hello_encode(hs_arena *a, const hs_hello_msg *msg, hs_str *ret)
+{
+    Hs__Hello h = HS__HELLO__INIT;
+
+    HS_TRY(hs_proto_text(a, msg->worker, &h.worker));
+    h.boot = msg->boot;
+    h.roles = msg->roles;
+    h.pos = msg->pos;
+    h.sent_ms = msg->sent_ms;
+    h.bye = msg->bye;
+    return hs_proto_pack(a, &h.base, ret);
+}
+
+/* ── typing ── */
+
+static hs_error *read_room(hs_arena *a, const Hs__Typing *in, hs_typing_msg *out)
+{
+    *out = (hs_typing_msg){ .room = in->room, .n = in->n_users };
+    HS_TRY(hs_alloc(a, in->n_users, &out->users));
+    for (size_t i = 0; i < in->n_users; i++)
+        out->users[i] = (hs_typist_msg){ hs_proto_str(in->users[i]->user), in->users[i]->for_ms };
+    return NULL;
+}
+
+hs_error *hs_ephemeral_decode(hs_arena *a, hs_str bytes, hs_ephemeral_msg *ret)
+{
+    ProtobufCMessage *m;
+
+    HS_TRY(hs_proto_unpack(a, &hs__ephemeral__descriptor, bytes, "ephemeral", &m));
+    const Hs__Ephemeral *e = (const Hs__Ephemeral *)m;
+    *ret = (hs_ephemeral_msg){ .worker = hs_proto_str(e->worker),
+                               .boot = e->boot,
+                               .serial = e->serial,
+                               .clock = e->clock,
+                               .ask = e->ask,
+                               .whole = e->whole,
+                               .typing_n = e->n_typing };
+    HS_TRY(hs_alloc(a, e->n_typing, &ret->typing));
+    for (size_t i = 0; i < e->n_typing; i++)
+        HS_TRY(read_room(a, e->typing[i], &ret->typing[i]));
+    return NULL;
+}
+
+static hs_error *write_room(hs_arena *a, const hs_typing_msg *in, Hs__Typing **ret)
+{
+    Hs__Typing *t;
+    Hs__Typist *users;
+
+    HS_TRY(hs_alloc(a, 1, &t));
+    HS_TRY(hs_alloc(a, in->n, &users));
+    hs__typing__init(t);
+    t->room = in->room;
+    t->n_users = in->n;
+    HS_TRY(hs_alloc(a, in->n, &t->users));
+    for (size_t i = 0; i < in->n; i++) {
+        hs__typist__init(&users[i]);
+        HS_TRY(hs_proto_text(a, in->users[i].user, &users[i].user));
+        users[i].for_ms = in->users[i].for_ms;
+        t->users[i] = &users[i];
+    }
+    *ret = t;
+    return NULL;
+}
+
+hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *ret)
+{
+    Hs__Ephemeral e = HS__EPHEMERAL__INIT;
+
+    HS_TRY(hs_proto_text(a, msg->worker, &e.worker));
+    e.boot = msg->boot;
+    e.serial = msg->serial;
+    e.clock = msg->clock;
+    e.ask = msg->ask;
+    e.whole = msg->whole;
+    e.n_typing = msg->typing_n;
+    HS_TRY(hs_alloc(a, msg->typing_n, &e.typing));
+    for (size_t i = 0; i < msg->typing_n; i++)
+        HS_TRY(write_room(a, &msg->typing[i], &e.typing[i]));
+    return hs_proto_pack(a, &e.base, ret);
+}
