@@ -40,6 +40,7 @@ static const char *rate_name(hs_rate_class c)
         [HS_RC_REPORTS] = "rc_reports",
         [HS_RC_USER_DIRECTORY] = "rc_user_directory",
         [HS_RC_PRESENCE] = "rc_presence",
+        [HS_RC_MEDIA_CREATE] = "rc_media_create",
     };
 
     return NAMES[c];
@@ -49,7 +50,7 @@ static void print_route(const hs_route_set *set, const hs_route *r, hs_str prefi
 {
     static const char ROW[] = "%s\t%s%.*s%s\t%s\t%s\t%s\t%zu\t%s\n";
     static const char TABLE[] = "| %s | `%s%.*s%s` | %s | %s | %s | %zu | %s |\n";
-    size_t body = r->body ? r->body : r->method == HS_PUT || r->method == HS_POST ? 65536 : 0;
+    size_t body = r->stream ? 0 : r->body ? r->body : r->method == HS_PUT || r->method == HS_POST ? 65536 : 0;
     const char *guest = r->guest ? "yes" : "no", *servlet = r->servlet ? r->servlet : "-";
 
     if (markdown)

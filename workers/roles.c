@@ -4,11 +4,9 @@
 #include "workers/background/role.h"
 #include "workers/client/role.h"
 #include "workers/federation/role.h"
+#include "workers/media/role.h"
 
 #include "base/buf.h"
-
-/* Its routes come with workers/media/. */
-static const hs_role hs_role_media = { .bit = HS_ROLE_MEDIA, .name = "media" };
 
 const hs_role *const hs_roles[] = { &hs_role_client, &hs_role_federation, &hs_role_media, &hs_role_background, NULL };
 

@@ -147,6 +147,12 @@ static hs_error *open_all(hs_worker *w, hs_arena *a, const hs_worker_options *o)
     return open_http(w, a);
 }
 
+/* As with Synapse's main process, media may be left to workers of their own. */
+static unsigned default_roles(const hs_config *c)
+{
+    return c->enable_media_repo ? HS_ROLE_ALL : HS_ROLE_ALL & ~(unsigned)HS_ROLE_MEDIA;
+}
+
 hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret)
 {
     hs_arena *own = hs_arena_open(ARENA_CAP);
@@ -164,7 +170,7 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
         .metrics = hs_metrics_open(),
         .config = o->config,
         .server_name = o->config->server_name,
-        .roles = o->roles ? o->roles : HS_ROLE_ALL,
+        .roles = o->roles ? o->roles : default_roles(o->config),
         .shared = o->shared || o->share_ports,
         .hash_seed = hs_random_u64(),
         .arena = own,

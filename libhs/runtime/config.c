@@ -128,7 +128,7 @@ hs_error *hs_config_duration(hs_arena *a, const hs_yaml *n, const char *path, in
     return NULL;
 }
 
-static hs_error *size(hs_arena *a, const hs_yaml *n, const char *path, int64_t *ret)
+hs_error *hs_config_size(hs_arena *a, const hs_yaml *n, const char *path, int64_t *ret)
 {
     static const int64_t BYTES[] = { 1 << 10, 1 << 20, 1 << 30, 1LL << 40 };
 
@@ -238,7 +238,7 @@ static hs_error *value(hs_arena *a, const row *r, const hs_yaml *n, hs_config *c
     case DUR:
         return hs_config_duration(a, n, r->path, to);
     case SIZE:
-        return size(a, n, r->path, to);
+        return hs_config_size(a, n, r->path, to);
     case RATE:
         return rate(a, n, r->path, to);
     case STRS:

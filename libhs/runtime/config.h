@@ -39,6 +39,16 @@ typedef struct {
 } hs_config_state_key;
 
 typedef struct {
+    int64_t width, height;
+    bool crop;
+} hs_config_thumbnail;
+
+/* At most `bytes` in the last `period_ms`. */
+typedef struct {
+    int64_t period_ms, bytes;
+} hs_config_upload_limit;
+
+typedef struct {
     hs_log_level level;
     bool json;
     hs_str file; /* empty: standard error */
@@ -119,7 +129,15 @@ typedef struct hs_config {
     bool prejoin_disable_default; /* what invited people see of a room */
     const hs_config_state_key *prejoin_state;
     size_t prejoin_state_n;
+    /* media */
+    bool enable_media_repo, enable_authenticated_media, dynamic_thumbnails;
+    int64_t max_image_pixels, max_pending_media_uploads, unused_expiration_ms;
+    const hs_config_thumbnail *thumbnail_sizes;
+    size_t thumbnail_sizes_n;
+    const hs_config_upload_limit *upload_limits; /* longest period first */
+    size_t upload_limits_n;
     /* limits */
+    hs_rate_limit rc_media_create;
     hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account,
         rc_login_failed, rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room,
         rc_invites_per_user, rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory, rc_key_requests,

@@ -482,6 +482,7 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     HS_TRY(presence(a, top, c));
     HS_TRY(login(a, top, c));
     HS_TRY(old_rates(a, top, c));
+    HS_TRY(hs_config_media(a, top, c));
     c->encryption_default_all = is(e2ee, "all");
     c->encryption_default_invite = is(e2ee, "invite");
     if (e2ee && !c->encryption_default_all && !c->encryption_default_invite && !is(e2ee, "off") &&

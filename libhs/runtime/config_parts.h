@@ -12,12 +12,16 @@ hs_error *hs_config_err_at(hs_arena *a, const char *where, const hs_yaml *n, con
 
 /* ms; `null` and "infinity" are 0 */
 HS_NODISCARD hs_error *hs_config_duration(hs_arena *a, const hs_yaml *n, const char *path, int64_t *ret);
+/* bytes */
+HS_NODISCARD hs_error *hs_config_size(hs_arena *a, const hs_yaml *n, const char *path, int64_t *ret);
 HS_NODISCARD hs_error *hs_config_strs(hs_arena *a, const hs_yaml *n, const char *path, hs_strs *ret);
 /* A whole file; 500 with a line for the operator. */
 HS_NODISCARD hs_error *hs_config_read_file(hs_arena *a, hs_str path, hs_str *ret);
 /* Unset files: *ret_missing says so instead of an error. */
 HS_NODISCARD hs_error *hs_config_read_file_or_missing(hs_arena *a, hs_str path, hs_str *ret, bool *ret_missing);
 
+/* config_media.c */
+HS_NODISCARD hs_error *hs_config_media(hs_arena *a, const hs_yaml *top, hs_config *c);
 /* All CODE options and the checks between options. */
 HS_NODISCARD hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c);
 

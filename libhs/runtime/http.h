@@ -47,6 +47,7 @@ typedef enum {
     HS_RC_REPORTS,
     HS_RC_USER_DIRECTORY,
     HS_RC_PRESENCE,
+    HS_RC_MEDIA_CREATE,
     HS_RC_COUNT
 } hs_rate_class;
 

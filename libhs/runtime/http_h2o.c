@@ -77,6 +77,7 @@ static const char *reason(int status)
         { 502, "Bad Gateway" },
         { 503, "Service Unavailable" },
         { 504, "Gateway Timeout" },
+        { 507, "Insufficient Storage" },
     };
 
     for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
@@ -343,6 +344,8 @@ static bool send_file(hs_parked *x)
 
     if (x->method == HS_HEAD || !total) {
         drop_file(r);
+        if (!total) /* an empty file has a type too */
+            (void)!hs_res_header(r, HS_S("Content-Type"), r->content_type);
         send_pieces(x, NULL, 0, total);
         return true;
     }

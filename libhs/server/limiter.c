@@ -181,6 +181,8 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return c->rc_presence_per_user;
     case HS_LIMIT_KEY_REQUESTS:
         return c->rc_key_requests;
+    case HS_LIMIT_MEDIA_CREATE:
+        return c->rc_media_create;
     case HS_LIMIT_KINDS:
         break;
     }

@@ -24,6 +24,7 @@ typedef enum {
     HS_LIMIT_USER_DIRECTORY,
     HS_LIMIT_PRESENCE,
     HS_LIMIT_KEY_REQUESTS,
+    HS_LIMIT_MEDIA_CREATE,
     HS_LIMIT_KINDS
 } hs_limit;
 

@@ -1,9 +1,10 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
- * what redaction_retention_period says. */
+ * what redaction_retention_period says; media ids that nothing was uploaded to. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
 #include "store/events.h"
+#include "store/media.h"
 #include "store/rooms.h"
 
 #define FIRST_MS       (INT64_C(60) * 1000)
@@ -79,6 +80,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
 
     HS_TRY(expire(srv, l, a, hs_store_txns_expire, now - TXN_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_feed_expire, now - FEED_KEEP_MS));
+    HS_TRY(expire(srv, l, a, hs_store_media_expire_unused, now));
     return censor_due(srv, l, a);
 }
 

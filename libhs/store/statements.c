@@ -8,6 +8,7 @@
     X(hs_directory_statements) \
     X(hs_events_statements) \
     X(hs_leases_statements) \
+    X(hs_media_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
     X(hs_receipts_statements) \

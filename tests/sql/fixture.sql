@@ -45,4 +45,8 @@ INSERT INTO push_note SELECT 1 + e % 20000, 1000000, e, 10000000 + e, 0, 1, 0, 0
 INSERT INTO push_ruleset SELECT u, 1, '{}', u FROM generate_series(1, 5000) u;
 INSERT INTO ignored SELECT u, u + 1 FROM generate_series(1, 20000) u;
 INSERT INTO to_device SELECT u, 'D' || d, u * 10 + k, '{}' FROM generate_series(1, 20000) u, generate_series(1, 2) d, generate_series(1, 5) k;
+INSERT INTO media(server_nid, media_id, user_nid, type, length, created_ts, access_ts, sha256, flags, unused_expires_ts)
+  SELECT 0, 'm' || m, 1 + m % 20000, 'image/png', CASE WHEN m % 100 > 0 THEN m END, m, m, decode(md5(m::text), 'hex'), 1,
+         CASE WHEN m % 100 = 0 THEN m END FROM generate_series(1, 100000) m;
+INSERT INTO media_thumb SELECT 0, 'm' || m, s, s, 'crop', 'image/png', 1 FROM generate_series(1, 20000) m, generate_series(32, 64, 32) s;
 ANALYZE;
