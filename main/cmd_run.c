@@ -1,427 +1,342 @@
-/* hs run: one process with all roles. */
+/* hs run: one process with all roles, or several that share the ports. */
 #include "main/data_dir.h"
 #include "main/generate.h"
 #include "main/hs.h"
 #include "main/private_pg.h"
+#include "main/private_redis.h"
 #include "main/privileges.h"
-#include "workers/worker.h"
+#include "main/runner.h"
+#include "main/supervise.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define DRAIN_MS    10000
-#define CONFIGS_MAX 16
-
 typedef struct {
+    hs_runner run;
     const char *data_dir;
-    hs_str configs[CONFIGS_MAX];
-    size_t configs_n;
     hs_data_dir_options first;
-} options;
-
-typedef struct {
-    hs_arena *a;
-    hs_str dir;
-    const hs_config *config;
-    hs_logger *log;
-    hs_loop *loop;
+    int64_t workers; /* 1: this process itself */
+    hs_str dir;      /* the data directory, absolute */
     hs_private_pg *pg;
-    hs_worker *worker;
-    hs_io signals;
-    bool stopping;
-    options *o;
+    hs_private_redis *redis;
     bool new_config;
     int lock;             /* holds hs.lock of the data directory */
+    int program;          /* this program, for workers; -1 */
     char tools[PATH_MAX]; /* folder of this program with a slash; empty when it is on the path */
-} runner;
+} whole;
 
 static int usage(FILE *out, int code)
 {
-    fprintf(out, "usage: hs run [--data-directory DIR] [--config-path FILE]... [--server-name NAME] [--port PORT]\n\n"
+    fprintf(out, "usage: hs run [--data-directory DIR] [--config-path FILE]... [--server-name NAME] [--port PORT] "
+                 "[--workers N]\n\n"
                  "  -d, --data-directory DIR  where everything is kept (default: ./hs-data)\n"
                  "  -c, --config-path FILE    homeserver.yaml; several are merged (default: DIR/homeserver.yaml, made "
                  "if missing)\n"
                  "  -s, --server-name NAME    for a new configuration (default: localhost)\n"
-                 "  -p, --port PORT           for a new configuration (default: 8008)\n");
+                 "  -p, --port PORT           for a new configuration (default: 8008)\n"
+                 "  -w, --workers N           N processes that share the ports (default: 1)\n"
+                 "      --drain SECONDS       how long an end waits for requests under way (default: 10)\n");
     return code;
 }
 
 /* -1: go on; else the exit code. */
-static int read_options(int argc, char **argv, options *o)
+static int read_options(int argc, char **argv, whole *w)
 {
+    enum { DRAIN = 256 };
     static const struct option LONG[] = {
         { "data-directory", required_argument, NULL, 'd' },
         { "config-path", required_argument, NULL, 'c' },
         { "server-name", required_argument, NULL, 's' },
         { "port", required_argument, NULL, 'p' },
+        { "workers", required_argument, NULL, 'w' },
+        { "drain", required_argument, NULL, DRAIN },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     int64_t port;
+    bool ok = true;
     int c;
 
     /* getopt wants a program's name before the options; the word before them is one. */
-    while ((c = getopt_long(argc + 1, argv - 1, "d:c:s:p:h", LONG, NULL)) != -1) {
+    while (ok && (c = getopt_long(argc + 1, argv - 1, "d:c:s:p:w:h", LONG, NULL)) != -1) {
         switch (c) {
         case 'd':
-            o->data_dir = optarg;
+            w->data_dir = optarg;
             break;
         case 'c':
-            if (o->configs_n == CONFIGS_MAX)
-                return usage(stderr, 2);
-            o->configs[o->configs_n++] = hs_str_c(optarg);
+            ok = hs_runner_add_config(&w->run, optarg) == NULL;
             break;
         case 's':
-            o->first.server_name = hs_str_c(optarg);
+            w->first.server_name = hs_str_c(optarg);
             break;
         case 'p':
-            if (!hs_str_to_i64(hs_str_c(optarg), &port) || port < 1 || port > 65535)
-                return usage(stderr, 2);
-            o->first.port = (uint16_t)port;
+            ok = hs_str_to_i64(hs_str_c(optarg), &port) && port >= 1 && port <= 65535;
+            w->first.port = ok ? (uint16_t)port : 0;
+            break;
+        case 'w':
+            ok = hs_str_to_i64(hs_str_c(optarg), &w->workers) && w->workers >= 1 && w->workers <= HS_WORKERS_MAX;
+            break;
+        case DRAIN:
+            ok = hs_drain_option(optarg, &w->run.drain_ms);
             break;
         case 'h':
             return usage(stdout, 0);
         default:
-            return usage(stderr, 2);
+            ok = false;
         }
     }
-    return -1;
-}
-
-/* ── telling the service manager (sd_notify's protocol: a datagram to a socket named by the environment) ── */
-
-static void notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-
-    if (!path || strlen(path) >= sizeof to.sun_path || (path[0] != '/' && path[0] != '@'))
-        return;
-    memcpy(to.sun_path, path, strlen(path));
-    if (to.sun_path[0] == '@')
-        to.sun_path[0] = 0;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    (void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
-                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
-    close(fd);
-}
-
-/* ── signals ── */
-
-static void stop_on_fiber(void *ud)
-{
-    runner *r = ud;
-
-    hs_worker_drain(r->worker, DRAIN_MS);
-    hs_loop_stop(r->loop);
-}
-
-static void reload(runner *r)
-{
-    const hs_config *fresh;
-    hs_arena *a = hs_arena_open(HS_MIB(16));
-
-    notify("RELOADING=1");
-    hs_error *e = a ? hs_config_load(a, r->o->configs, r->o->configs_n, r->log, &fresh) : HS_ERR_NOMEM;
-    if (!e) {
-        hs_logger_set_level(r->log, fresh->log.level);
-        e = hs_worker_reload(r->worker, a);
-    }
-    if (e)
-        hs_log_error(r->log, HS_LOG_ERROR, HS_S("SIGHUP"), "main.reload", e);
-    else
-        hs_log(r->log, HS_LOG_INFO, "main.reload", "log level and certificates were read anew");
-    hs_arena_close(a);
-    notify("READY=1");
-}
-
-static void on_signal(hs_io *io, unsigned events)
-{
-    runner *r = io->ud;
-    struct signalfd_siginfo si;
-
-    (void)events;
-    while (read(io->fd, &si, sizeof si) == (ssize_t)sizeof si) {
-        if (!r->worker) { /* the start is under way, on this loop too */
-            r->stopping |= si.ssi_signo != SIGHUP;
-        } else if (si.ssi_signo == SIGHUP) {
-            reload(r);
-        } else if (r->stopping) {
-            hs_loop_stop(r->loop); /* asked twice: do not wait for anybody */
-        } else {
-            r->stopping = true;
-            notify("STOPPING=1");
-            hs_log(r->log, HS_LOG_INFO, "main.stop", "signal=%u", si.ssi_signo);
-            if (hs_fiber_spawn(r->loop, stop_on_fiber, r))
-                hs_loop_stop(r->loop);
-        }
-    }
-}
-
-static hs_error *watch_signals(runner *r)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    r->signals = (hs_io){ .fn = on_signal, .ud = r, .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) };
-    if (r->signals.fd < 0)
-        return hs_err(r->a, 500, HS_M_UNKNOWN, "signalfd: %s", strerror(errno));
-    return hs_io_want(r->loop, &r->signals, HS_IO_READ);
+    return ok ? -1 : usage(stderr, 2);
 }
 
 /* ── starting ── */
 
-static void raise_file_limit(void)
-{
-    struct rlimit l;
-
-    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-        l.rlim_cur = l.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &l);
-    }
-}
-
 /* A configuration file says by itself where its data are; --data-directory overrules it. Stays NULL when there are
  * none. */
-static hs_error *directory_of_config(runner *r)
+static hs_error *directory_of_config(whole *w)
 {
+    hs_runner *r = &w->run;
     const hs_config *c;
 
-    if (r->o->data_dir)
+    if (w->data_dir)
         return NULL;
-    if (!r->o->configs_n) {
-        r->o->data_dir = "hs-data";
+    if (!r->configs_n) {
+        w->data_dir = "hs-data";
         return NULL;
     }
-    HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, NULL, &c));
-    return c->private_postgres ? hs_cstr(r->a, c->data_dir, &r->o->data_dir) : NULL;
+    HS_TRY(hs_config_load(r->a, r->configs, r->configs_n, NULL, &c));
+    return c->private_postgres ? hs_cstr(r->a, c->data_dir, &w->data_dir) : NULL;
 }
 
 /* With a database elsewhere nothing is kept here that the configuration does not place itself. */
-static hs_error *without_directory(runner *r)
+static hs_error *without_directory(whole *w)
 {
-    HS_TRY(hs_drop_root(r->a, NULL));
+    HS_TRY(hs_drop_root(w->run.a, NULL));
     hs_harden_process();
-    raise_file_limit();
-    return NULL;
-}
-
-/* Paths given on the command line are relative to where it was typed. */
-static hs_error *absolute_configs(runner *r)
-{
-    for (size_t i = 0; i < r->o->configs_n; i++) {
-        char whole[PATH_MAX];
-        const char *path;
-        HS_TRY(hs_cstr(r->a, r->o->configs[i], &path));
-        if (!realpath(path, whole))
-            return hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", path, strerror(errno));
-        HS_TRY(hs_str_dup(r->a, hs_str_c(whole), &r->o->configs[i]));
-    }
+    hs_raise_file_limit();
     return NULL;
 }
 
 /* One server to a data directory: a second one would stop the first one's PostgreSQL when it ends. The kernel lets the
  * lock go with the process. */
-static hs_error *lock_directory(runner *r)
+static hs_error *lock_directory(whole *w)
 {
+    hs_arena *a = w->run.a;
     const char *path;
     hs_str name;
     char pid[32];
 
-    HS_TRY(hs_str_cat(r->a, &name, 2, r->dir, HS_S("/hs.lock")));
-    HS_TRY(hs_cstr(r->a, name, &path));
+    HS_TRY(hs_str_cat(a, &name, 2, w->dir, HS_S("/hs.lock")));
+    HS_TRY(hs_cstr(a, name, &path));
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return hs_err(r->a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
-    r->lock = fd;
+        return hs_err(a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
+    w->lock = fd;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         ssize_t n = read(fd, pid, sizeof pid - 1);
         pid[n > 0 ? n : 0] = '\0';
-        return hs_err(r->a, 500, HS_M_UNKNOWN, "the data directory %.*s is in use by another hs, process %.*s",
-                      HS_FMT(r->dir), (int)strcspn(pid, "\n"), pid);
+        return hs_err(a, 500, HS_M_UNKNOWN, "the data directory %.*s is in use by another hs, process %.*s",
+                      HS_FMT(w->dir), (int)strcspn(pid, "\n"), pid);
     }
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)
-        return hs_err(r->a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
+        return hs_err(a, 500, HS_M_UNKNOWN, "%s cannot be written: %s", path, strerror(errno));
     return NULL;
 }
 
-/* For scripts that look for it; the server itself does not need it. */
-static hs_error *write_pid_file(runner *r)
+static hs_error *prepare_directory(whole *w)
 {
-    const char *path;
-    char pid[32];
+    hs_runner *r = &w->run;
 
-    if (!r->config->pid_file.n)
-        return NULL;
-    HS_TRY(hs_cstr(r->a, r->config->pid_file, &path));
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (fd < 0 || write(fd, pid, (size_t)n) != n)
-        hs_log(r->log, HS_LOG_WARN, "main.pid_file", "%s cannot be written: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return NULL;
-}
-
-static hs_error *prepare_directory(runner *r)
-{
-    HS_TRY(absolute_configs(r));
-    HS_TRY(directory_of_config(r));
-    if (!r->o->data_dir)
-        return without_directory(r);
-    HS_TRY(hs_data_dir_open(r->a, r->o->data_dir, &r->dir));
-    if (!r->o->configs_n) {
+    HS_TRY(hs_runner_absolute_configs(r));
+    HS_TRY(directory_of_config(w));
+    if (!w->data_dir)
+        return without_directory(w);
+    HS_TRY(hs_data_dir_open(r->a, w->data_dir, &w->dir));
+    if (!r->configs_n) {
         hs_str path;
-        HS_TRY(hs_data_dir_config(r->a, r->dir, &r->o->first, &r->new_config));
-        HS_TRY(hs_str_cat(r->a, &path, 2, r->dir, HS_S("/homeserver.yaml")));
-        r->o->configs[r->o->configs_n++] = path;
+        HS_TRY(hs_data_dir_config(r->a, w->dir, &w->first, &w->new_config));
+        HS_TRY(hs_str_cat(r->a, &path, 2, w->dir, HS_S("/homeserver.yaml")));
+        HS_TRY(hs_runner_add_config(r, path.p));
     }
-    HS_TRY(hs_drop_root(r->a, r->dir.p));
-    HS_TRY(lock_directory(r));
+    HS_TRY(hs_drop_root(r->a, w->dir.p));
+    HS_TRY(lock_directory(w));
     hs_harden_process();
-    raise_file_limit();
-    return chdir(r->dir.p) == 0 ? NULL : hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", r->dir.p, strerror(errno));
+    hs_raise_file_limit();
+    return chdir(w->dir.p) == 0 ? NULL : hs_err(r->a, 500, HS_M_UNKNOWN, "%s: %s", w->dir.p, strerror(errno));
 }
 
-static hs_error *open_log(runner *r)
+static hs_error *configure(whole *w)
 {
-    const hs_config *c = r->config;
-    int fd = STDERR_FILENO;
-
-    if (c->log.file.n) {
-        const char *path;
-        HS_TRY(hs_cstr(r->a, c->log.file, &path));
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-        if (fd < 0)
-            return hs_err(r->a, 500, HS_M_UNKNOWN, "the log file %s cannot be written: %s", path, strerror(errno));
-    }
-    hs_logger_close(r->log);
-    r->log = hs_logger_open(fd, c->log.level, c->log.json);
-    return r->log ? NULL : HS_ERR_NOMEM;
-}
-
-static hs_error *start(runner *r)
-{
-    hs_worker_options w = { 0 };
+    hs_runner *r = &w->run;
     bool made;
 
-    HS_TRY(prepare_directory(r));
-    r->log = hs_logger_open(STDERR_FILENO, HS_LOG_INFO, false);
-    HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, r->log, &r->config));
-    HS_TRY(open_log(r));
+    HS_TRY(hs_runner_configure(r));
+    if (r->config->worker_app.n && !hs_str_eq(r->config->worker_app, HS_S("synapse.app.homeserver")))
+        return hs_err(
+            r->a, 500, HS_M_UNKNOWN,
+            "the configuration has worker_app: start a worker with `hs worker`, and `hs run` without that file");
     HS_TRY(hs_generate_missing(r->a, r->config, &made));
-    if (made) /* a secret was made: now it is read */
-        HS_TRY(hs_config_load(r->a, r->o->configs, r->o->configs_n, NULL, &r->config));
-    r->loop = hs_loop_open();
-    if (!r->loop)
-        return HS_ERR_NOMEM;
-    HS_TRY(watch_signals(r));
-    if (r->config->private_postgres) {
-        HS_TRY(hs_private_pg_start(r->a, r->dir, &r->pg));
-        w.conninfo = hs_private_pg_conninfo(r->pg);
-        HS_TRY(hs_private_pg_watch(r->pg, r->loop, r->log));
-    }
-    HS_TRY(write_pid_file(r));
-    w.config = r->config;
-    w.log = r->log;
-    HS_TRY(hs_worker_open(r->loop, r->a, &w, &r->worker));
-    return hs_worker_listen(r->worker, r->a);
+    return made ? hs_runner_load(r, r->a, NULL, &r->config) : NULL; /* a secret was made: now it is read */
 }
 
-/* Where the tools are, found while /proc may still be read. */
-static void find_tools(runner *r)
+/* Several workers tell each other by Redis: the configuration's, else a private one. */
+static hs_error *start_redis(whole *w)
 {
-    ssize_t n = readlink("/proc/self/exe", r->tools, sizeof r->tools - 1);
+    hs_runner *r = &w->run;
 
-    r->tools[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(r->tools, '/');
+    if (!w->dir.n)
+        return hs_err(r->a, 500, HS_M_UNKNOWN,
+                      "several workers need Redis: name one in homeserver.yaml (redis:), or give a --data-directory "
+                      "for a private one");
+    HS_TRY(hs_private_redis_start(r->a, w->dir, &w->redis));
+    return hs_private_redis_watch(w->redis, r->loop, r->log);
+}
+
+static hs_error *start(whole *w, hs_worker_options *o)
+{
+    hs_runner *r = &w->run;
+
+    HS_TRY(prepare_directory(w));
+    HS_TRY(configure(w));
+    HS_TRY(hs_runner_open_loop(r));
+    if (w->workers > 1)
+        HS_TRY(hs_supervise_check_ports(r->a, r->config));
+    if (r->config->private_postgres) {
+        HS_TRY(hs_private_pg_start(r->a, w->dir, &w->pg));
+        o->conninfo = hs_private_pg_conninfo(w->pg);
+        HS_TRY(hs_private_pg_watch(w->pg, r->loop, r->log));
+    }
+    if (w->workers > 1)
+        HS_TRY(start_redis(w));
+    HS_TRY(hs_runner_write_pid(r));
+    return NULL;
+}
+
+/* Where the tools are, and the program itself, found while /proc may still be read. */
+static void find_program(whole *w)
+{
+    ssize_t n = readlink("/proc/self/exe", w->tools, sizeof w->tools - 1);
+
+    w->tools[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(w->tools, '/');
     if (slash)
         slash[1] = '\0';
-    if (hs_str_starts(hs_str_c(r->tools), HS_S("/usr/")))
-        r->tools[0] = '\0';
+    if (hs_str_starts(hs_str_c(w->tools), HS_S("/usr/")))
+        w->tools[0] = '\0';
+    if (w->workers > 1) {
+        int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+        w->program = fcntl(fd, F_DUPFD_CLOEXEC, 10); /* 3 is the workers' pipe */
+        if (fd >= 0)
+            close(fd);
+    }
 }
 
-static void say_what_next(const runner *r)
+static void say_what_next(const whole *w)
 {
-    const hs_config *c = r->config;
+    const hs_config *c = w->run.config;
     unsigned port = c->listeners_n ? c->listeners[0].port : 0;
 
     printf("\n%.*s is being served on http://localhost:%u\n", HS_FMT(c->server_name), port);
-    if (r->new_config)
+    if (w->new_config)
         printf("Its configuration is %.*s/homeserver.yaml. Make a first user with\n\n"
                "    %sregister_new_matrix_user -c %.*s/homeserver.yaml http://localhost:%u\n\n"
                "and log in with any Matrix client.\n",
-               HS_FMT(r->dir), r->tools, HS_FMT(r->dir), port);
+               HS_FMT(w->dir), w->tools, HS_FMT(w->dir), port);
     fflush(stdout);
+    hs_notify("READY=1");
 }
 
-static void finish(runner *r)
+static void all_serve(void *ud)
 {
-    bool served = r->worker != NULL;
+    say_what_next(ud);
+}
 
-    if (served)
+static hs_error *run_many(whole *w, bool *ret_served)
+{
+    hs_runner *r = &w->run;
+    hs_supervise_options o = { .workers = (unsigned)w->workers, .program = w->program, .drain_ms = r->drain_ms };
+    hs_supervisor *s;
+
+    if (r->stopping)
+        return NULL;
+    if (w->program < 0)
+        return hs_err(r->a, 500, HS_M_UNKNOWN, "/proc/self/exe cannot be opened");
+    o.data_dir = w->dir.p;
+    HS_TRY(hs_supervise(r, &o, all_serve, w, &s));
+    *ret_served = !hs_supervise_failed(s);
+    return NULL;
+}
+
+static hs_error *run_one(whole *w, hs_worker_options *o)
+{
+    hs_runner *r = &w->run;
+
+    HS_TRY(hs_runner_open_worker(r, o));
+    if (r->stopping)
+        return NULL;
+    say_what_next(w);
+    hs_loop_run(r->loop);
+    return NULL;
+}
+
+static void finish(whole *w, bool served)
+{
+    hs_runner *r = &w->run;
+
+    if (r->worker)
         hs_worker_close(r->worker);
-    if (r->pg)
-        hs_private_pg_stop(r->pg);
-    if (r->loop) {
-        (void)!hs_io_want(r->loop, &r->signals, 0);
-        hs_loop_close(r->loop);
-    }
-    if (r->config && r->config->pid_file.n) {
-        const char *path;
-        if (!hs_cstr(r->a, r->config->pid_file, &path))
-            (void)unlink(path);
-    }
-    if (r->lock >= 0)
-        close(r->lock);
+    r->worker = NULL;
+    if (w->redis)
+        hs_private_redis_stop(w->redis);
+    if (w->pg)
+        hs_private_pg_stop(w->pg);
+    if (w->lock >= 0)
+        close(w->lock);
+    if (w->program >= 0)
+        close(w->program);
     if (served)
         hs_log(r->log, HS_LOG_INFO, "main.stopped", "bye");
-    hs_logger_close(r->log);
+    hs_runner_close(r);
 }
 
 int hs_cmd_run(int argc, char **argv)
 {
-    options o = { 0 };
-    runner r = { .o = &o, .lock = -1, .signals = { .fd = -1 } };
-    int code = read_options(argc, argv, &o);
+    whole w = { .lock = -1,
+                .program = -1,
+                .workers = 1,
+                .run = { .signals = { .fd = -1 }, .drain_ms = HS_DRAIN_MS, .on_signal = hs_runner_worker_signal } };
+    hs_worker_options o = { 0 };
+    bool served = false;
 
-    if (code >= 0)
+    w.run.a = hs_arena_open(HS_MIB(64));
+    if (!w.run.a)
+        return hs_fail(HS_ERR_NOMEM);
+    int code = read_options(argc, argv, &w);
+    if (code >= 0) {
+        hs_arena_close(w.run.a);
         return code;
+    }
     umask(0027);
-    find_tools(&r);
-    r.a = hs_arena_open(HS_MIB(64));
-    hs_error *e = r.a ? start(&r) : HS_ERR_NOMEM;
-    if (e) {
-        code = hs_fail(e);
-    } else if (r.stopping) {
-        code = 0;
-    } else {
-        say_what_next(&r);
-        notify("READY=1");
-        hs_loop_run(r.loop);
+    find_program(&w);
+    hs_error *e = start(&w, &o);
+    if (!e && w.workers > 1) {
+        e = run_many(&w, &served);
+        code = served ? 0 : 1;
+    } else if (!e) {
+        e = run_one(&w, &o);
+        served = !e;
         code = 0;
     }
-    finish(&r);
-    hs_arena_close(r.a);
+    if (e)
+        code = hs_fail(e);
+    finish(&w, served);
+    hs_arena_close(w.run.a);
     return code;
 }

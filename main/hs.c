@@ -10,7 +10,8 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } COMMANDS[] = {
-    { "run", hs_cmd_run, "everything in one process, on a private PostgreSQL unless one is configured" },
+    { "run", hs_cmd_run, "everything, in one process or several, on a private PostgreSQL unless one is configured" },
+    { "worker", hs_cmd_worker, "one process of several: some or all roles, beside others on any machine" },
     { "generate", hs_cmd_generate, "write a homeserver.yaml with keys and secrets" },
     { "routes", hs_cmd_routes, "list every operation that is served" },
     { "config-docs", hs_cmd_config_docs, "describe every option of homeserver.yaml" },

@@ -5,6 +5,7 @@
 #include <hs/error.h>
 
 int hs_cmd_run(int argc, char **argv);
+int hs_cmd_worker(int argc, char **argv);
 int hs_cmd_generate(int argc, char **argv);
 int hs_cmd_routes(int argc, char **argv);
 int hs_cmd_config_docs(int argc, char **argv);

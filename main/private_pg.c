@@ -262,6 +262,21 @@ hs_error *hs_private_pg_start(hs_arena *a, hs_str dir, hs_private_pg **ret)
     return NULL;
 }
 
+hs_error *hs_private_pg_find(hs_arena *a, hs_str dir, hs_str *ret_conninfo)
+{
+    const char *run;
+    hs_str conninfo;
+
+    *ret_conninfo = hs_str_make(NULL, 0);
+    HS_TRY(hs_private_socket_dir_find(a, dir, "postgres", SOCKET_MAX, &run));
+    if (!run)
+        return NULL;
+    HS_TRY(hs_str_fmt(a, &conninfo, "host='%s' user=hs dbname=hs", run));
+    if (PQping(conninfo.p) == PQPING_OK)
+        *ret_conninfo = conninfo;
+    return NULL;
+}
+
 hs_str hs_private_pg_conninfo(const hs_private_pg *pg)
 {
     return pg->conninfo;

@@ -79,21 +79,42 @@ bool hs_private_child_lives(pid_t *child)
     return false;
 }
 
-hs_error *hs_private_socket_dir(hs_arena *a, hs_str dir, const char *name, size_t longest, const char **ret)
+static hs_error *socket_dir(hs_arena *a, hs_str dir, const char *name, size_t longest, hs_str *ret)
+{
+    uint64_t hash = 1469598103934665603u; /* FNV-1a: a stable name for this directory */
+
+    HS_TRY(hs_str_fmt(a, ret, "%.*s/%s.run", HS_FMT(dir), name));
+    if (ret->n <= longest)
+        return NULL;
+    for (size_t i = 0; i < dir.n; i++)
+        hash = (hash ^ (unsigned char)dir.p[i]) * 1099511628211u;
+    return hs_str_fmt(a, ret, "/tmp/hs-%s-%016llx", name, (unsigned long long)hash);
+}
+
+static bool is_ours_alone(const char *path)
 {
     struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077);
+}
+
+hs_error *hs_private_socket_dir_find(hs_arena *a, hs_str dir, const char *name, size_t longest, const char **ret)
+{
     hs_str s;
 
-    HS_TRY(hs_str_fmt(a, &s, "%.*s/%s.run", HS_FMT(dir), name));
-    if (s.n > longest) {
-        uint64_t hash = 1469598103934665603u; /* FNV-1a: a stable name for this directory */
-        for (size_t i = 0; i < dir.n; i++)
-            hash = (hash ^ (unsigned char)dir.p[i]) * 1099511628211u;
-        HS_TRY(hs_str_fmt(a, &s, "/tmp/hs-%s-%016llx", name, (unsigned long long)hash));
-    }
+    HS_TRY(socket_dir(a, dir, name, longest, &s));
+    *ret = is_ours_alone(s.p) ? s.p : NULL;
+    return NULL;
+}
+
+hs_error *hs_private_socket_dir(hs_arena *a, hs_str dir, const char *name, size_t longest, const char **ret)
+{
+    hs_str s;
+
+    HS_TRY(socket_dir(a, dir, name, longest, &s));
     if (mkdir(s.p, 0700) != 0 && errno != EEXIST)
         return hs_err(a, 500, HS_M_UNKNOWN, "%s cannot be made: %s", s.p, strerror(errno));
-    if (lstat(s.p, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+    if (!is_ours_alone(s.p))
         return hs_err(a, 500, HS_M_UNKNOWN, "%s is not a directory of this user alone", s.p);
     *ret = s.p;
     return NULL;

@@ -23,5 +23,8 @@ void hs_private_nap(long ms);
  * `longest`. */
 HS_NODISCARD hs_error *hs_private_socket_dir(hs_arena *a, hs_str dir, const char *name, size_t longest,
                                              const char **ret);
+/* The same where it is there already; NULL: it is not. */
+HS_NODISCARD hs_error *hs_private_socket_dir_find(hs_arena *a, hs_str dir, const char *name, size_t longest,
+                                                  const char **ret);
 
 #endif

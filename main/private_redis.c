@@ -140,6 +140,20 @@ hs_error *hs_private_redis_start(hs_arena *a, hs_str dir, hs_private_redis **ret
     return NULL;
 }
 
+hs_error *hs_private_redis_find(hs_arena *a, hs_str dir, hs_str *ret)
+{
+    hs_private_redis r = { .a = a };
+
+    *ret = hs_str_make(NULL, 0);
+    HS_TRY(hs_private_socket_dir_find(a, dir, "redis", SOCKET_MAX, &r.run));
+    if (!r.run)
+        return NULL;
+    HS_TRY(hs_private_path(a, hs_str_c(r.run), "redis.sock", &r.socket));
+    if (ask(&r))
+        *ret = hs_str_c(r.socket);
+    return NULL;
+}
+
 hs_str hs_private_redis_path(const hs_private_redis *r)
 {
     return hs_str_c(r->socket);

@@ -153,6 +153,22 @@ static unsigned default_roles(const hs_config *c)
     return c->enable_media_repo ? HS_ROLE_ALL : HS_ROLE_ALL & ~(unsigned)HS_ROLE_MEDIA;
 }
 
+/* Which process a scrape has met. */
+static hs_error *say_who(hs_worker *w, hs_arena *a)
+{
+    const char *name, *roles;
+    hs_str names;
+
+    HS_TRY(hs_roles_names(a, w->srv.roles, &names));
+    HS_TRY(hs_cstr(a, names, &roles));
+    HS_TRY(hs_cstr(a, w->srv.worker_name, &name));
+    hs_metrics_set_server_name(w->srv.metrics, w->srv.server_name);
+    hs_metric_set(
+        hs_metric_get(w->srv.metrics, HS_GAUGE, "hs_worker_info", "1, for the worker that answers", "name roles"), 1,
+        name, roles);
+    return NULL;
+}
+
 hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret)
 {
     hs_arena *own = hs_arena_open(ARENA_CAP);
@@ -178,11 +194,11 @@ hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o,
     w->listeners = o->listeners ? o->listeners : o->config->listeners;
     w->listeners_n = o->listeners ? o->listeners_n : o->config->listeners_n;
     w->share_ports = o->share_ports;
-    if (w->srv.metrics)
-        hs_metrics_set_server_name(w->srv.metrics, w->srv.server_name);
     e = hs_str_dup(own, o->name.p ? o->name : HS_S("main"), &w->srv.worker_name);
     if (!e)
-        e = w->srv.metrics ? open_all(w, a, o) : HS_ERR_NOMEM;
+        e = w->srv.metrics ? say_who(w, a) : HS_ERR_NOMEM;
+    if (!e)
+        e = open_all(w, a, o);
     if (e) {
         hs_worker_close(w);
         return e;
@@ -272,6 +288,11 @@ void hs_worker_close(hs_worker *w)
         hs_db_close(w->srv.db);
     hs_metrics_close(w->srv.metrics);
     hs_arena_close(w->arena);
+}
+
+hs_str hs_worker_name(const hs_worker *w)
+{
+    return w->srv.worker_name;
 }
 
 struct hs_server *hs_worker_server(hs_worker *w)

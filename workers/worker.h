@@ -32,6 +32,7 @@ HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a);
 /* Stops accepting, answers what waits, finishes what is under way. */
 HS_SUSPENDS void hs_worker_drain(hs_worker *w, int64_t deadline_ms);
 void hs_worker_close(hs_worker *w);
+hs_str hs_worker_name(const hs_worker *w);
 struct hs_server *hs_worker_server(hs_worker *w);
 
 #endif

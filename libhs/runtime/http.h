@@ -209,15 +209,17 @@ typedef struct {
     unsigned unix_mode;
     const char *tls_cert, *tls_key; /* both or none: files in PEM */
     bool x_forwarded;
-    bool reuse_port;
+    bool reuse_port; /* other processes may listen there too; a socket file is put in the place of another's */
     const char *const *groups; /* NULL-terminated */
 } hs_listener_options;
 /* One clear error per cause: address in use, no permission, bad certificate. port 0 picks one; *ret_port says which. */
 HS_NODISCARD hs_error *hs_http_listen(hs_http *h, hs_arena *a, const hs_listener_options *o, uint16_t *ret_port);
 /* Reads certificates anew; the old ones stay on error. */
 HS_NODISCARD hs_error *hs_http_reload_tls(hs_http *h, hs_arena *a);
-/* Stops accepting, answers what is parked (resume runs), closes idle connections; true when nothing is left or deadline
- * passed. */
+/* Answers what is parked (resume runs), accepts what has begun to connect and then nobody, closes connections after
+ * their answer and idle ones; true when nothing is left, false when the deadline passed. Where ports are shared,
+ * another process gets new connections from the first moment on, and idle connections have some time for a request
+ * whose answer announces the end. */
 HS_SUSPENDS bool hs_http_drain(hs_http *h, int64_t deadline_ms);
 void hs_http_close(hs_http *h);
 size_t hs_http_parked_count(const hs_http *h);

@@ -436,6 +436,7 @@ static void on_request_over(void *ud)
     hs_http_watch_again(x->conn);
     x->conn->busy = NULL;
     x->conn->idle_since = hs_loop_now(h->loop);
+    x->conn->used = true;
     hs_http_arena_put_back(h, x->a);
     free(x);
 }

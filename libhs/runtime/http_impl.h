@@ -15,9 +15,11 @@ typedef struct hs_listener {
     hs_http *http;
     h2o_accept_ctx_t accept; /* ssl_ctx is changed by a reload */
     h2o_socket_t *sock;      /* NULL: closed by a drain */
-    bool paused, x_forwarded;
+    bool paused, x_forwarded, shared;
     uint32_t groups;
     char *tls_cert, *tls_key, *unix_path;
+    dev_t unix_dev; /* the file at unix_path that is ours */
+    ino_t unix_ino;
     char *address; /* as it was asked for */
     uint16_t port;
     char log_name[64]; /* synapse.access.http.8008 */
@@ -48,6 +50,7 @@ typedef struct hs_conn {
     size_t window_n;       /* bytes: where the progress of a body was last looked at */
     bool head_done;
     bool handshake; /* of TLS, under way */
+    bool used;      /* has had a request */
     struct hs_conn *hook_next;
     h2o_socket_cb h2o_read; /* h2o's own callback, which ours stands before */
     bool *gone;             /* set when the connection is closed inside h2o's callback */
@@ -158,6 +161,13 @@ void hs_http_hangup(hs_parked *x);
  * parked anew. */
 void hs_http_wait_begin(hs_parked *x);
 void hs_http_wait_end(hs_parked *x);
+
+/* http_bind.c */
+hs_error *hs_http_bind_tcp(hs_arena *a, const hs_listener_options *o, int *ret_fd, uint16_t *ret_port);
+hs_error *hs_http_bind_unix(hs_arena *a, const hs_listener_options *o, int *ret_fd);
+/* From now on no new connection begins at a port that others share: its first packet is dropped, and when it is sent
+ * again, this socket is closed and another process gets it. What is under way goes on. */
+void hs_http_bind_quiet(int fd);
 
 /* http_listen.c */
 void hs_http_peer(hs_conn *c); /* fills c->peer */

@@ -19,7 +19,6 @@
 #define MAX_CONNECTIONS  20000u
 #define KEPT_FDS         256u /* for the database, files, outgoing requests */
 #define ACCEPTS_PER_TURN 64
-#define BACKLOG          1024
 #define PAUSE_MS         200
 #define SWEEP_MS         2000
 #define IDLE_MS          90000
@@ -29,6 +28,11 @@
 #define WINDOW_BYTES     HS_KIB(30) /* what must come or go in a window */
 /* h2o's timer runs from the first byte to the last of a request; ours above are the ones that matter. */
 #define H2O_REQUEST_MS (20 * 60 * 1000)
+/* An end, when other processes listen on the same port: how long handshakes that have begun may take, and how long a
+ * connection that has had a request may wait for the next one. Always: how long it may wait for its first. */
+#define HANDOVER_MS 150
+#define USED_MS     2000
+#define FIRST_MS    1000
 /* What all requests that are still being read may hold, and what one may hold when that is too much. */
 #define READING_BYTES HS_MIB(512)
 #define SMALL_BYTES   HS_KIB(64)
@@ -434,112 +438,19 @@ hs_error *hs_http_reload_tls(hs_http *h, hs_arena *a)
 /* ── listeners ──────────────────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static hs_error *listen_error(hs_arena *a, const char *where, int why)
-{
-    char text[128];
-
-    if (why == EADDRINUSE)
-        return hs_err(a, 500, HS_M_UNKNOWN, "Cannot listen on %s: the address is already in use", where);
-    if (why == EACCES || why == EPERM)
-        return hs_err(a, 500, HS_M_UNKNOWN, "Cannot listen on %s: no permission", where);
-    return hs_err(a, 500, HS_M_UNKNOWN, "Cannot listen on %s: %s", where, strerror_r(why, text, sizeof text));
-}
-
-static hs_error *bind_fd(hs_arena *a, const char *where, int fd, const struct sockaddr *sa, socklen_t n)
-{
-    if (bind(fd, sa, n) || listen(fd, BACKLOG)) {
-        int why = errno;
-        close(fd);
-        return listen_error(a, where, why);
-    }
-    return NULL;
-}
-
-static hs_error *listen_tcp(hs_arena *a, const hs_listener_options *o, int *ret_fd, uint16_t *ret_port)
-{
-    struct addrinfo hints = { .ai_family = AF_UNSPEC,
-                              .ai_socktype = SOCK_STREAM,
-                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
-    struct addrinfo *found;
-    struct sockaddr_storage ss;
-    socklen_t n = sizeof ss;
-    hs_str where;
-    char port[8];
-    int on = 1, fd;
-
-    snprintf(port, sizeof port, "%u", (unsigned)o->port);
-    HS_TRY(hs_str_fmt(a, &where, strchr(o->address, ':') ? "[%s]:%s" : "%s:%s", o->address, port));
-    int failed = getaddrinfo(o->address, port, &hints, &found);
-    if (failed)
-        return hs_err(a, 500, HS_M_UNKNOWN, "Cannot listen on %s: %s", where.p, gai_strerror(failed));
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        freeaddrinfo(found);
-        return listen_error(a, where.p, errno);
-    }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (o->reuse_port)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    hs_error *e = bind_fd(a, where.p, fd, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    HS_TRY(e);
-    *ret_port = o->port;
-    if (getsockname(fd, (struct sockaddr *)&ss, &n) == 0)
-        *ret_port = ntohs(ss.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&ss)->sin6_port
-                                                   : ((const struct sockaddr_in *)&ss)->sin_port);
-
-    *ret_fd = fd;
-    return NULL;
-}
-
-/* A socket file that nobody listens on is left from a crash. */
-static bool is_stale(const struct sockaddr_un *sun)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof *sun) && errno == ECONNREFUSED;
-
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
-static hs_error *listen_unix(hs_arena *a, const hs_listener_options *o, int *ret_fd)
-{
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
-    size_t n = strlen(o->unix_path);
-    int fd;
-
-    if (n >= sizeof sun.sun_path)
-        return hs_err(a, 500, HS_M_UNKNOWN, "Cannot listen on %s: the path is longer than %zu bytes", o->unix_path,
-                      sizeof sun.sun_path - 1);
-    memcpy(sun.sun_path, o->unix_path, n);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return listen_error(a, o->unix_path, errno);
-    if (is_stale(&sun))
-        unlink(sun.sun_path);
-    HS_TRY(bind_fd(a, o->unix_path, fd, (const struct sockaddr *)&sun, sizeof sun));
-    if (o->unix_mode && chmod(o->unix_path, (mode_t)o->unix_mode)) {
-        int why = errno;
-        close(fd);
-        unlink(o->unix_path);
-        return listen_error(a, o->unix_path, why);
-    }
-
-    *ret_fd = fd;
-    return NULL;
-}
-
 static char *dup_or_null(const char *s)
 {
     return s ? strdup(s) : NULL;
 }
 
+/* The socket's file goes too, unless another process has put its own there. */
 static void listener_free(hs_listener *l)
 {
+    struct stat st;
+
     if (l->sock)
         h2o_socket_close(l->sock);
-    if (l->unix_path)
+    if (l->unix_path && stat(l->unix_path, &st) == 0 && st.st_dev == l->unix_dev && st.st_ino == l->unix_ino)
         unlink(l->unix_path);
     SSL_CTX_free(l->accept.ssl_ctx);
     free(l->tls_cert);
@@ -560,21 +471,27 @@ static const hs_listener *covers(const hs_http *h, const hs_listener_options *o)
 
 static hs_error *listener_bind(hs_arena *a, const hs_listener_options *o, hs_listener *l)
 {
+    struct stat st;
     int fd;
 
     if (o->tls_cert)
         HS_TRY(tls_open(a, o->tls_cert, o->tls_key, &l->accept.ssl_ctx));
     if (o->address)
-        HS_TRY(listen_tcp(a, o, &fd, &l->port));
+        HS_TRY(hs_http_bind_tcp(a, o, &fd, &l->port));
     else
-        HS_TRY(listen_unix(a, o, &fd));
+        HS_TRY(hs_http_bind_unix(a, o, &fd));
     l->sock = h2o_evloop_socket_create(hs_loop_h2o(l->http->loop), fd, H2O_SOCKET_FLAG_DONT_READ);
     l->sock->data = l;
     l->address = dup_or_null(o->address);
     l->unix_path = o->address ? NULL : dup_or_null(o->unix_path);
+    if (l->unix_path && stat(l->unix_path, &st) == 0) {
+        l->unix_dev = st.st_dev;
+        l->unix_ino = st.st_ino;
+    }
     l->tls_cert = dup_or_null(o->tls_cert);
     l->tls_key = dup_or_null(o->tls_key);
     l->x_forwarded = o->x_forwarded;
+    l->shared = o->reuse_port;
     snprintf(l->tag, sizeof l->tag, o->address ? "%u" : "unix", (unsigned)l->port);
     snprintf(l->log_name, sizeof l->log_name, "synapse.access.%s.%s", o->tls_cert ? "https" : "http", l->tag);
     return NULL;
@@ -620,10 +537,28 @@ hs_error *hs_http_listen(hs_http *h, hs_arena *a, const hs_listener_options *o, 
 static void stop_listening(hs_http *h)
 {
     for (hs_listener *l = h->listeners; l; l = l->next) {
+        h2o_socket_t *sock = NULL;
+        while (l->sock && (sock = h2o_evloop_socket_accept(l->sock))) /* the queue would be reset */
+            adopt(l, sock);
         if (l->sock)
             h2o_socket_close(l->sock);
         l->sock = NULL;
     }
+}
+
+/* Whether any port is shared: then another process takes the new connections, and this one may take its time. */
+static bool hand_over(hs_http *h)
+{
+    bool any = false;
+
+    for (hs_listener *l = h->listeners; l; l = l->next) {
+        if (!l->shared || !l->sock)
+            continue;
+        any = true;
+        if (l->address)
+            hs_http_bind_quiet(h2o_socket_get_fd(l->sock));
+    }
+    return any;
 }
 
 /* h2o notices idle connections that are shut, and closes them. */
@@ -632,8 +567,22 @@ static void shut(hs_http *h, bool busy_too)
     for (hs_conn *c = h->conns; c; c = c->next) {
         if (!c->busy && (busy_too || !c->sock->input->size))
             shutdown(h2o_socket_get_fd(c->sock), SHUT_RD);
-        else if (busy_too && c->busy && (c->busy->state == X_SENT || c->busy->body.fiber))
+        else if (busy_too && c->busy && c->busy->state == X_SENT)
             shutdown(h2o_socket_get_fd(c->sock), SHUT_RDWR);
+    }
+}
+
+/* Idle connections go, but not one whose first request may be on its way, nor, before `used_after`, one whose next
+ * request may be: it would be told to close by the answer. */
+static void shut_idle(hs_http *h, int64_t used_after)
+{
+    int64_t now = hs_loop_now(h->loop);
+
+    for (hs_conn *c = h->conns; c; c = c->next) {
+        if (c->busy || c->sock->input->size)
+            continue;
+        if (c->used ? now >= used_after : now - c->idle_since >= FIRST_MS)
+            shutdown(h2o_socket_get_fd(c->sock), SHUT_RD);
     }
 }
 
@@ -642,7 +591,6 @@ static void begin_drain(hs_http *h)
     hs_parked *next;
 
     h->draining = true;
-    stop_listening(h);
     h->ctx.shutdown_requested = 1; /* h2o's own function also starts HTTP/2's timers, which nothing here would end */
     for (hs_parked *x = h->live; x; x = next) {
         next = x->next;
@@ -653,11 +601,18 @@ static void begin_drain(hs_http *h)
 
 bool hs_http_drain(hs_http *h, int64_t deadline_ms)
 {
-    int64_t until = hs_loop_now(h->loop) + deadline_ms;
+    int64_t began = hs_loop_now(h->loop), until = began + deadline_ms;
+    bool shared = hand_over(h);
+    int64_t closes = began + (!shared ? 0 : deadline_ms < HANDOVER_MS ? deadline_ms : HANDOVER_MS);
+    int64_t used_after = began + (!shared ? 0 : deadline_ms / 2 < USED_MS ? deadline_ms / 2 : USED_MS);
 
     begin_drain(h);
-    while (h->conns_n && hs_loop_now(h->loop) < until) {
-        shut(h, false);
+    for (;;) {
+        if (hs_loop_now(h->loop) >= closes)
+            stop_listening(h);
+        if (hs_loop_now(h->loop) >= until || (hs_loop_now(h->loop) >= closes && !h->conns_n))
+            break;
+        shut_idle(h, used_after);
         hs_fiber_sleep(h->loop, 10);
     }
     return h->conns_n == 0;

@@ -1,11 +1,11 @@
 /* synapse_homeserver: the flags of `python -m synapse.app.homeserver`. It generates what is asked for, and otherwise
  * becomes `hs run`. */
+#include "main/compat/become.h"
 #include "main/generate.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static const char USAGE[] =
     "      --print-pidfile, --no-secrets-in-config, -n, --manhole PORT, -d FILE\n"
     "                                 accepted, without effect\n";
 
-enum { MAX_FILES = 32 };
+enum { MAX_FILES = HS_BECOME_FILES };
 
 typedef struct {
     const char *files[MAX_FILES];
@@ -118,23 +118,10 @@ static hs_error *generate(hs_arena *a, const options *o)
     return NULL;
 }
 
-/* The program beside this one, or on the path. */
 static hs_error *become_hs(hs_arena *a, const options *o)
 {
-    static char hs[] = "hs", run[] = "run", dash_c[] = "-c";
-    char self[PATH_MAX], *argv[2 * MAX_FILES + 3];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    size_t k = 0;
-    hs_str beside;
-    const char *path;
+    static const char *const RUN[] = { "run", NULL };
 
-    argv[k++] = hs;
-    argv[k++] = run;
-    for (size_t i = 0; i < o->files_n; i++) {
-        argv[k++] = dash_c;
-        argv[k++] = strdup(o->files[i]);
-    }
-    argv[k] = NULL;
     if (o->daemonize) {
         pid_t child = fork();
         int null;
@@ -150,14 +137,7 @@ static hs_error *become_hs(hs_arena *a, const options *o)
             close(null);
         }
     }
-    if (n > 0) {
-        self[n] = '\0';
-        HS_TRY(hs_str_fmt(a, &beside, "%s/hs", dirname(self)));
-        HS_TRY(hs_cstr(a, beside, &path));
-        execv(path, argv);
-    }
-    execvp("hs", argv);
-    return hs_err(a, 500, HS_M_UNKNOWN, "cannot start hs: %s", strerror(errno));
+    return hs_become(a, RUN, o->files, o->files_n);
 }
 
 int main(int argc, char **argv)

@@ -47,8 +47,9 @@ def wait_for(what, seconds=20, step=0.02):
 
 
 class Server:
-    def __init__(self, name="test", config=None, directory=None):
+    def __init__(self, name="test", config=None, directory=None, options=()):
         self.name = name
+        self.options = list(options)  # of hs run
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.dir = directory or tempfile.mkdtemp(prefix="hs-system-")
@@ -94,7 +95,7 @@ class Server:
         self.write_config()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [program(), "run", "--data-directory", self.dir],
+                [program(), "run", "--data-directory", self.dir, *self.options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

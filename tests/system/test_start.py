@@ -1,17 +1,15 @@
 """Starting, stopping, crashing and starting again."""
 
-import glob
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
 
 from mx import Client
+from pg import Cluster
 from server import Server, program, wait_for
 
 
@@ -107,31 +105,6 @@ def test_a_directory_that_cannot_be_written_is_one_clear_line(own, tmp_path):
     assert done.returncode != 0
     assert str(plain) in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("hs:")]) == 1
-
-
-class Cluster:
-    """A PostgreSQL of somebody else's."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="hs-pg-")
-        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-        self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        if os.getuid() == 0:
-            shutil.chown(self.dir, "postgres", "postgres")
-        os.chmod(self.dir, 0o755)
-        self.run("initdb", "-D", f"{self.dir}/data", "-U", "hs", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        self.run("pg_ctl", "-D", f"{self.dir}/data", "-w", "-l", f"{self.dir}/log", "-o", f"-c listen_addresses= -k {self.dir}", "start")
-
-    def run(self, program, *args):
-        subprocess.run([*self.user, f"{self.bin}/{program}", *args], check=True, stdout=subprocess.DEVNULL, cwd="/tmp")
-
-    def create(self, name, collate):
-        sql = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE '{collate}' LC_CTYPE '{collate}'"
-        self.run("psql", "-h", self.dir, "-U", "hs", "-d", "postgres", "-qc", sql)
-
-    def close(self):
-        self.run("pg_ctl", "-D", f"{self.dir}/data", "-m", "immediate", "stop")
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 @pytest.fixture
