@@ -213,7 +213,7 @@ static hs_error *start(whole *w, hs_worker_options *o)
         o->conninfo = hs_private_pg_conninfo(w->pg);
         HS_TRY(hs_private_pg_watch(w->pg, r->loop, r->log));
     }
-    if (w->workers > 1)
+    if (w->workers > 1 && !r->config->redis.enabled)
         HS_TRY(start_redis(w));
     HS_TRY(hs_runner_write_pid(r));
     return NULL;

@@ -248,7 +248,14 @@ static hs_error *find_private(const solo *w, hs_worker_options *o)
                           "PostgreSQL running in %.*s",
                           HS_FMT(dir));
     }
+    if (r->config->redis.enabled)
+        return NULL;
     HS_TRY(hs_private_redis_find(r->a, dir, &o->redis_socket));
+    if (!o->redis_socket.p)
+        return hs_err(r->a, 500, HS_M_UNKNOWN,
+                      "no Redis: workers tell each other by one, so name it in homeserver.yaml (redis:); nor does an "
+                      "`hs run --workers` keep its own running in %.*s",
+                      HS_FMT(dir));
     return NULL;
 }
 

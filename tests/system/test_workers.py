@@ -12,6 +12,7 @@ import requests
 
 from mx import Client
 from pg import Cluster
+from redis_server import Redis
 from server import Server, free_port, program, wait_for
 
 
@@ -174,13 +175,20 @@ class Worker:
 _databases = iter(range(1000))
 
 
+@pytest.fixture(scope="module")
+def redis():
+    r = Redis()
+    yield r
+    r.close()
+
+
 @pytest.fixture
-def site(postgres):
+def site(postgres, redis):
     """The files of a server on an external database; site.worker(...) starts a worker of it."""
     s = Server(name="site.test")
     s.config["database"] = postgres.create(f"site{next(_databases)}")
     s.config["signing_key"] = "ed25519 a_test wzDlg80PVkPjULDn6rJ9TLJ1nLDtTB3QDfUuy5gUnPM"
-    s.config["redis"] = {"enabled": True}
+    s.config["redis"] = redis.section
     s.write_config()
     started = []
 
@@ -241,7 +249,7 @@ def test_a_workers_file_of_synapse_is_accepted_as_it_is(site):
     log = os.path.join(site.dir, "worker1.log")
     os.chmod(site.dir, 0o777)  # the worker that root starts writes its log and pid there
     site.write("log.config", {"version": 1, "handlers": {"f": {"class": "logging.FileHandler", "filename": log}}, "root": {"level": "INFO", "handlers": ["f"]}})
-    shared = site.write("shared.yaml", "redis:\n  enabled: true\ninstance_map:\n  main: {host: localhost, port: 9093}\nstream_writers: {events: worker1}\n")
+    shared = site.write("shared.yaml", "instance_map:\n  main: {host: localhost, port: 9093}\nstream_writers: {events: worker1}\n")
     file = site.write(
         "worker1.yaml",
         f"""worker_app: synapse.app.generic_worker
@@ -326,6 +334,7 @@ def test_a_wrong_call_is_one_clear_line(site, arguments, text):
         ({"worker_app": "synapse.app.generic_worker", "worker_replication_port": 9092}, "give the shared file a redis section"),
         ({"worker_app": "synapse.app.generic_worker", "worker_replication_host": "h"}, "take the line out"),
         ({"worker_app": "synapse.app.generic_worker", "database": None}, "no database: name one in homeserver.yaml"),
+        ({"worker_app": "synapse.app.generic_worker", "redis": None}, "no Redis: workers tell each other by one"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(site, option, text):
@@ -340,13 +349,17 @@ def test_hs_run_does_not_take_a_workers_file(site):
     assert done.returncode == 1 and "start a worker with `hs worker`" in done.stderr
 
 
-def test_a_worker_joins_the_postgresql_of_a_running_server(many):
-    many.start()
+def test_a_worker_joins_the_postgresql_and_redis_of_a_running_server(many):
+    up(many)
     port = free_port()
-    w = Worker(many.dir, "federation", "-c", os.path.join(many.dir, "homeserver.yaml"), "--listen", str(port))
+    w = Worker(many.dir, "client,federation", "-c", os.path.join(many.dir, "homeserver.yaml"), "--listen", str(port))
     try:
         w.ready()
         assert get(port, KEYS).json()["server_name"] == "many.test"
+        there, here = Client(many.base).register("there"), Client(f"http://127.0.0.1:{port}").login("there")
+        room = there.create_room()
+        here.next_sync()
+        here.sync_until_event(room, there.text(room, "across"))
     finally:
         assert w.stop() == 0
 
