@@ -315,6 +315,8 @@ static hs_error *start(solo *w)
         HS_TRY(go_to_background(w));
     HS_TRY(hs_runner_configure(r));
     HS_TRY(roles_of(w, &o.roles));
+    if (o.roles == HS_ROLE_ALL && !r->config->enable_media_repo) /* left to workers of their own, as in Synapse */
+        o.roles &= ~(unsigned)HS_ROLE_MEDIA;
     HS_TRY(name_of(w, o.roles, &o.name));
     HS_TRY(listeners_of(w, &o));
     HS_TRY(find_private(w, &o));
