@@ -2,8 +2,8 @@
  * what fanout tells.
  *
  * A room is dropped whenever memory or anything else fails while it is being changed: correctness does not hang on it,
- * since the ticket checks what a writer saw. A load is taken only if the head did not move meanwhile, so that all of it
- * is of one position. */
+ * since the ticket checks what a writer saw. A load reads what is not kept by position in one snapshot, and is taken
+ * only if nothing was told of the room meanwhile. */
 #include "server/cache.h"
 
 #include "base/checked.h"
@@ -434,15 +434,14 @@ static hs_error *event_of_row(struct hs_rooms *c, hs_arena *a, const hs_roomver 
     return NULL;
 }
 
-/* Reads everything but the head itself. */
-static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_timeline_row *head)
+/* What is kept by position and snapshot: it does not matter how far the room has moved on meanwhile. */
+static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_room_now *now)
 {
+    const hs_timeline_row *head = &now->head;
     hs_db *db = c->srv->db;
     hs_room *r = &e->r;
     hs_state_set state;
     hs_timeline_row *rows;
-    hs_nids locals;
-    hs_room_summary sum;
     hs_stored **heads;
     size_t n;
 
@@ -452,6 +451,11 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_timeli
     r->snap = head->snap;
     r->n_notify = head->n_notify;
     r->n_high = head->n_high;
+    r->joined = now->joined;
+    r->invited = now->invited;
+    for (size_t i = 0; i < now->local_members.n; i++)
+        if (!set_local_member(r, now->local_members.at[i], true))
+            return HS_ERR_NOMEM;
     HS_TRY(hs_store_state_at(db, a, r->nid, (hs_snap){ .line = head->line, .snap = head->snap }, &state));
     if (state.n && !grow((void **)(void *)&r->state, sizeof *r->state, state.n, &r->state_cap))
         return HS_ERR_NOMEM;
@@ -467,14 +471,6 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_timeli
             return HS_ERR_NOMEM;
     }
     r->recent_complete = n < RECENT_LOAD;
-
-    HS_TRY(hs_store_local_members(db, a, r->nid, &locals));
-    for (size_t i = 0; i < locals.n; i++)
-        if (!set_local_member(r, locals.at[i], true))
-            return HS_ERR_NOMEM;
-    HS_TRY(hs_store_summaries(db, a, &r->nid, 1, &sum));
-    r->joined = sum.joined;
-    r->invited = sum.invited;
 
     HS_TRY(hs_alloc(a, head->heads.n, &heads));
     HS_TRY(hs_events_load_as(c->srv, a, r->nid, r->rv, head->heads.at, head->heads.n, heads));
@@ -493,35 +489,26 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_timeli
 
 static hs_error *read_room(struct hs_rooms *c, hs_arena *a, hs_nid nid, entry **ret)
 {
-    hs_db *db = c->srv->db;
-    hs_room_row row;
-
-    HS_TRY(hs_store_rooms(db, a, &nid, 1, &row));
-    if (!row.room) {
-        *ret = NULL;
-        return NULL;
-    }
-    const hs_roomver *rv = hs_roomver_find(row.version);
-    if (!rv)
-        return hs_err_internal(a, NULL, "room %lld is of unknown version", (long long)nid);
-
     for (int i = 0; i < LOAD_TRIES; i++) {
-        hs_timeline_row head, again;
         uint64_t redactions = c->redactions;
+        hs_room_now now;
         entry *e = NULL;
         bool found;
 
-        HS_TRY(hs_store_head(db, a, nid, &head, &found));
-        if (!found) { /* known from elsewhere only: an invite, an alias */
+        HS_TRY(hs_store_room_now(c->srv->db, a, nid, &now, &found));
+        if (!found || !now.has_head) { /* known from elsewhere only: an invite, an alias */
             *ret = NULL;
             return NULL;
         }
+        const hs_roomver *rv = hs_roomver_find(now.version);
+        if (!rv)
+            return hs_err_internal(a, NULL, "room %lld is of unknown version", (long long)nid);
         HS_TRY(room_make(a, nid, rv, &e));
-        HS_TRY(hs_cache_room_name(&e->r, row.room_id));
-        HS_TRY(fill(c, a, e, &head));
-        HS_TRY(hs_store_head(db, a, nid, &again, &found));
-        HS_TRY(await_durable(c->srv, a, head.pos));
-        if (again.pos == head.pos && redactions == c->redactions && hs_fanout_room_position(c->srv, nid) <= head.pos) {
+        HS_TRY(hs_cache_room_name(&e->r, now.room_id));
+        HS_TRY(fill(c, a, e, &now));
+        HS_TRY(await_durable(c->srv, a, now.head.pos));
+        /* What was told of the room meanwhile was not told to it. */
+        if (redactions == c->redactions && hs_fanout_room_position(c->srv, nid) <= now.head.pos) {
             *ret = e;
             return NULL;
         }

@@ -23,6 +23,7 @@ enum {
     BACKOFF_MS = 200,       /* after an error of the database */
     PATIENCE_MS = 10000,    /* of a request that waits for a position */
     LATE_MS = 3,            /* the bus is given this long before the table is asked */
+    BREATH = 64,            /* transactions told in one go */
     ARENA_CAP = 256 << 20,
 };
 
@@ -248,11 +249,12 @@ static void follow(void *ud)
     struct hs_feed *f = ud;
 
     f->fiber = hs_fiber_self(f->srv->loop);
-    while (!f->closing) {
+    for (unsigned steps = 1; !f->closing; steps++) {
         f->busy = true;
         int64_t ms = step(f);
         f->busy = false;
-        if (ms > 0 && !f->closing)
+        if (!f->closing &&
+            (ms > 0 || steps % BREATH == 0)) /* while there is much to catch up with, requests have turns */
             nap(f, ms);
     }
     f->fiber = NULL;

@@ -61,11 +61,6 @@ static const hs_stmt MEMBERS_GET = {
            " LEFT JOIN room_member m ON m.room_nid = $1 AND m.user_nid = w.nid ORDER BY w.i",
     .params = "nN", .cols = "s", .big = "room_member",
 };
-static const hs_stmt LOCAL_MEMBERS = {
-    .name = "local_members",
-    .sql = "SELECT user_nid FROM user_room WHERE room_nid = $1 AND membership = 2 ORDER BY user_nid",
-    .params = "n", .cols = "n", .big = "user_room",
-};
 static const hs_stmt MEMBER_COUNTS = {
     .name = "member_counts",
     .sql = "SELECT count(*) FILTER (WHERE membership = 2), count(*) FILTER (WHERE membership = 1),"
@@ -100,9 +95,8 @@ static const hs_stmt LOCAL_NEIGHBOURS = {
 /* clang-format on */
 
 const hs_stmt *const hs_members_statements[] = {
-    &MEMBER_PUT,    &MEMBER_REMOVE,    &USER_ROOM_PUT, &USER_ROOM_FLAGS,  &USER_ROOM,
-    &USER_ROOMS,    &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_GET,      &LOCAL_MEMBERS,
-    &MEMBER_COUNTS, &SHARED_ROOMS,     &SHARE_ROOM,    &LOCAL_NEIGHBOURS, NULL,
+    &MEMBER_PUT, &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,  &USER_ROOMS,       &USER_ROOMS_AFTER,
+    &MEMBERS,    &MEMBERS_GET,   &MEMBER_COUNTS, &SHARED_ROOMS,    &SHARE_ROOM, &LOCAL_NEIGHBOURS, NULL,
 };
 
 _Static_assert(HS_MEMBER_INVITE == 1 && HS_MEMBER_JOIN == 2 && HS_MEMBER_LEAVE == 3 && HS_MEMBER_BAN == 4 &&
@@ -236,14 +230,6 @@ static hs_error *read_nids(const hs_rows *rows, hs_arena *a, hs_nids *ret)
         out[i] = hs_rows_i64(rows, i, 0);
     *ret = (hs_nids){ out, n };
     return NULL;
-}
-
-hs_error *hs_store_local_members(hs_db *db, hs_arena *a, hs_nid room, hs_nids *ret)
-{
-    hs_rows *rows;
-
-    HS_TRY(hs_db_query(db, a, &LOCAL_MEMBERS, &rows, room));
-    return read_nids(rows, a, ret);
 }
 
 hs_error *hs_store_member_counts(hs_db *db, hs_arena *a, hs_nid room, hs_member_counts *ret)

@@ -63,8 +63,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members(hs_db *db, hs_arena *a, hs_n
 /* Membership of some users: ret[i] belongs to users[i], HS_MEMBER_NONE when there is no row. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members_get(hs_db *db, hs_arena *a, hs_nid room, const hs_nid *users,
                                                         size_t n, hs_membership *ret);
-/* Joined users of our own server. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_local_members(hs_db *db, hs_arena *a, hs_nid room, hs_nids *ret);
 typedef struct {
     int32_t joined, invited, knocked, banned, left, local_joined;
 } hs_member_counts;

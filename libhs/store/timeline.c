@@ -15,6 +15,15 @@ static const hs_stmt HEAD = {
     .params = "nn", .cols = ROW_LETTERS "NN", .big = "timeline",
 };
 
+static const hs_stmt ROOM_NOW = {
+    .name = "room_now",
+    .sql = "SELECT" ROW_COLS ", t.heads, t.delta, r.room_id, r.version, s.joined, s.invited,"
+           " (SELECT array_agg(u.user_nid ORDER BY u.user_nid) FROM user_room u WHERE u.room_nid = $1 AND u.membership = 2)"
+           " FROM room r LEFT JOIN LATERAL (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.pos > 0"
+           "   ORDER BY x.pos DESC LIMIT 1) t ON true LEFT JOIN room_summary s ON s.room_nid = $1 WHERE r.room_nid = $1",
+    .params = "n", .cols = ROW_LETTERS "NNttiiN", .big = "timeline room room_summary user_room",
+};
+
 static const hs_stmt FORWARD = {
     .name = "timeline_forward",
     .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0 AND t.pos > $2 AND t.pos <= $3"
@@ -71,7 +80,8 @@ static const hs_stmt ROOMS_AFTER = {
 /* clang-format on */
 
 const hs_stmt *const hs_timeline_statements[] = {
-    &HEAD, &FORWARD, &BACKWARD, &TOPO_FORWARD, &TOPO_BACKWARD, &MANY, &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, NULL,
+    &HEAD, &ROOM_NOW,  &FORWARD,   &BACKWARD,    &TOPO_FORWARD, &TOPO_BACKWARD,
+    &MANY, &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, NULL,
 };
 
 static void read_row(const hs_rows *r, size_t row, hs_timeline_row *ret)
@@ -116,15 +126,10 @@ static hs_error *read_joined(const hs_rows *rows, hs_arena *a, hs_timeline_row *
     return NULL;
 }
 
-hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos, hs_timeline_row *ret, bool *ret_found)
+static hs_error *read_head(const hs_rows *rows, hs_arena *a, hs_timeline_row *ret)
 {
-    hs_rows *rows;
     hs_nid *head;
 
-    HS_TRY(hs_db_query(db, a, &HEAD, &rows, room, pos));
-    *ret_found = hs_rows_count(rows) > 0;
-    if (!*ret_found)
-        return NULL;
     read_row(rows, 0, ret);
     HS_TRY(hs_rows_nids(rows, a, 0, ROW_COLS_N, &ret->heads));
     HS_TRY(hs_rows_nids(rows, a, 0, ROW_COLS_N + 1, &ret->delta));
@@ -136,9 +141,41 @@ hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos, hs_
     return NULL;
 }
 
+hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos, hs_timeline_row *ret, bool *ret_found)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &HEAD, &rows, room, pos));
+    *ret_found = hs_rows_count(rows) > 0;
+    if (!*ret_found)
+        return NULL;
+    return read_head(rows, a, ret);
+}
+
 hs_error *hs_store_head(hs_db *db, hs_arena *a, hs_nid room, hs_timeline_row *ret, bool *ret_found)
 {
     return hs_store_head_at(db, a, room, INT64_MAX, ret, ret_found);
+}
+
+hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *ret, bool *ret_found)
+{
+    hs_rows *rows;
+    hs_room_now out = { 0 };
+
+    HS_TRY(hs_db_query(db, a, &ROOM_NOW, &rows, room));
+    *ret_found = hs_rows_count(rows) > 0;
+    if (!*ret_found)
+        return NULL;
+    out.has_head = !hs_rows_null(rows, 0, 0);
+    if (out.has_head)
+        HS_TRY(read_head(rows, a, &out.head));
+    out.room_id = hs_rows_str(rows, 0, ROW_COLS_N + 2);
+    out.version = hs_rows_str(rows, 0, ROW_COLS_N + 3);
+    out.joined = hs_rows_i64(rows, 0, ROW_COLS_N + 4);
+    out.invited = hs_rows_i64(rows, 0, ROW_COLS_N + 5);
+    HS_TRY(hs_rows_nids(rows, a, 0, ROW_COLS_N + 6, &out.local_members));
+    *ret = out;
+    return NULL;
 }
 
 hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high, hs_direction dir,

@@ -27,6 +27,17 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_head(hs_db *db, hs_arena *a, hs_nid 
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos,
                                                     hs_timeline_row *ret, bool *ret_found);
 
+/* A room as it is in one snapshot of the database: what is not kept by position belongs to the head. */
+typedef struct {
+    hs_str room_id, version;
+    bool has_head; /* false: known from elsewhere only, an invite or an alias */
+    hs_timeline_row head;
+    int64_t joined, invited;
+    hs_nids local_members; /* joined users of this server, in order */
+} hs_room_now;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *ret,
+                                                     bool *ret_found);
+
 /* Rows with low < pos <= high: the oldest `limit` of them going forward, the newest going backward; in the order of the
  * direction. Markers are left out. Their events are not read: most are in the caller's memory. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high,

@@ -322,8 +322,6 @@ static void members_are_listed_counted_and_compared(void **state)
 
     test_ok(hs_store_members(t->db, t->a, 600, 1u << HS_MEMBER_JOIN, &rows, &n));
     assert_true(n == 6 && rows[0].user == 21 && rows[5].user == 29 && rows[0].event == 5021);
-    test_ok(hs_store_local_members(t->db, t->a, 600, &nids));
-    assert_int_equal(nids.n, 5);
     test_ok(hs_store_member_counts(t->db, t->a, 600, &counts));
     assert_true(counts.joined == 6 && counts.banned == 1 && counts.local_joined == 5);
     test_ok(hs_store_members_get(t->db, t->a, 600, (const hs_nid[]){ 26, 99, 21 }, 3, m));
