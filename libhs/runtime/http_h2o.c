@@ -7,7 +7,6 @@
 #include "runtime/http_impl.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,17 +28,10 @@ static const hs_pair CORS[] = {
 };
 /* clang-format on */
 
-static const char *method_name(hs_method m)
-{
-    static const char *const NAMES[] = { "GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "OTHER" };
-
-    return NAMES[m];
-}
-
 static hs_method method_of(h2o_iovec_t text)
 {
     for (int m = HS_GET; m < HS_OTHER_METHOD; m++)
-        if (hs_str_eq(hs_str_make(text.base, text.len), hs_str_c(method_name((hs_method)m))))
+        if (hs_str_eq(hs_str_make(text.base, text.len), hs_str_c(hs_http_method_name((hs_method)m))))
             return (hs_method)m;
     return HS_OTHER_METHOD;
 }
@@ -100,11 +92,6 @@ static h2o_iovec_t iovec(hs_str s)
     return (h2o_iovec_t){ .base = (char *)(uintptr_t)s.p, .len = s.n };
 }
 
-static hs_str str_of(h2o_iovec_t v)
-{
-    return hs_str_make(v.base, v.len);
-}
-
 static void push(hs_exchange_list *l, hs_parked *x)
 {
     x->queued = NULL;
@@ -150,87 +137,6 @@ void hs_http_arena_put_back(hs_http *h, hs_arena *a)
     }
     hs_arena_reset(a);
     h->arenas[h->arenas_n++] = a;
-}
-
-/* ── metrics and the log ────────────────────────────────────────────────────────────────────────────────────────────
- */
-
-static const char *servlet_of(const hs_parked *x)
-{
-    if (x->route)
-        return x->route->servlet ? x->route->servlet : "unnamed";
-    return x->method == HS_OPTIONS ? "OptionsResource" : "UnrecognizedRequest";
-}
-
-static void count_in_flight(void *ud)
-{
-    hs_http *h = ud;
-
-    hs_metric_clear(h->in_flight);
-    for (const hs_parked *x = h->live; x; x = x->next)
-        hs_metric_add(h->in_flight, 1, method_name(x->method), servlet_of(x));
-}
-
-void hs_http_metrics(hs_http *h)
-{
-    hs_metrics *m = h->o.metrics;
-
-    h->received = hs_metric_get(m, HS_COUNTER, "synapse_http_server_requests_received_total", "Requests received",
-                                "method servlet");
-    h->responses = hs_metric_get(m, HS_COUNTER, "synapse_http_server_response_count_total", "Responses sent",
-                                 "method servlet tag");
-    h->seconds = hs_metric_get(m, HS_HISTOGRAM, "synapse_http_server_response_time_seconds",
-                               "Time from a request to the end of its answer", "method servlet tag code");
-    h->in_flight = hs_metric_get(m, HS_GAUGE, "synapse_http_server_in_flight_requests_count",
-                                 "Requests being processed, parked ones too", "method servlet");
-    h->refused = hs_metric_get(m, HS_COUNTER, "hs_refused_total",
-                               "What was refused with 503 or 429 because the server or its database could not keep up",
-                               "reason");
-    h->ticks = hs_metric_get(m, HS_HISTOGRAM, "python_twisted_reactor_tick_time",
-                             "Work in a turn of the event loop, under the name that dashboards know", NULL);
-    hs_metrics_collector(m, count_in_flight, h);
-}
-
-static void count(const hs_parked *x, double seconds)
-{
-    const hs_http *h = x->http;
-    const char *method = method_name(x->method), *servlet = servlet_of(x);
-    char code[16];
-
-    snprintf(code, sizeof code, "%d", x->status);
-    hs_metric_add(h->responses, 1, method, servlet, "");
-    hs_metric_observe(h->seconds, seconds, method, servlet, "", code);
-}
-
-static hs_str request_id(const hs_parked *x, char *room, size_t n)
-{
-    int len = snprintf(room, n, "%s-%llu", method_name(x->method), (unsigned long long)x->id);
-
-    return hs_str_make(room, (size_t)len);
-}
-
-/* The line that Synapse's log readers know. */
-static void log_request(const hs_parked *x, const h2o_req_t *req, int64_t now)
-{
-    const hs_listener *l = x->conn->listener;
-    char id[40], target[1024];
-    hs_str path = str_of(req->input.path), shown = hs_log_target(path, target, sizeof target), agent = HS_S("-");
-    ssize_t at = h2o_find_header(&req->headers, H2O_TOKEN_USER_AGENT, -1);
-    int64_t sent = x->sent_ns ? x->sent_ns : now;
-    long long worked = (sent - x->began_ns) / 1000000, sending = (now - sent) / 1000000;
-    bool quiet = x->method == HS_OPTIONS || hs_str_eq(path, HS_S("/health"));
-
-    if (at >= 0)
-        agent = str_of(req->headers.entries[at].value);
-    hs_log_req(x->http->o.log, quiet ? HS_LOG_DEBUG : HS_LOG_INFO, request_id(x, id, sizeof id), l->log_name,
-               "%.*s - %s - {%.*s} Processed request: %lld.%03dsec/%lld.%03dsec (0.000sec, 0.000sec) "
-               "(0.000sec/0.000sec/0) %zuB %d "
-               "\"%.*s %.*s HTTP/1.%d\" \"%.*s\" [0 dbevts]",
-               HS_FMT(x->client_ip.p ? x->client_ip : hs_str_c(x->conn->peer)), l->tag,
-               HS_FMT(x->requester.n ? x->requester : HS_S("None")), worked / 1000, (int)(worked % 1000),
-               sending / 1000, (int)(sending % 1000), x->bytes, x->status,
-               HS_FMT(hs_str_first(str_of(req->input.method), 32)), HS_FMT(shown), req->version & 1,
-               HS_FMT(hs_str_first(agent, 512)));
 }
 
 /* ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -391,7 +297,7 @@ static void add_retry_after(hs_res *r, const hs_error *e)
 static void write_error(hs_parked *x, const hs_error *e)
 {
     hs_res *r = x->r;
-    char id[40];
+    char id[HS_REQUEST_ID];
 
     drop_file(r);
     r->headers_n = 0;
@@ -409,7 +315,7 @@ static void write_error(hs_parked *x, const hs_error *e)
     add_retry_after(r, e);
     if (e->status >= 500) /* a server that is short of something says so once, not for each request */
         hs_log_error(x->http->o.log, e->status == 503 && e->retry_ms ? HS_LOG_DEBUG : HS_LOG_ERROR,
-                     request_id(x, id, sizeof id), "http.failed", e);
+                     hs_http_request_id(x, id), "http.failed", e);
 }
 
 /* ── the exchange ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -423,8 +329,7 @@ static void on_request_over(void *ud)
     hs_http *h = x->http;
     int64_t now = now_ns();
 
-    count(x, (double)(now - x->began_ns) / 1e9);
-    log_request(x, x->req, now);
+    hs_http_account(x, now);
     if (x->prev)
         x->prev->next = x->next;
     else
@@ -472,7 +377,7 @@ static hs_parked *exchange_new(hs_http *h, h2o_req_t *req)
 static hs_error *open_request(hs_parked *x)
 {
     hs_http *h = x->http;
-    char id[40];
+    char id[HS_REQUEST_ID];
 
     x->a = hs_http_arena_take(h);
     if (!x->a)
@@ -489,7 +394,7 @@ static hs_error *open_request(hs_parked *x)
     };
     x->r->a = x->a;
     hs_buf_init(&x->r->body, x->a);
-    return hs_str_dup(x->a, request_id(x, id, sizeof id), &x->q->request_id);
+    return hs_str_dup(x->a, hs_http_request_id(x, id), &x->q->request_id);
 }
 
 void hs_http_hangup(hs_parked *x)
@@ -528,7 +433,7 @@ static void end_on_fiber(hs_parked *x, const hs_error *e)
 
     if (x->q->requester.n) {
         h2o_iovec_t kept = h2o_strdup(&x->req->pool, x->q->requester.p, x->q->requester.n);
-        x->requester = str_of(kept);
+        x->requester = hs_http_str(kept);
     }
     h->at_work--;
     if (x->r->parked && !e && h->draining && x->last_chance)
@@ -696,9 +601,9 @@ hs_str hs_req_header(const hs_req *q, hs_str name)
     if (!x)
         return hs_str_make(NULL, 0);
     if (hs_str_eq(name, HS_S("host")))
-        return str_of(x->req->input.authority);
+        return hs_http_str(x->req->input.authority);
     at = h2o_find_header_by_str(&x->req->headers, name.p, name.n, -1);
-    return at < 0 ? hs_str_make(NULL, 0) : str_of(x->req->headers.entries[at].value);
+    return at < 0 ? hs_str_make(NULL, 0) : hs_http_str(x->req->headers.entries[at].value);
 }
 
 /* NULL when the head may be served. Content behind it in the buffer starts where h2o says the entity does. */
@@ -744,7 +649,7 @@ static void read_forwarded(hs_req *q, const h2o_req_t *req)
     while ((at = h2o_find_header_by_str(&req->headers, H2O_STRLIT("x-forwarded-for"), at)) >= 0)
         last = at;
     if (last >= 0) {
-        list = str_of(req->headers.entries[last].value);
+        list = hs_http_str(req->headers.entries[last].value);
         while (hs_str_find(list, ',', 0) < list.n)
             (void)hs_str_split(&list, ',');
         list = hs_str_trim(list);
@@ -772,14 +677,14 @@ static void fill_request(hs_parked *x)
     hs_req *q = x->q;
     ssize_t agent = h2o_find_header(&req->headers, H2O_TOKEN_USER_AGENT, -1);
 
-    q->target = origin_form(str_of(req->input.path));
+    q->target = origin_form(hs_http_str(req->input.path));
     q->path = hs_str_first(q->target, hs_str_find(q->target, '?', 0));
-    q->body = str_of(req->entity);
-    q->host = str_of(req->input.authority);
+    q->body = hs_http_str(req->entity);
+    q->host = hs_http_str(req->input.authority);
     q->client_ip = hs_str_c(x->conn->peer);
     q->secure = x->conn->listener->accept.ssl_ctx != NULL;
     if (agent >= 0)
-        q->user_agent = str_of(req->headers.entries[agent].value);
+        q->user_agent = hs_http_str(req->headers.entries[agent].value);
     if (x->conn->listener->x_forwarded)
         read_forwarded(q, req);
     x->client_ip = q->client_ip;
@@ -801,7 +706,7 @@ static hs_error *route_request(hs_parked *x)
     x->route = q->route = match.route;
     q->params = match.params;
     q->params_n = match.params_n;
-    hs_metric_add(x->http->received, 1, method_name(x->method), servlet_of(x));
+    hs_metric_add(x->http->received, 1, hs_http_method_name(x->method), hs_http_servlet(x));
     HS_TRY(hs_query_decode(x->a, query, &q->query, &q->query_n));
     if (!match.route->stream && q->body.n > body_limit(match.route))
         return hs_err(x->a, 413, HS_M_TOO_LARGE, "The request body is too large");

@@ -1,6 +1,6 @@
-/* What http_h2o.c (requests), http_body.c (their bodies), http_wait.c (their connections while they are at work),
- * http_file.c (answers from files) and http_listen.c (connections) share; the only files beside loop.c that know h2o.
- */
+/* What the http_*.c files around h2o share; they and loop.c are the only ones that know it. http_h2o.c: requests;
+ * http_body.c: their bodies; http_wait.c: their connections while they are at work; http_file.c: answers from files;
+ * http_account.c: metrics and the log; http_listen.c: connections. */
 #ifndef HS_RUNTIME_HTTP_IMPL_H
 #define HS_RUNTIME_HTTP_IMPL_H
 
@@ -123,9 +123,13 @@ struct hs_http {
     hs_metric *received, *responses, *seconds, *in_flight, *refused, *ticks;
 };
 
+static inline hs_str hs_http_str(h2o_iovec_t v)
+{
+    return hs_str_make(v.base, v.len);
+}
+
 /* http_h2o.c */
 void hs_http_install(hs_http *h, h2o_pathconf_t *path);
-void hs_http_metrics(hs_http *h);
 /* Ends a parked request without its resume function. */
 void hs_http_give_up(hs_parked *x);
 
@@ -155,6 +159,14 @@ size_t hs_http_file_sent(const hs_parked *x); /* bytes that the kernel has taken
 
 /* The client of a request went away: a parked one is answered for nobody; one at work goes on to its end. */
 void hs_http_hangup(hs_parked *x);
+
+/* http_account.c */
+void hs_http_metrics(hs_http *h);
+const char *hs_http_method_name(hs_method m);
+const char *hs_http_servlet(const hs_parked *x); /* its name in metrics */
+enum { HS_REQUEST_ID = 40 };
+hs_str hs_http_request_id(const hs_parked *x, char *room); /* GET-17, in HS_REQUEST_ID bytes of room */
+void hs_http_account(const hs_parked *x, int64_t now);     /* its end, ns */
 
 /* http_wait.c */
 /* From here to the end of the request its connection is read and a client that leaves is noticed. Again after it was

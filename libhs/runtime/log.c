@@ -386,6 +386,12 @@ void hs_log_req(hs_logger *l, hs_log_level level, hs_str request_id, const char 
     va_end(ap);
 }
 
+void hs_log_text(hs_logger *l, hs_log_level level, hs_str request_id, const char *event, hs_str text)
+{
+    if (l && level >= l->least)
+        log_line(l, level, request_id, event, hs_str_first(text, LINE_MAX_BYTES));
+}
+
 void hs_log_error(hs_logger *l, hs_log_level level, hs_str request_id, const char *event, const hs_error *e)
 {
     char text[LINE_MAX_BYTES];

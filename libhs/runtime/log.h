@@ -27,6 +27,8 @@ void hs_log(hs_logger *l, hs_log_level level, const char *event, const char *fmt
 /* The same with a request id in its place. */
 void hs_log_req(hs_logger *l, hs_log_level level, hs_str request_id, const char *event, const char *fmt, ...)
     HS_PRINTF(5, 6);
+/* A line that is put together already; beyond 4 KiB it is cut. */
+void hs_log_text(hs_logger *l, hs_log_level level, hs_str request_id, const char *event, hs_str text);
 /* An error with its whole chain, as one line. */
 void hs_log_error(hs_logger *l, hs_log_level level, hs_str request_id, const char *event, const hs_error *e);
 

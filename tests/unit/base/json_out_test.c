@@ -58,11 +58,14 @@ static void commas_come_by_themselves(void **state)
     hs_json_bool(&j, "b", false);
     hs_json_null(&j, "n");
     hs_json_int(&j, "i", INT64_MAX);
+    hs_json_int(&j, "least", INT64_MIN);
+    hs_json_int(&j, "zero", 0);
     hs_json_raw(&j, "r", HS_S("{}"));
     hs_json_end(&j);
     hs_json_end(&j);
     assert_out(HS_S("{\"s\":\"v\",\"a\":[-1,{},[null,true]],\"empty\":\"\",\"k\\\"\\n\":[1],"
-                    "\"o\":{\"b\":false,\"n\":null,\"i\":9223372036854775807,\"r\":{}}}"));
+                    "\"o\":{\"b\":false,\"n\":null,\"i\":9223372036854775807,\"least\":-9223372036854775808,"
+                    "\"zero\":0,\"r\":{}}}"));
 }
 
 static void strings_are_escaped_as_canonical_json_does(void **state)
