@@ -139,8 +139,8 @@ class Cluster:
         self.pg.create("hs")
         self.redis = Redis() if n > 1 else None
         self.dir = tempfile.mkdtemp(prefix="hs-fault-")
-        os.chmod(self.dir, 0o777)
         base = Server(name="fault", directory=self.dir, config=config)
+        os.chmod(self.dir, 0o777)  # for whom the workers become when they give up root
         base.config["database"] = {"name": "psycopg2", "args": {"host": self.pg.dir, "user": "hs", "dbname": "hs", "cp_min": 2, "cp_max": 8}}
         base.config["signing_key_path"] = f"{self.dir}/signing.key"
         base.config["media_store_path"] = f"{self.dir}/media"
@@ -149,8 +149,14 @@ class Cluster:
             base.config["redis"] = {"enabled": True, "path": self.redis.path}
         base.write_config()
         self.workers = []
-        for i in range(n):
-            self.workers.append(self.make_worker(i, base.port if n == 1 else free_port(), n))
+        try:
+            self.start(n, base)
+        except BaseException:
+            self.close(keep=True)
+            raise
+
+    def start(self, n, base):
+        self.workers = [self.make_worker(i, base.port if n == 1 else free_port(), n) for i in range(n)]
         for i, w in enumerate(self.workers):
             w.start()
             if not i:
@@ -164,9 +170,14 @@ class Cluster:
             return Worker(name, [program(), "run", "--data-directory", self.dir], self.dir, port)
         path = f"{self.dir}/{name}.yaml"
         listener = {"port": port, "type": "http", "bind_addresses": ["127.0.0.1"], "x_forwarded": True, "resources": [{"names": ["client", "health"]}]}
-        with open(path, "w") as f:
-            json.dump({"worker_app": "synapse.app.generic_worker", "worker_name": name, "worker_listeners": [listener]}, f)
-        return Worker(name, [program(), "worker", "client", "-c", f"{self.dir}/homeserver.yaml", "-c", path], self.dir, port)
+        with open(f"{self.dir}/homeserver.yaml") as f:
+            whole = json.load(f)
+        whole["listeners"] = [listener]
+        os.mkdir(f"{self.dir}/{name}")
+        os.chmod(f"{self.dir}/{name}", 0o777)
+        with open(f"{self.dir}/{name}/homeserver.yaml", "w") as f:
+            json.dump(whole, f)
+        return Worker(name, [program(), "run", "--data-directory", f"{self.dir}/{name}"], self.dir, port)
 
     def look_after(self):
         for w in self.workers:
