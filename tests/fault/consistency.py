@@ -331,7 +331,8 @@ def report(world, faults, cluster, proxies, totals):
     streams = [u.stream for u in world.users]
     stretches = [t for s in streams for shown in s.rooms.values() for t in shown.stretches]
     print(f"faults: {dict(faults.counts)}, connections reset {sum(p.resets for p in proxies)}")
-    print(f"requests {world.net.requests}, without an answer {world.net.repeats}; done: {dict(done.most_common())}")
+    print(f"requests {world.net.requests}, without an answer {dict(world.net.trouble.most_common())}")
+    print(f"done: {dict(done.most_common())}")
     print(f"acknowledged {len(world.acked)}, in the histories {events}, places where /messages (by depth) and /sync differ: {forked}")
     print(
         f"streams {len(streams)}: answers {sum(s.answers for s in streams)}, events {sum(len(t.ids) for t in stretches)}, "

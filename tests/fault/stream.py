@@ -4,7 +4,7 @@ import asyncio
 import collections
 import time
 
-from net import TROUBLE
+from net import TROUBLE, Failed
 
 LONG_POLL = 25.0  # seconds
 
@@ -58,7 +58,7 @@ class Stream:
             worker = net.next_worker()
         status, answer = await net.once(worker, "GET", "/sync", self.user.token, None, query, timeout + 30)
         if status == 429 or status >= 500:
-            raise ValueError(status)
+            raise Failed(status, answer)
         if status != 200:
             raise RuntimeError(f"/sync of {self.user.id}: {status} {answer}")
         return worker, answer
@@ -75,8 +75,8 @@ class Stream:
         while not self.done:
             try:
                 worker, answer = await self.ask(LONG_POLL)
-            except TROUBLE:
-                self.world.net.repeats += 1
+            except TROUBLE as e:
+                self.world.net.note(e)
                 await asyncio.sleep(self.world.rnd.uniform(0.05, 0.3))
                 continue
             self.take(answer, worker, time.monotonic())
