@@ -158,6 +158,9 @@ hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state)
 {
     hs_auth_in in = { .rv = ev->rv, .state = state };
 
+    /* Not a numbered rule: Client-Server API, "Size limits". Such events stay in the graph, so they are not dropped. */
+    if (ev->oversized)
+        return REJECT("size: a field has more than 255 bytes", "Event has a field that is too large");
     if (is_create(ev))
         return rule_create(ev);
 

@@ -186,9 +186,15 @@ typedef struct {
     int64_t old, new;
 } side;
 
+/* Older versions say nothing of null; to the field it is the same as absent. */
+static bool is_said(const hs_roomver *rv, hs_jv v)
+{
+    return hs_jv_is(v) && (rv->integer_power || hs_jv_type_of(v) != HS_JV_NULL);
+}
+
 static change compare(const hs_roomver *rv, hs_jv old, hs_jv new, side *ret)
 {
-    *ret = (side){ .was = hs_jv_is(old), .is = hs_jv_is(new) };
+    *ret = (side){ .was = is_said(rv, old), .is = is_said(rv, new) };
     if ((ret->was && !read_level(rv, old, &ret->old)) || (ret->is && !read_level(rv, new, &ret->new)))
         return NOT_A_LEVEL;
     if (ret->was == ret->is && ret->old == ret->new)

@@ -10,19 +10,19 @@
 #define MAX_FIELD       255u
 #define MAX_PREV_EVENTS 20u /* spec, "Checks performed on receipt of a PDU" */
 #define MAX_AUTH_EVENTS 10u
-#define MAX_DEPTH_53    ((INT64_C(1) << 53) - 1)
+#define MAX_DEPTH       HS_JSON_INT_MAX /* in every version: a greater one broke what came after it (CVE-2025-30355) */
 
 static hs_error *bad(hs_arena *a, const char *what)
 {
     return hs_err(a, 400, HS_M_BAD_JSON, "Event: %s", what);
 }
 
-/* Integers past 2^53 are not integers to the strict reader, but the lenient versions have them in depth. */
+/* Integers past 2^53 are not integers to the strict reader, but the lenient versions have them. */
 static bool read_i64(const hs_roomver *rv, hs_jv v, int64_t *ret)
 {
     if (hs_jv_int(v, ret))
         return true;
-    return !rv->strict_depth && hs_jv_type_of(v) == HS_JV_REAL && hs_str_to_i64(hs_jv_raw(v), ret);
+    return !rv->strict_json && hs_jv_type_of(v) == HS_JV_REAL && hs_str_to_i64(hs_jv_raw(v), ret);
 }
 
 /* A list of event ids; in versions 1 and 2 each is the first of a pair [id, hashes]. */
@@ -115,6 +115,19 @@ static hs_error *give_id(hs_arena *a, hs_event *e)
     return name_room(a, e);
 }
 
+/* More bytes than a field may have, though not more characters, in a version that counts those. */
+static bool is_oversized(const hs_event *e)
+{
+    const hs_str fields[] = { e->sender, e->room_id, e->state_key, e->type, e->event_id };
+
+    if (e->rv->strict_field_bytes)
+        return false;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (fields[i].n > MAX_FIELD)
+            return true;
+    return false;
+}
+
 /* Fills a struct from canonical bytes. Types are checked, values are not. */
 static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top, hs_event **ret)
 {
@@ -147,6 +160,7 @@ static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top,
         e->redacts = hs_jv_str_or_null(rv->redacts_in_content ? hs_jv_get(m.content, HS_S("redacts")) : m.redacts);
     HS_TRY(read_refs(a, rv, m.prev_events, &e->prev, &e->prev_n));
     HS_TRY(read_refs(a, rv, m.auth_events, &e->auth, &e->auth_n));
+    e->oversized = is_oversized(e);
 
     *ret = e;
     return NULL;
@@ -221,7 +235,7 @@ static hs_error *check_values(hs_arena *a, const hs_event *e)
         return bad(a, "room_id is not a room id");
     if (!hs_event_id_parse(e->event_id, &id))
         return bad(a, "event_id is not an event id");
-    if (e->depth < 0 || (e->rv->strict_depth && e->depth > MAX_DEPTH_53))
+    if (e->depth < 0 || e->depth > MAX_DEPTH)
         return bad(a, "depth is out of range");
     if (e->prev_n > MAX_PREV_EVENTS)
         return bad(a, "too many prev_events");

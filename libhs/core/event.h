@@ -17,6 +17,7 @@ typedef struct hs_event {
     hs_str sender;
     hs_str state_key; /* with is_state */
     bool is_state;
+    bool oversized; /* before v11: a field of at most 255 characters but more bytes; stored, and refused by the rules */
     hs_str redacts; /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
     int64_t depth, origin_ts;
     hs_str *prev, *auth; /* event ids */
@@ -56,6 +57,26 @@ HS_NODISCARD hs_error *hs_event_content_hash(hs_arena *a, const hs_event *e, uin
 HS_NODISCARD hs_error *hs_event_reference_hash(hs_arena *a, const hs_event *e, uint8_t ret[32]);
 /* Whether hashes.sha256 is right. */
 HS_NODISCARD hs_error *hs_event_hash_ok(hs_arena *a, const hs_event *e, bool *ret);
+/* ── signatures (event_sign.c) ── */
+
+/* The servers whose signature the version asks for: the sender's, unless it is a third party's invite; in versions 1
+ * and 2 that of the event id; from version 8 on that of join_authorised_via_users_server. A name may be malformed, for
+ * which there is no key then. */
+#define HS_SIGNERS_MAX 3
+size_t hs_event_signers(const hs_event *e, hs_str ret[HS_SIGNERS_MAX]);
+
+/* The public key `key_id` ("ed25519:a_AbCd") of a server; false when there is none. `valid_at` (ms) is when the key
+ * must have been valid; HS_KEY_ANY_TIME in versions that do not ask. */
+#define HS_KEY_ANY_TIME INT64_MIN
+typedef struct {
+    bool (*get)(void *ud, hs_str server, hs_str key_id, int64_t valid_at, uint8_t ret[32]);
+    void *ud;
+} hs_key_view;
+/* Whether each of these servers signed with a key that is known, and with none of those badly. ret_server: the first
+ * that did not. */
+HS_NODISCARD hs_error *hs_event_signatures_ok(hs_arena *a, const hs_event *e, const hs_key_view *keys, bool *ret,
+                                              hs_str *ret_server);
+
 /* The redacted form's canonical bytes (spec "Redactions" of the version). */
 HS_NODISCARD hs_error *hs_event_redact(hs_arena *a, const hs_event *e, hs_str *ret);
 HS_NODISCARD hs_error *hs_redact_json(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str *ret);

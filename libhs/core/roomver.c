@@ -3,7 +3,7 @@
 
 /* clang-format off */
 #define SINCE_3  .event_id = HS_EVENT_ID_HASH_URLSAFE, .stateres = HS_STATERES_V2
-#define SINCE_6  SINCE_3, .key_validity = true, .strict_json = true, .strict_depth = true, .notifications_power = true
+#define SINCE_6  SINCE_3, .key_validity = true, .strict_json = true, .notifications_power = true
 #define SINCE_7  SINCE_6, .knock = true
 #define SINCE_8  SINCE_7, .restricted = true
 #define SINCE_10 SINCE_8, .knock_restricted = true, .integer_power = true
@@ -31,7 +31,7 @@ static const hs_roomver V11 = { .name = HS_S_INIT("11"), .stable = true, SINCE_1
 /* The state resolution of version 12 is a new value, so its row is written out. */
 static const hs_roomver V12 = { .name = HS_S_INIT("12"), .stable = true,
     .event_id = HS_EVENT_ID_HASH_URLSAFE, .stateres = HS_STATERES_V2_1, .redaction = HS_REDACT_R11,
-    .key_validity = true, .strict_json = true, .strict_depth = true, .notifications_power = true, .knock = true,
+    .key_validity = true, .strict_json = true, .notifications_power = true, .knock = true,
     .restricted = true, .knock_restricted = true, .integer_power = true, .creator_is_sender = true,
     .redacts_in_content = true, .strict_field_bytes = true,
     .privileged_creators = true, .room_id_is_hash = true, .create_not_in_auth = true };

@@ -16,7 +16,6 @@ typedef struct hs_roomver {
     hs_stateres_kind stateres;
     hs_redact_kind redaction;
     bool strict_json;         /* v6: canonical JSON enforced */
-    bool strict_depth;        /* v6: depth below 2^53 */
     bool aliases_rule;        /* v1-5: m.room.aliases has its own auth rule */
     bool redaction_auth_rule; /* v1-2 */
     bool notifications_power; /* v6 */

@@ -56,7 +56,9 @@ hs_event *test_event(hs_arena *a, const hs_roomver *rv, const test_event_in *in)
     refs(&j, rv, "prev_events", create && !in->prev ? NULL : prev);
     if (in->redacts)
         hs_json_str(&j, "redacts", hs_str_c(in->redacts));
-    if (!rv->room_id_is_hash || !create)
+    if (in->room)
+        hs_json_str(&j, "room_id", hs_str_c(in->room));
+    else if (!rv->room_id_is_hash || !create)
         hs_json_str(&j, "room_id", rv->room_id_is_hash ? HS_S("!create") : HS_S("!r:x"));
     hs_json_str(&j, "sender", hs_str_c(in->sender));
     hs_json_raw(&j, "signatures", HS_S("{\"x\":{}}"));

@@ -12,6 +12,7 @@ typedef struct {
     const char *prev;        /* one event id; NULL: "$prev"; "": none */
     const char *const *auth; /* ids, ending with NULL; may be NULL */
     int64_t ts, depth;
+    const char *room; /* NULL: see below */
 } test_event_in;
 
 /* In the room "!create" of version 12, "!r:x" of the others; signed, as far as anybody asks, by the server x. Fails the

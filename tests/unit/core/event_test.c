@@ -263,7 +263,7 @@ static const struct {
     { "1", EV(IDS), 400 },
     { "1", EV("\"event_id\":\"$e:x\"," IDS), 0 },
     { "1",
-      "{\"auth_events\":[[\"$a:x\",{}]],\"content\":{},\"depth\":9007199254740993,\"event_id\":\"$e:x\",\"origin_"
+      "{\"auth_events\":[[\"$a:x\",{}]],\"content\":{},\"depth\":9007199254740991,\"event_id\":\"$e:x\",\"origin_"
       "server_ts\":1,"
       "\"prev_events\":[[\"$p:x\",{}]]," IDS "}",
       0 },
