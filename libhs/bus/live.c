@@ -54,6 +54,7 @@ hs_error *hs_ephemeral_decode(hs_arena *a, hs_str bytes, hs_ephemeral_msg *ret)
     *ret = (hs_ephemeral_msg){ .worker = hs_proto_str(e->worker),
                                .boot = e->boot,
                                .serial = e->serial,
+                               .seen = e->seen,
                                .clock = e->clock,
                                .ask = e->ask,
                                .whole = e->whole,
@@ -92,6 +93,7 @@ hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *
     HS_TRY(hs_proto_text(a, msg->worker, &e.worker));
     e.boot = msg->boot;
     e.serial = msg->serial;
+    e.seen = msg->seen;
     e.clock = msg->clock;
     e.ask = msg->ask;
     e.whole = msg->whole;

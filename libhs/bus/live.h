@@ -28,7 +28,7 @@ typedef struct {
 
 typedef struct {
     hs_str worker;
-    uint64_t boot, serial;
+    uint64_t boot, serial, seen;
     int64_t clock;
     bool ask, whole;
     hs_typing_msg *typing;

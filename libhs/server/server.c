@@ -126,9 +126,9 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_push_open(srv, srv->arena));
     HS_TRY(hs_unread_open(srv, srv->arena));
     HS_TRY(hs_timeline_open(srv, srv->arena));
-    HS_TRY(hs_typing_open(srv, srv->arena));
     HS_TRY(hs_todevice_open(srv, srv->arena));
     HS_TRY(hs_waiters_open(srv, srv->arena));
+    HS_TRY(hs_typing_open(srv, srv->arena)); /* wakes who waits */
     HS_TRY(hs_fanout_start(srv));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
@@ -138,9 +138,9 @@ void hs_server_close_services(hs_server *srv)
     hs_leases_close(srv); /* first: duties use everything else */
     hs_fanout_stop(srv);
     hs_sync_filters_close(srv);
+    hs_typing_close(srv);
     hs_waiters_close(srv);
     hs_todevice_close(srv);
-    hs_typing_close(srv);
     hs_timeline_close(srv);
     hs_unread_close(srv);
     hs_push_close(srv);

@@ -33,7 +33,7 @@ typedef struct {
     hs_todevice_page letters;
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
-    bool typing_afresh; /* another process made the token: typing is told from the start */
+    hs_typing_view typing;
 } sync_run;
 
 /* ── which rooms ── */
@@ -44,11 +44,6 @@ static bool in_set(const hs_nid *set, size_t n, hs_nid room)
             return true;
     }
     return false;
-}
-
-static uint64_t typing_since(const sync_run *s)
-{
-    return s->typing_afresh ? 0 : s->job.in->since.serial;
 }
 
 static bool has_data(const sync_run *s, hs_nid room)
@@ -79,7 +74,7 @@ static bool has_news(const sync_run *s, const hs_su_room *me, const hs_nids *bel
     memory = hs_sync_room_peek(srv, me->room);
     if (memory && memory->receipts_pos > since)
         return true;
-    return hs_typing_room_serial(srv, me->room) > typing_since(s);
+    return hs_typing_room_serial(srv, me->room) > s->typing.since;
 }
 
 static hs_error *add_part(sync_run *s, const hs_sync_part *p)
@@ -284,7 +279,8 @@ static hs_error *copy_rooms(sync_run *s)
     HS_TRY(hs_sync_user_get(s->job.srv, s->job.a, s->job.who->user, &u));
     /* From here to the end nothing suspends: the list, the position and the serial belong together. */
     s->job.upto = hs_fanout_position(s->job.srv);
-    s->job.serial = hs_typing_serial(s->job.srv);
+    s->typing =
+        in->has_since ? hs_typing_look(s->job.srv, in->since.boot, in->since.serial) : hs_typing_look(s->job.srv, 0, 0);
     HS_TRY(hs_alloc(s->job.a, w ? w->rooms_n : u->rooms_n, &s->rooms));
     if (w) {
         for (size_t i = 0; i < w->rooms_n; i++) {
@@ -426,13 +422,14 @@ static hs_error *read_typing(sync_run *s, hs_sync_part *p)
     const hs_event_filter *f = &s->job.in->filter->ephemeral;
     uint64_t serial = hs_typing_room_serial(s->job.srv, p->room->nid);
 
-    if (p->archived || !serial || !hs_event_filter_type(f, HS_S("m.typing")) || !hs_event_filter_room(f, p->room->id))
+    if (p->archived || !serial || !s->typing.tells || !hs_event_filter_type(f, HS_S("m.typing")) ||
+        !hs_event_filter_room(f, p->room->id))
         return NULL;
-    if (p->since != INT64_MIN && serial <= typing_since(s))
+    if (p->since != INT64_MIN && serial <= s->typing.since)
         return NULL;
     HS_TRY(hs_typing_content(s->job.srv, s->job.a, p->room->nid, &p->typing));
     /* Nothing is news to somebody who comes anew. */
-    if ((p->since == INT64_MIN || s->typing_afresh) && hs_str_eq(p->typing, HS_S("{\"user_ids\":[]}")))
+    if ((p->since == INT64_MIN || !s->typing.since) && hs_str_eq(p->typing, HS_S("{\"user_ids\":[]}")))
         p->typing = hs_str_make(NULL, 0);
     return NULL;
 }
@@ -741,7 +738,6 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     sync_run s = { .job = { .srv = srv, .who = who, .a = a, .in = in, .now = hs_loop_wall(srv->loop) } };
     hs_sync_token next;
 
-    s.typing_afresh = in->has_since && in->since.boot != hs_typing_boot(srv);
     HS_TRY(hs_ignored_users(srv, a, who->user, &s.job.ignores));
     HS_TRY(copy_rooms(&s));
     HS_TRY(hs_todevice_read(srv, who, a, in->has_since ? in->since.to_device : 0, s.job.upto, &s.letters));
@@ -754,7 +750,7 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     HS_TRY(read_data(&s));
     HS_TRY(choose_rooms(&s));
     HS_TRY(fill(&s));
-    next = (hs_sync_token){ s.job.upto, hs_typing_boot(srv), s.job.serial, s.letters.upto };
+    next = (hs_sync_token){ s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto };
     HS_TRY(write_answer(&s, b, &next, ret_empty));
     *ret_next = next;
     return NULL;

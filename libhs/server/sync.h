@@ -10,7 +10,7 @@
  * is less than the position after an answer that could not hold them all. Synapse's tokens parse too. */
 typedef struct {
     int64_t pos;
-    uint64_t boot, serial; /* typing; 0: from the start */
+    uint64_t boot, serial; /* typing: hs_typing_view; 0: from the start */
     int64_t to_device;
 } hs_sync_token;
 HS_NODISCARD hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret);

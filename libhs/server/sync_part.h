@@ -67,7 +67,6 @@ typedef struct {
     hs_arena *a;
     const hs_sync_in *in;
     int64_t upto; /* the answer's position */
-    uint64_t serial;
     hs_nids ignores;
     int64_t now;
     hs_sync_part *parts;

@@ -103,7 +103,7 @@ static hs_error *answer(hs_req *q, hs_res *r, const hs_session *who, hs_sync_in 
             r->status = 200;
             return NULL;
         }
-        if (hs_fanout_position(q->srv) == next.pos && hs_typing_serial(q->srv) == next.serial)
+        if (hs_fanout_position(q->srv) == next.pos && hs_typing_settled(q->srv, next.serial))
             return park(q, r, who, &next, filter, deadline, false);
         if (round == ROUNDS)
             return park(q, r, who, &next, filter, deadline, true);
