@@ -89,7 +89,7 @@ hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const
     } else {
         HS_TRY(hs_relations_check(srv, a, room, who->user, in->type, in->content));
     }
-    HS_TRY(write_one(srv, who, a, room, &wish, ret));
+    HS_TRY(hs_txn_fail(txn, write_one(srv, who, a, room, &wish, ret)));
     hs_txn_answer(txn, *ret);
     return NULL;
 }
@@ -218,7 +218,7 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
                           "Cannot provide a redacts value incoherent with the event_id of the URL parameter");
         HS_TRY(with_redacts(a, in->content, in->event_id, &wish.content));
     }
-    HS_TRY(write_one(srv, who, a, room, &wish, ret));
+    HS_TRY(hs_txn_fail(txn, write_one(srv, who, a, room, &wish, ret)));
     hs_txn_answer(txn, *ret);
     return NULL;
 }

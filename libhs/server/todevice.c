@@ -409,7 +409,7 @@ hs_error *hs_todevice_send_all(hs_server *srv, const hs_session *who, hs_arena *
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, HS_S("sendToDevice"), text, &txn, &known));
     if (known.p)
         return NULL;
-    HS_TRY(deliver(srv, who, a, in, text));
+    HS_TRY(hs_txn_fail(txn, deliver(srv, who, a, in, text)));
     hs_txn_answer(txn, HS_S("{}"));
     return NULL;
 }

@@ -90,6 +90,9 @@ static void release(void *ud)
     txn *x = h->entry;
     struct hs_txns *t = h->txns;
 
+    if (!x)
+        return;
+    h->entry = NULL;
     hs_fiber_wake_all(&x->waiting);
     x->busy = false;
     if (!x->id_n) {
@@ -142,6 +145,13 @@ hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_
     }
     *ret = h;
     return NULL;
+}
+
+hs_error *hs_txn_fail(hs_txn *h, hs_error *e)
+{
+    if (h && e)
+        release(h);
+    return e;
 }
 
 void hs_txn_answer(hs_txn *h, hs_str event_id)

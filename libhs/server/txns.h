@@ -17,6 +17,9 @@ typedef struct {
  * and says hs_txn_answer. Waits for another request of the same id. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_session *who,
                                                 hs_str room_id, hs_str txn_id, hs_txn **ret, hs_str *ret_known);
+/* Gives `e` back. If there is one, the next of the same id may try now: the memory of a request may stay longer than
+ * it. h may be NULL. */
+HS_NODISCARD hs_error *hs_txn_fail(hs_txn *h, hs_error *e);
 void hs_txn_answer(hs_txn *h, hs_str event_id); /* h may be NULL */
 
 #endif

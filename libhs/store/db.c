@@ -11,7 +11,12 @@
 
 #include <stdlib.h>
 
-enum { TICK_MS = 250, OPEN_MS = 15000 };
+enum {
+    TICK_MS = 250,
+    OPEN_MS = 15000,
+    QUEUE_MAX = 4096, /* groups that wait for a connection; each has a request behind it */
+    WIRE_MAX = 1024,  /* statements on the wire of a connection, above which it is passed over */
+};
 
 /* ── waiting ── */
 
@@ -52,6 +57,7 @@ static void queue_push(hs_group_queue *q, hs_group *g)
     else
         q->first = g;
     q->last = g;
+    q->n++;
 }
 
 static hs_group *queue_pop(hs_group_queue *q)
@@ -60,6 +66,7 @@ static hs_group *queue_pop(hs_group_queue *q)
 
     if (g) {
         q->first = g->next;
+        q->n--;
         if (!q->first)
             q->last = NULL;
     }
@@ -76,14 +83,31 @@ static void queue_expire(hs_group_queue *q, int64_t before)
     }
 }
 
+/* Ready, and not known to have fallen silent. */
+static bool usable(const hs_db *db, const hs_conn *c)
+{
+    return !db->closing && hs_conn_ready(c) && hs_conn_silent(c) < db->away_ms && hs_conn_busy(c) < WIRE_MAX;
+}
+
 static hs_conn *idlest_reader(hs_db *db)
 {
     hs_conn *best = NULL;
 
     for (size_t i = 0; i < db->readers_n; i++)
-        if (hs_conn_ready(db->readers[i]) && (!best || hs_conn_busy(db->readers[i]) < hs_conn_busy(best)))
+        if (usable(db, db->readers[i]) && (!best || hs_conn_busy(db->readers[i]) < hs_conn_busy(best)))
             best = db->readers[i];
+    if (best)
+        db->reads.moved = hs_loop_now(db->loop);
     return best;
+}
+
+static bool exec_usable(hs_db *db)
+{
+    bool is = usable(db, db->exec);
+
+    if (is)
+        db->execs.moved = hs_loop_now(db->loop);
+    return is;
 }
 
 static void flush_queues(hs_post *p)
@@ -98,7 +122,7 @@ static void flush_queues(hs_post *p)
         hs_conn_send(c, queue_pop(&db->reads));
     for (size_t i = 0; i < db->readers_n; i++)
         hs_conn_flush(db->readers[i]);
-    while (db->execs.first && hs_conn_ready(db->exec))
+    while (db->execs.first && exec_usable(db))
         hs_conn_send(db->exec, queue_pop(&db->execs));
     hs_conn_flush(db->exec);
 }
@@ -118,16 +142,17 @@ static void run_queued(hs_db *db, hs_group_queue *q, hs_group *g)
     g->done = wake_waiting;
     g->waiting = &w;
     g->since = hs_loop_now(db->loop);
-    if (db->closing) {
-        g->away = true;
-        return;
+    bool served = q == &db->reads ? idlest_reader(db) != NULL : exec_usable(db);
+    g->refused = q->n >= QUEUE_MAX;
+    /* when those who wait already wait in vain, nobody joins them */
+    g->away = db->closing || (!served && g->since - q->moved > db->away_ms);
+    if (!g->away && !g->refused) {
+        queue_push(q, g);
+        flush_soon(db);
+        hs_waiting_wait(db, &w);
+        hs_metric_add(db->queries, (double)g->n);
     }
-    queue_push(q, g);
-    flush_soon(db);
-    hs_waiting_wait(db, &w);
-    hs_metric_add(db->queries, (double)g->n);
-    if (g->failed || g->lost || g->away)
-        hs_metric_add(db->failures, 1);
+    hs_db_note(db, g, q == &db->execs);
 }
 
 void hs_db_run_read(hs_db *db, hs_group *g)
@@ -155,6 +180,7 @@ void hs_db_run_on(hs_db *db, hs_conn *c, hs_group *g)
     hs_conn_flush(c);
     hs_waiting_wait(db, &w);
     hs_metric_add(db->queries, (double)g->n);
+    hs_db_note(db, g, true);
 }
 
 /* ── connections ── */
@@ -196,6 +222,9 @@ static void on_tick(hs_timer *t)
     hs_conn_tick(db->exec, now);
     hs_tx_tick(db, now);
     hs_ticket_tick(db, now);
+    (void)idlest_reader(db);
+    (void)exec_usable(db);
+    flush_soon(db);
     queue_expire(&db->reads, now - db->away_ms);
     queue_expire(&db->execs, now - db->away_ms);
     (void)!hs_timer_arm(db->loop, &db->tick, TICK_MS);
@@ -227,7 +256,7 @@ static hs_error *wait_for_connections(hs_db *db, hs_arena *a)
 {
     int64_t until = hs_loop_now(db->loop) + OPEN_MS;
 
-    while (!hs_conn_ready(db->exec) || !idlest_reader(db)) {
+    while (!exec_usable(db) || !idlest_reader(db)) {
         if (hs_loop_now(db->loop) > until)
             return hs_err(a, 503, HS_M_UNKNOWN, "database: cannot connect: %s", hs_conn_why(db->exec));
         if (hs_fiber_self(db->loop))
@@ -257,6 +286,7 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
     db->loop = loop;
     db->log = o->log;
     db->away_ms = o->away_ms ? o->away_ms : 5000;
+    db->reads.moved = db->execs.moved = hs_loop_now(loop);
     db->conninfo = strdup(o->conninfo);
     db->flush = (hs_post){ .fn = flush_queues, .ud = db };
     db->tick = (hs_timer){ .fn = on_tick, .ud = db };
@@ -265,6 +295,9 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
     db->failures = hs_metric_get(o->metrics, HS_COUNTER, "hs_db_failures_total", "Statements that failed", NULL);
     db->reconnects = hs_metric_get(o->metrics, HS_COUNTER, "hs_db_reconnects_total",
                                    "Connections to PostgreSQL that were lost", NULL);
+    db->refused = hs_metric_get(o->metrics, HS_COUNTER, "hs_refused_total",
+                                "What was refused with 503 or 429 because the server or its database could not keep up",
+                                "reason");
     e = db->conninfo ? open_all(db, a, o) : HS_ERR_NOMEM;
     if (e) {
         hs_db_close(db);
@@ -514,7 +547,7 @@ hs_error *hs_db_new_nids(hs_db *db, hs_arena *a, size_t n, hs_nid *ret_first)
         return hs_err_internal(a, NULL, "more than %d numbers in a row", NID_BLOCK);
     while ((size_t)(db->nid_end - db->nid_next) < n) {
         if (db->closing)
-            return hs_err(a, 503, HS_M_UNKNOWN, "The server is shutting down");
+            return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The server is shutting down");
         HS_TRY(fetch_block(db, a));
     }
     *ret_first = db->nid_next;

@@ -17,6 +17,8 @@ void hs_waiting_done(hs_waiting *w);
 
 typedef struct {
     hs_group *first, *last;
+    size_t n;
+    int64_t moved; /* ms: when a connection was last there to take from it */
 } hs_group_queue;
 
 /* A connection for transactions: one at a time. */
@@ -50,13 +52,34 @@ struct hs_db {
     hs_timer tick;
     hs_tx_slot tx[HS_DB_TX_MAX];
     hs_tx_waiter *tx_first, *tx_last;
+    size_t tx_waiting;
     /* numbers */
     hs_nid nid_next, nid_end; /* [next, end) */
     bool nid_fetching;
     hs_fiber_queue nid_queue;
-    struct hs_ticket *ticket; /* ticket.c */
-    hs_metric *queries, *failures, *reconnects;
+    struct hs_ticket *ticket;  /* ticket.c */
+    bool is_short, said_short; /* PostgreSQL lacked space or memory when it was last asked to write; the log says so */
+    int64_t said_at;           /* ms; 0: never */
+    hs_metric *queries, *failures, *reconnects, *refused;
 };
+
+/* refuse.c */
+typedef enum {
+    HS_REFUSED_AWAY,  /* no connection, or none that answers */
+    HS_REFUSED_QUEUE, /* too many wait already */
+    HS_REFUSED_LATE,  /* sent, and no answer yet */
+    HS_REFUSED_SHORT, /* of space, memory, connections */
+    HS_REFUSED_BUSY,  /* time-outs, restarts */
+} hs_refusal;
+/* The error for the client; counted. */
+hs_error *hs_db_refuse(hs_db *db, hs_arena *a, hs_refusal why);
+/* Counts how a group ended; says in the log when PostgreSQL begins and ceases to be short of something. `writes`: if
+ * it went well, there was space. */
+void hs_db_note(hs_db *db, const hs_group *g, bool writes);
+/* Too little of disk, memory or connections. */
+bool hs_sqlstate_is_short(const char *sqlstate);
+/* Whether what failed so may go well a little later. */
+bool hs_sqlstate_passes(const char *sqlstate);
 
 /* Puts a group on the queue of the readers or of the executing connection, and waits for it. */
 HS_SUSPENDS void hs_db_run_read(hs_db *db, hs_group *g);

@@ -13,7 +13,10 @@
 
 enum {
     CONNECT_MS = 10000,
-    ANSWER_MS = 20000, /* above statement_timeout: the server is not there any more */
+    CONNECT_ONE_MS = 4000, /* where there are several hosts: then another one is tried first */
+    READ_MS = 14000,       /* without any answer, above statement_timeout: the server is not there any more … */
+    ANSWER_MS = 20000,     /* … and for what writes */
+    LIST_MAX = 1024,
     RETRY_LEAST_MS = 100,
     RETRY_MOST_MS = 2000,
     WHY_MAX = 256,
@@ -41,6 +44,9 @@ struct hs_conn {
     hs_io io;
     hs_timer retry;
     int64_t since; /* ms: when this state began */
+    int64_t heard; /* ms: when something was answered, or sent while nothing was on the wire */
+    unsigned turn; /* of several hosts, which is tried first */
+    bool many_hosts;
     int64_t pause; /* ms until the next try */
     char why[WHY_MAX];
     hs_map *prepared; /* statement's address → itself */
@@ -82,22 +88,6 @@ const char *hs_group_sqlstate(const hs_group *g)
     const char *state = g->failed ? PQresultErrorField(g->steps[g->at].res, PG_DIAG_SQLSTATE) : NULL;
 
     return state ? state : "";
-}
-
-hs_error *hs_group_error(hs_arena *a, const hs_group *g)
-{
-    const char *text;
-
-    if (g->away || g->lost)
-        return hs_err(a, 503, HS_M_UNKNOWN, "The database is not available at the moment");
-    if (!g->failed)
-        return hs_err_internal(a, NULL, "a statement was not run");
-    /* Text that is not UTF-8, or holds what PostgreSQL's text cannot. */
-    if (strcmp(hs_group_sqlstate(g), "22021") == 0)
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "Text is not valid UTF-8");
-    text = PQresultErrorField(g->steps[g->at].res, PG_DIAG_MESSAGE_PRIMARY);
-    return hs_err_internal(a, NULL, "statement %s: %s (%s)", g->steps[g->at].s->name, text ? text : "failed",
-                           hs_group_sqlstate(g));
 }
 
 static void clear_result(void *ud)
@@ -194,6 +184,8 @@ void hs_conn_send(hs_conn *c, hs_group *g)
         send_sync(c);
     g->next = NULL;
     g->since = hs_loop_now(c->loop);
+    if (!c->wire_n)
+        c->heard = g->since;
     g->lost = g->away = g->failed = g->aborted = false;
     if (c->last)
         c->last->next = g;
@@ -330,6 +322,10 @@ static void on_result(hs_conn *c, PGresult *res)
         return;
     }
     if (status == PGRES_FATAL_ERROR && !w->g->failed) {
+        const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+        /* Connected to what is a standby now: the next connection finds the primary. */
+        if (c->role != HS_CONN_READ && sqlstate && strcmp(sqlstate, "25006") == 0)
+            c->broken = true;
         w->g->failed = true;
         w->g->at = w->step;
         PQclear(w->g->steps[w->step].res);
@@ -521,11 +517,12 @@ static void on_io(hs_io *io, unsigned events)
 {
     hs_conn *c = io->ud;
 
-    (void)events;
     c->reading = true;
     if (c->state == CONNECTING) {
         go_on_connecting(c);
     } else if (!c->broken) {
+        if (events & HS_IO_READ)
+            c->heard = hs_loop_now(c->loop);
         if (!PQconsumeInput(c->pg))
             c->broken = true;
         read_results(c);
@@ -544,16 +541,68 @@ static void quiet(void *ud, const char *message)
     (void)message;
 }
 
+/* "a,b,c" from its k-th element on: "b,c,a". */
+static bool rotate(const char *list, unsigned k, char *ret, size_t n)
+{
+    size_t count = 1, used = 0;
+    hs_str rest;
+
+    for (const char *p = list; *p; p++)
+        count += *p == ',';
+    if (count == 1 || strlen(list) + 2 > n)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        hs_str one = { NULL, 0 };
+        rest = hs_str_c(list);
+        for (size_t at = 0; at <= (i + k) % count; at++)
+            one = hs_str_split(&rest, ',');
+        if (i)
+            ret[used++] = ',';
+        if (one.n)
+            memcpy(ret + used, one.p, one.n);
+        used += one.n;
+    }
+    ret[used] = 0;
+    return true;
+}
+
+/* libpq tries hosts in order, and one that takes packets and says nothing would keep it from the others for ever: after
+ * a time-out the next one is the first. */
+static void rotate_hosts(hs_conn *c, const char **keys, const char **values, char lists[3][LIST_MAX])
+{
+    static const char *const NAMES[] = { "host", "hostaddr", "port" };
+    PQconninfoOption *options = PQconninfoParse(c->conninfo, NULL), *o;
+    size_t n = 0;
+
+    while (keys[n])
+        n++;
+    for (size_t i = 0; i < 3; i++) {
+        for (o = options; o && o->keyword && strcmp(o->keyword, NAMES[i]) != 0; o++)
+            ;
+        if (!o || !o->keyword || !o->val || !rotate(o->val, c->turn, lists[i], LIST_MAX))
+            continue;
+        c->many_hosts = true;
+        keys[n] = NAMES[i];
+        values[n++] = lists[i];
+    }
+    keys[n] = NULL;
+    PQconninfoFree(options);
+}
+
 static void start_connecting(hs_conn *c)
 {
-    char name[40];
+    /* What stands before dbname may be set otherwise in it. */
+    const char *keys[12] = { "tcp_user_timeout", "keepalives_idle",  "keepalives_interval", "keepalives_count",
+                             "dbname",           "application_name", "client_encoding",     NULL };
+    const char *values[12] = { "5000", "30", "5", "3", c->conninfo, NULL, "UTF8", NULL };
+    char name[40], lists[3][LIST_MAX];
 
     if (c->state != DOWN || c->closing)
         return;
     snprintf(name, sizeof name, c->role == HS_CONN_WRITE ? "hs write %d" : "hs", (int)c->fence);
-    c->pg = PQconnectStartParams((const char *const[]){ "dbname", "application_name", "client_encoding",
-                                                        "connect_timeout", "tcp_user_timeout", NULL },
-                                 (const char *const[]){ c->conninfo, name, "UTF8", "10", "5000", NULL }, 1);
+    values[5] = name;
+    rotate_hosts(c, keys, values, lists);
+    c->pg = PQconnectStartParams(keys, values, 1);
     c->state = CONNECTING;
     c->since = hs_loop_now(c->loop);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
@@ -612,6 +661,11 @@ size_t hs_conn_busy(const hs_conn *c)
     return c->wire_n;
 }
 
+int64_t hs_conn_silent(const hs_conn *c)
+{
+    return c->state == READY && c->wire_n ? hs_loop_now(c->loop) - c->heard : 0;
+}
+
 const char *hs_conn_why(const hs_conn *c)
 {
     return c->why;
@@ -619,11 +673,21 @@ const char *hs_conn_why(const hs_conn *c)
 
 void hs_conn_tick(hs_conn *c, int64_t now)
 {
+    bool late = c->state != READY && now - c->since > (c->many_hosts ? CONNECT_ONE_MS : CONNECT_MS);
+
     if (c->state == DOWN) {
         if (now - c->since > 2 * RETRY_MOST_MS)
             start_connecting(c);
-    } else if ((c->state == READY && c->first && now - c->first->since > ANSWER_MS) ||
-               (c->state != READY && now - c->since > CONNECT_MS) || c->broken) {
-        lost(c);
+        return;
     }
+    if (late) {
+        c->turn++;
+        set_why(c, "no answer to the connection");
+    }
+    if (c->state == READY && hs_conn_silent(c) > (c->role == HS_CONN_READ ? READ_MS : ANSWER_MS)) {
+        set_why(c, "no answer");
+        late = true;
+    }
+    if (late || c->broken)
+        lost(c);
 }

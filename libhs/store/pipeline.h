@@ -32,9 +32,10 @@ struct hs_group {
     void (*done)(hs_group *g);
     void *ud;
     /* results */
-    bool lost;   /* the connection went away after it was sent */
-    bool away;   /* never sent: no connection within the time allowed */
-    bool failed; /* a statement failed: `at`, its result in steps[at].res */
+    bool lost;    /* the connection went away after it was sent */
+    bool away;    /* never sent: no connection within the time allowed */
+    bool refused; /* never queued: too many wait */
+    bool failed;  /* a statement failed: `at`, its result in steps[at].res */
     size_t at;
     /* the connection's */
     bool aborted;
@@ -46,7 +47,8 @@ struct hs_group {
 void hs_group_clear(hs_group *g); /* frees results that nobody took */
 /* "23505" and so on; "" when the group did not fail. */
 const char *hs_group_sqlstate(const hs_group *g);
-/* The failure as an error: 503 for lost and away, else internal. Do not call for a group that went well. */
+/* The failure as an error: 503 or 429 for what may go well later, else internal. Do not call for a group that went
+ * well. In refuse.c. */
 hs_error *hs_group_error(hs_arena *a, const hs_group *g);
 /* *ret (may be NULL) gets a step's rows, which live in `a` from now on. */
 HS_NODISCARD hs_error *hs_step_take(hs_arena *a, hs_step *step, hs_rows **ret);
@@ -68,6 +70,8 @@ hs_conn *hs_conn_open(hs_loop *loop, hs_logger *log, const char *conninfo, hs_co
 void hs_conn_close(hs_conn *c);
 bool hs_conn_ready(const hs_conn *c);
 size_t hs_conn_busy(const hs_conn *c); /* statements on the wire */
+/* ms since PostgreSQL last answered something of what is on the wire; 0 when nothing is. */
+int64_t hs_conn_silent(const hs_conn *c);
 /* Puts a group on the wire; the connection must be ready. Nothing goes out before hs_conn_flush. */
 void hs_conn_send(hs_conn *c, hs_group *g);
 void hs_conn_flush(hs_conn *c);

@@ -9,69 +9,18 @@
  * fence in pipeline.c) its feed row is looked for by its mark; there: FLUSHING; not there: its units go back to the
  * queue A unit that fails takes the later units of its rooms with it as stale: they were built on it. The rest of the
  * batch goes again. */
-#include "store/unit.h"
+#include "store/ticket.h"
 
 #include "runtime/random.h"
 
 #include <stdlib.h>
 
 enum {
-    BATCH_UNITS = 128,
-    BATCH_BYTES = 1 << 20,
     TRIES = 3, /* of a batch that failed for no fault of a unit */
     ARENA_CAP = 64 << 20,
 };
 
-typedef enum { IDLE, SENT, FLUSHING, UNKNOWN } ticket_state;
-
-typedef struct hs_ticket hs_ticket;
-
-/* A batch that is durable, and whose callers wait until it has been told. */
-typedef struct batch {
-    hs_told_batch told; /* first */
-    struct batch *next, **prevp;
-    hs_ticket *ticket;
-    hs_arena *a; /* this is in it */
-    hs_write *units;
-} batch;
-
-struct hs_ticket {
-    hs_db *db;
-    hs_conn *writer;
-    hs_write_hooks hooks;
-    int64_t durable;
-    hs_write *first, *last; /* the queue */
-    hs_post kick;
-    bool kick_waits, closing;
-    /* the batch */
-    ticket_state state;
-    hs_arena *a;     /* of the batch under way; NULL: opened with the next */
-    hs_write *units; /* in order */
-    size_t units_n;
-    uint32_t count;
-    unsigned tries;
-    int64_t mark, seen, first_pos;
-    hs_str msg;
-    hs_told *told;
-    hs_group commit, flush, look;
-    hs_step flush_step, look_step;
-    hs_params look_params;
-    size_t commit_step; /* of hs_commit; SIZE_MAX: no positions, no ticket */
-    hs_write **owner;   /* of each step */
-    bool commit_done, flush_done;
-    batch *done;   /* made with the transaction, so that nothing can fail after it */
-    batch *untold; /* durable ones that wait for others' news */
-    uint64_t sent, ended;
-    hs_metric *batches, *outcomes;
-};
-
 /* clang-format off */
-static const hs_stmt COMMIT = {
-    .name = "hs_commit",
-    .sql = "SELECT hs_commit($1, $2, $3, $4, $5, $6)",
-    .params = "NNinnb", /* timeline rows, state, positions, ts, mark, msg */
-    .cols = "n",
-};
 static const hs_stmt FLUSH = {
     .name = "hs_flush",
     .sql = "SELECT pg_logical_emit_message(true, 'hs', '') IS NULL",
@@ -90,77 +39,13 @@ static const hs_stmt FEED_NEWEST = {
 /* clang-format on */
 
 const hs_stmt *const hs_ticket_statements[] = {
-    &COMMIT, &FLUSH, &LOOK, &FEED_NEWEST, NULL,
+    &FLUSH,
+    &LOOK,
+    &FEED_NEWEST,
+    NULL,
 };
 
 static void kick(hs_ticket *t);
-
-/* ── chains ── */
-
-struct hs_write_chain {
-    uint32_t refs;
-    bool broken;
-};
-
-hs_write_chain *hs_write_chain_open(void)
-{
-    hs_write_chain *c = calloc(1, sizeof *c);
-
-    if (c)
-        c->refs = 1;
-    return c;
-}
-
-hs_write_chain *hs_write_chain_ref(hs_write_chain *c)
-{
-    c->refs++;
-    return c;
-}
-
-void hs_write_chain_unref(hs_write_chain *c)
-{
-    if (c && --c->refs == 0)
-        free(c);
-}
-
-bool hs_write_chain_broken(const hs_write_chain *c)
-{
-    return c->broken;
-}
-
-void hs_write_follow(hs_write *w, hs_write_chain *c)
-{
-    w->chain = c;
-}
-
-/* ── ends of a unit ── */
-
-static void resume(hs_ticket *t, hs_write *w, const char *outcome)
-{
-    if (w->chain && (w->error || w->result.status != HS_WRITE_OK))
-        w->chain->broken = true;
-    hs_metric_add(t->outcomes, 1, outcome);
-    hs_waiting_done(&w->waiting);
-}
-
-static const char *const OUTCOMES[] = {
-    [HS_WRITE_OK] = "ok",
-    [HS_WRITE_STALE] = "stale",
-    [HS_WRITE_CONFLICT] = "conflict",
-    [HS_WRITE_FENCED] = "fenced",
-};
-
-static void end_status(hs_ticket *t, hs_write *w, hs_write_status status)
-{
-    w->result.status = status;
-    resume(t, w, OUTCOMES[status]);
-}
-
-static void end_error(hs_ticket *t, hs_write *w, hs_error *e)
-{
-    w->error = e ? e : HS_ERR_NOMEM;
-    resume(t, w, "error");
-}
 
 /* ── failing units and what was built on them ── */
 
@@ -179,6 +64,13 @@ static bool touches_any(const hs_write *w, const hs_write *failed)
         if (in_rooms(w, failed))
             return true;
     return false;
+}
+
+static void idle(hs_ticket *t)
+{
+    t->units = NULL;
+    t->state = HS_TICKET_IDLE;
+    t->stuck_since = 0;
 }
 
 /* Takes `bad` out of the batch, and with it what follows in its rooms, in the batch and in the queue; what is left goes
@@ -215,200 +107,27 @@ static void give_back_without(hs_ticket *t, hs_write *bad)
     }
     t->first = keep_first;
     t->last = keep_last;
-    t->units = NULL;
-    t->units_n = 0;
-    t->state = IDLE;
+    idle(t);
     for (w = failed; w && w != bad; w = next) {
         next = w->next;
-        end_status(t, w, HS_WRITE_STALE);
+        hs_unit_end(t, w, HS_WRITE_STALE);
     }
-}
-
-/* Ends queued units that follow something that was given up. */
-static void drop_broken(hs_ticket *t)
-{
-    hs_write *w = t->first, *next;
-
-    t->first = t->last = NULL;
-    for (; w; w = next) {
-        next = w->next;
-        w->next = NULL;
-        if (w->chain && w->chain->broken) {
-            end_status(t, w, HS_WRITE_STALE);
-            continue;
-        }
-        if (t->last)
-            t->last->next = w;
-        else
-            t->first = w;
-        t->last = w;
-    }
-}
-
-/* ── making a batch ── */
-
-static size_t step_count(const hs_ticket *t)
-{
-    size_t n = 1;
-
-    for (const hs_write *w = t->units; w; w = w->next)
-        n += w->before.n + w->after.n;
-    return n;
-}
-
-static void take_units(hs_ticket *t)
-{
-    size_t bytes = 0;
-    hs_write *tail = NULL;
-
-    t->units = NULL;
-    t->units_n = 0;
-    t->count = 0;
-    while (t->first && t->units_n < BATCH_UNITS) {
-        hs_write *w = t->first;
-        if (t->units_n && (w->alone || t->units->alone || bytes + w->bytes > BATCH_BYTES))
-            break;
-        t->first = w->next;
-        if (!t->first)
-            t->last = NULL;
-        w->next = NULL;
-        w->base = t->count;
-        t->count += w->count;
-        bytes += w->bytes;
-        if (tail)
-            tail->next = w;
-        else
-            t->units = w;
-        tail = w;
-        t->units_n++;
-    }
-}
-
-/* Made before the transaction, so that nothing can fail after it; positions are filled in when they are known. */
-static hs_error *make_told(hs_ticket *t)
-{
-    size_t i = 0;
-
-    HS_TRY(hs_alloc(t->a, 1, &t->done));
-    HS_TRY(hs_alloc(t->a, t->units_n, &t->told));
-    for (const hs_write *w = t->units; w; w = w->next)
-        t->told[i++] = (hs_told){ .news = w->news, .base = w->base, .count = w->count };
-    return NULL;
-}
-
-static hs_error *pack(hs_ticket *t, hs_nids *ret_rows, hs_nids *ret_states)
-{
-    size_t rows = 0, states = 0;
-    hs_nid *r, *s;
-
-    for (const hs_write *w = t->units; w; w = w->next) {
-        for (size_t i = 0; i < w->items.n; i++)
-            rows += 13 + w->items.at[i].t.prev.n + w->items.at[i].t.delta.n;
-        states += w->states.n * 5;
-    }
-    HS_TRY(hs_alloc(t->a, rows, &r));
-    HS_TRY(hs_alloc(t->a, states, &s));
-    *ret_rows = (hs_nids){ r, rows };
-    *ret_states = (hs_nids){ s, states };
-    for (const hs_write *w = t->units; w; w = w->next) {
-        for (size_t i = 0; i < w->items.n; i++) {
-            const hs_write_timeline *x = &w->items.at[i].t;
-            const hs_nid head[13] = { x->room,           w->base + w->items.at[i].at,
-                                      x->event,          x->depth,
-                                      x->seen_line,      x->seen_snap,
-                                      x->seen_pos,       x->line,
-                                      x->snap,           x->d_notify,
-                                      x->d_high,         (hs_nid)x->prev.n,
-                                      (hs_nid)x->delta.n };
-            memcpy(r, head, sizeof head);
-            r += 13;
-            if (x->prev.n)
-                memcpy(r, x->prev.at, x->prev.n * sizeof *r);
-            r += x->prev.n;
-            if (x->delta.n)
-                memcpy(r, x->delta.at, x->delta.n * sizeof *r);
-            r += x->delta.n;
-        }
-        for (size_t i = 0; i < w->states.n; i++) {
-            const hs_unit_state *x = &w->states.at[i];
-            *s++ = x->room;
-            *s++ = x->line;
-            *s++ = x->snap;
-            *s++ = x->slot;
-            *s++ = x->event;
-        }
-    }
-    return NULL;
-}
-
-static hs_error *bind_now(hs_arena *a, const hs_stmt *s, hs_params *ret, ...)
-{
-    hs_error *e;
-    va_list ap;
-
-    va_start(ap, ret);
-    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, ret);
-    va_end(ap);
-    return e;
-}
-
-static void add_steps(hs_ticket *t, size_t *n, hs_write *w, const hs_unit_stmt *at, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        for (int k = 0; k < at[i].params.n; k++)
-            if (at[i].s->params[k] == 'p')
-                hs_params_set_pos(&at[i].params, k,
-                                  (int64_t)w->base + hs_params_at(&at[i].params, k) - ((int64_t)t->count - 1));
-        t->owner[*n] = w;
-        t->commit.steps[(*n)++] = (hs_step){ .s = at[i].s, .params = &at[i].params };
-    }
-}
-
-static hs_error *make_batch(hs_ticket *t)
-{
-    hs_params *params;
-    hs_nids rows, states;
-    size_t n = 0, most = step_count(t);
-
-    HS_TRY(hs_alloc(t->a, most, &t->commit.steps));
-    HS_TRY(hs_alloc(t->a, most, &t->owner));
-    for (hs_write *w = t->units; w; w = w->next)
-        add_steps(t, &n, w, w->before.at, w->before.n);
-    t->commit_step = SIZE_MAX;
-    if (t->count) {
-        HS_TRY(make_told(t));
-        t->msg = HS_S("");
-        if (t->hooks.encode)
-            HS_TRY(t->hooks.encode(t->hooks.ud, t->a, t->told, t->units_n, &t->msg));
-        HS_TRY(pack(t, &rows, &states));
-        HS_TRY(hs_alloc(t->a, 1, &params));
-        t->mark = (int64_t)(hs_random_u64() >> 1);
-        HS_TRY(bind_now(t->a, &COMMIT, params, rows, states, (int32_t)t->count, hs_loop_wall(t->db->loop), t->mark,
-                        t->msg.p ? t->msg : HS_S("")));
-        t->commit_step = n;
-        t->commit.steps[n++] = (hs_step){ .s = &COMMIT, .params = params };
-    }
-    for (hs_write *w = t->units; w; w = w->next)
-        add_steps(t, &n, w, w->after.at, w->after.n);
-    t->commit.n = n;
-    return NULL;
+    hs_ticket_drop_broken(t);
 }
 
 static void fail_batch(hs_ticket *t, const hs_error *why)
 {
     hs_write *w = t->units, *next;
 
-    t->units = NULL;
-    t->units_n = 0;
-    t->state = IDLE;
+    idle(t);
     for (; w; w = next) {
         next = w->next;
-        end_error(t, w,
-                  why == HS_ERR_NOMEM
-                      ? HS_ERR_NOMEM
-                      : hs_err_at(w->a, why->where, why->status, why->code, "%.*s", HS_FMT(why->message)));
+        hs_unit_fail(t, w,
+                     why == HS_ERR_NOMEM || !w->a ? HS_ERR_NOMEM
+                                                  : hs_err_later_at(w->a, why->where, why->status, why->code,
+                                                                    why->retry_ms, "%.*s", HS_FMT(why->message)));
     }
-    drop_broken(t);
+    hs_ticket_drop_broken(t);
 }
 
 static void send_flush(hs_ticket *t)
@@ -428,8 +147,8 @@ static void send_batch(hs_ticket *t)
         hs_arena_reset(t->a);
     else
         t->a = hs_arena_open(ARENA_CAP);
-    take_units(t);
-    e = t->a ? make_batch(t) : HS_ERR_NOMEM;
+    hs_ticket_take(t);
+    e = t->a ? hs_ticket_make(t) : HS_ERR_NOMEM;
     if (e) {
         fail_batch(t, e);
         return;
@@ -438,11 +157,12 @@ static void send_batch(hs_ticket *t)
         hs_write *w = t->units, *next;
         for (t->units = NULL; w; w = next) {
             next = w->next;
-            end_status(t, w, HS_WRITE_OK);
+            hs_unit_end(t, w, HS_WRITE_OK);
         }
         return;
     }
-    t->state = SENT;
+    t->state = HS_TICKET_SENT;
+    t->stuck_since = hs_loop_now(t->db->loop);
     t->sent++;
     t->seen = t->durable;
     t->commit_done = false;
@@ -459,14 +179,14 @@ static void kick_now(hs_post *p)
     hs_ticket *t = p->ud;
 
     t->kick_waits = false;
-    while (t->state == IDLE && t->first && !t->db->closing && hs_conn_ready(t->writer))
+    while (t->state == HS_TICKET_IDLE && t->first && !t->db->closing && hs_conn_ready(t->writer))
         send_batch(t);
 }
 
 /* At the end of the turn, so that whoever else has something to write now comes along. */
 static void kick(hs_ticket *t)
 {
-    if (t->kick_waits || t->state != IDLE || !t->first || t->closing)
+    if (t->kick_waits || t->state != HS_TICKET_IDLE || !t->first || t->closing)
         return;
     t->kick_waits = true;
     hs_loop_defer(t->db->loop, &t->kick);
@@ -482,13 +202,13 @@ static void resume_units(hs_ticket *t, hs_write *w, int64_t first_pos)
     for (; w; w = next) {
         next = w->next;
         w->result.first = first_pos + w->base;
-        end_status(t, w, HS_WRITE_OK);
+        hs_unit_end(t, w, HS_WRITE_OK);
     }
 }
 
 void hs_write_told(hs_told_batch *told)
 {
-    batch *b = (batch *)(void *)told;
+    hs_batch *b = (hs_batch *)(void *)told;
     hs_ticket *t = b->ticket;
 
     *b->prevp = b->next;
@@ -502,14 +222,16 @@ void hs_write_told(hs_told_batch *told)
 /* False: the batch, and with it the arena, is kept until hs_write_told. */
 static bool tell(hs_ticket *t, hs_write *units)
 {
-    batch *b = t->done;
+    hs_batch *b = t->done;
     int64_t last = t->first_pos + t->count - 1;
 
     if (last > t->durable)
         t->durable = last;
     for (size_t i = 0; i < t->units_n; i++)
         t->told[i].first = t->first_pos + t->told[i].base;
-    *b = (batch){ .told = { t->first_pos, last, t->msg, t->told, t->units_n }, .ticket = t, .a = t->a, .units = units };
+    *b = (hs_batch){
+        .told = { t->first_pos, last, t->msg, t->told, t->units_n }, .ticket = t, .a = t->a, .units = units
+    };
     b->prevp = &t->untold;
     b->next = t->untold;
     if (b->next)
@@ -530,8 +252,7 @@ static void batch_ok(hs_ticket *t)
     hs_write *units = t->units;
 
     t->tries = 0;
-    t->state = IDLE;
-    t->units = NULL;
+    idle(t);
     if (t->count && !tell(t, units))
         return;
     t->ended++;
@@ -560,13 +281,6 @@ static hs_write *blame(hs_ticket *t, bool stale)
     return t->units_n == 1 ? t->units : NULL;
 }
 
-static bool worth_again(const char *sqlstate)
-{
-    /* serialisation, deadlock, lock timeout, statement timeout or cancel, shutting down, resources */
-    return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "57014") == 0 ||
-           strncmp(sqlstate, "53", 2) == 0;
-}
-
 /* What the SQLSTATE says about the unit that raised it; HS_WRITE_OK: an error as any other. */
 static hs_write_status refusal(const char *sqlstate)
 {
@@ -581,9 +295,15 @@ static void batch_failed(hs_ticket *t)
 {
     const char *sqlstate = hs_group_sqlstate(&t->commit);
     hs_write_status refused = refusal(sqlstate);
-    bool again = worth_again(sqlstate);
+    bool again = hs_sqlstate_passes(sqlstate);
     hs_write *bad = NULL;
 
+    if (hs_sqlstate_is_short(sqlstate)) { /* trying again would not make space */
+        hs_error *e = hs_group_error(t->a, &t->commit);
+        hs_group_clear(&t->commit);
+        fail_batch(t, e);
+        return;
+    }
     if (again && ++t->tries <= TRIES) {
         hs_group_clear(&t->commit);
         give_back_without(t, NULL);
@@ -599,13 +319,13 @@ static void batch_failed(hs_ticket *t)
     }
     t->tries = 0;
     if (refused == HS_WRITE_OK)
-        bad->error = hs_group_error(bad->a, &t->commit);
+        bad->error = bad->a ? hs_group_error(bad->a, &t->commit) : HS_ERR_NOMEM;
     hs_group_clear(&t->commit);
     give_back_without(t, bad);
     if (bad->error)
-        end_error(t, bad, bad->error);
+        hs_unit_fail(t, bad, bad->error);
     else
-        end_status(t, bad, refused);
+        hs_unit_end(t, bad, refused);
 }
 
 static void judge(hs_ticket *t)
@@ -614,9 +334,11 @@ static void judge(hs_ticket *t)
         return;
     if (t->commit.lost || (t->count && t->flush.lost && !t->commit.failed)) {
         hs_group_clear(&t->commit);
-        t->state = UNKNOWN;
+        t->state = HS_TICKET_UNKNOWN;
         return; /* goes on when the connection is back */
     }
+    if (refusal(hs_group_sqlstate(&t->commit)) == HS_WRITE_OK)
+        hs_db_note(t->db, &t->commit, true);
     if (t->commit.failed || t->commit.aborted) {
         batch_failed(t);
     } else {
@@ -624,7 +346,7 @@ static void judge(hs_ticket *t)
             t->first_pos = (int64_t)hs_get_be(PQgetvalue(t->commit.steps[t->commit_step].res, 0, 0), 8);
         hs_group_clear(&t->commit);
         if (t->count && t->flush.failed)
-            t->state = FLUSHING; /* the tick tries again */
+            t->state = HS_TICKET_FLUSHING; /* the tick tries again */
         else
             batch_ok(t);
     }
@@ -645,11 +367,11 @@ static void on_flush(hs_group *g)
     hs_ticket *t = g->ud;
 
     t->flush_done = true;
-    if (t->state == SENT) {
+    if (t->state == HS_TICKET_SENT) {
         judge(t);
         return;
     }
-    if (t->state == FLUSHING && !g->failed && !g->lost) {
+    if (t->state == HS_TICKET_FLUSHING && !g->failed && !g->lost) {
         hs_group_clear(g);
         batch_ok(t);
         kick(t);
@@ -657,12 +379,12 @@ static void on_flush(hs_group *g)
     }
     hs_group_clear(g);
     if (g->lost)
-        t->state = UNKNOWN;
+        t->state = HS_TICKET_UNKNOWN;
 }
 
 static void flush_again(hs_ticket *t)
 {
-    t->state = FLUSHING;
+    t->state = HS_TICKET_FLUSHING;
     send_flush(t);
     hs_conn_flush(t->writer);
 }
@@ -697,7 +419,7 @@ static void look(hs_ticket *t)
         kick(t);
         return;
     }
-    if (bind_now(t->a, &LOOK, &t->look_params, t->seen, t->mark) != NULL)
+    if (hs_ticket_bind(t->a, &LOOK, &t->look_params, t->seen, t->mark) != NULL)
         return;
     t->look_step = (hs_step){ .s = &LOOK, .params = &t->look_params };
     t->look = (hs_group){ .steps = &t->look_step, .n = 1, .done = on_look, .ud = t };
@@ -710,9 +432,11 @@ static void on_ready(hs_conn *c, void *ud)
     hs_ticket *t = ud;
 
     t->writer = c;
-    if (t->state == UNKNOWN)
+    if (t->state == HS_TICKET_IDLE)
+        t->stuck_since = 0;
+    if (t->state == HS_TICKET_UNKNOWN)
         look(t);
-    else if (t->state == FLUSHING)
+    else if (t->state == HS_TICKET_FLUSHING)
         flush_again(t);
     kick(t);
 }
@@ -722,8 +446,10 @@ static void on_down(hs_conn *c, void *ud)
     hs_ticket *t = ud;
 
     (void)c;
-    if (t->state == FLUSHING) /* the flush was lost, and with PostgreSQL perhaps the transaction */
-        t->state = UNKNOWN;
+    if (t->state == HS_TICKET_FLUSHING) /* the flush was lost, and with PostgreSQL perhaps the transaction */
+        t->state = HS_TICKET_UNKNOWN;
+    if (!t->stuck_since)
+        t->stuck_since = hs_loop_now(t->db->loop);
     hs_metric_add(t->db->reconnects, 1);
 }
 
@@ -739,19 +465,13 @@ hs_error *hs_write_commit(hs_write *w, hs_write_result *ret)
     hs_ticket *t = w->db->ticket;
 
     if (!t || t->closing)
-        return hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down");
+        return hs_err_later(w->a, 503, HS_M_UNKNOWN, 1000, "The server is shutting down");
     if (w->chain && w->chain->broken) {
         ret->status = HS_WRITE_STALE;
         return NULL;
     }
     w->waiting = (hs_waiting){ .fiber = hs_fiber_self(w->db->loop) };
-    w->since = hs_loop_now(w->db->loop);
-    w->next = NULL;
-    if (t->last)
-        t->last->next = w;
-    else
-        t->first = w;
-    t->last = w;
+    HS_TRY(hs_ticket_queue(t, w));
     kick(t);
     hs_waiting_wait(w->db, &w->waiting);
     if (w->error)
@@ -829,6 +549,7 @@ hs_error *hs_ticket_open(hs_db *db, hs_metrics *m)
     t->flush = (hs_group){ .done = on_flush, .ud = t };
     t->batches = hs_metric_get(m, HS_COUNTER, "hs_write_batches_total", "Write transactions sent", NULL);
     t->outcomes = hs_metric_get(m, HS_COUNTER, "hs_write_units_total", "Units of writing, by outcome", "outcome");
+    t->stuck_since = hs_loop_now(db->loop);
     t->writer = hs_conn_open(db->loop, db->log, db->conninfo, HS_CONN_WRITE, (int32_t)(hs_random_u64() >> 34),
                              &(struct hs_conn_hooks){ .ready = on_ready, .down = on_down, .again = on_again, .ud = t });
     return t->writer ? NULL : HS_ERR_NOMEM;
@@ -855,7 +576,6 @@ hs_error *hs_ticket_start(hs_db *db, hs_arena *a)
     return hs_write_flush(db, a);
 }
 
-/* Units that wait for a connection longer than a request may. What is on the wire, or was, waits for the truth. */
 void hs_ticket_tick(hs_db *db, int64_t now)
 {
     hs_ticket *t = db->ticket;
@@ -864,21 +584,13 @@ void hs_ticket_tick(hs_db *db, int64_t now)
         return;
     hs_conn_tick(t->writer, now);
     if (hs_conn_ready(t->writer)) {
-        if (t->state == UNKNOWN && !hs_conn_busy(t->writer))
+        if (t->state == HS_TICKET_UNKNOWN && !hs_conn_busy(t->writer))
             look(t);
-        else if (t->state == FLUSHING && !hs_conn_busy(t->writer))
+        else if (t->state == HS_TICKET_FLUSHING && !hs_conn_busy(t->writer))
             flush_again(t);
         kick(t);
-        return;
     }
-    while (t->first && t->first->since < now - db->away_ms) {
-        hs_write *w = t->first;
-        t->first = w->next;
-        if (!t->first)
-            t->last = NULL;
-        end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The database is not available at the moment"));
-    }
-    drop_broken(t);
+    hs_ticket_expire(t, now);
 }
 
 bool hs_ticket_waits(const hs_db *db)
@@ -899,9 +611,11 @@ void hs_ticket_close(hs_db *db)
     give_back_without(t, NULL);
     for (w = t->first; w; w = next) {
         next = w->next;
-        end_error(t, w, hs_err(w->a, 503, HS_M_UNKNOWN, "The server is shutting down"));
+        hs_unit_fail(t, w,
+                     w->a ? hs_err_later(w->a, 503, HS_M_UNKNOWN, 1000, "The server is shutting down") : HS_ERR_NOMEM);
     }
     t->first = t->last = NULL;
+    hs_ticket_recount(t);
     while (t->untold)
         hs_write_told(&t->untold->told);
     hs_arena_close(t->a);

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { WAITING_MAX = 256 }; /* for one of the connections */
+
 struct hs_tx {
     hs_db *db;
     hs_arena *a;
@@ -131,6 +133,8 @@ hs_error *hs_tx_begin(hs_db *db, hs_arena *a, hs_tx **ret)
     tx->a = a;
     HS_TRY(hs_arena_on_reset(a, tx_over, tx));
     tx->slot = db->tx_first || db->closing ? NULL : slot_take(db);
+    if (!tx->slot && db->tx_waiting >= WAITING_MAX)
+        return hs_db_refuse(db, a, HS_REFUSED_QUEUE);
     if (!tx->slot && !db->closing) {
         hs_tx_waiter w = { .waiting = { .fiber = hs_fiber_self(db->loop) }, .since = hs_loop_now(db->loop) };
         slot_open_one(db);
@@ -139,11 +143,13 @@ hs_error *hs_tx_begin(hs_db *db, hs_arena *a, hs_tx **ret)
         else
             db->tx_first = &w;
         db->tx_last = &w;
+        db->tx_waiting++;
         hs_waiting_wait(db, &w.waiting);
+        db->tx_waiting--;
         tx->slot = w.slot;
     }
     if (!tx->slot)
-        return hs_err(a, 503, HS_M_UNKNOWN, "The database is not available at the moment");
+        return hs_db_refuse(db, a, HS_REFUSED_AWAY);
     *ret = tx;
     return NULL;
 }

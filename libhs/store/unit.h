@@ -3,6 +3,7 @@
 #ifndef HS_STORE_UNIT_H
 #define HS_STORE_UNIT_H
 
+#include "base/keep.h"
 #include "base/vec.h"
 #include "store/handle.h"
 
@@ -23,6 +24,11 @@ typedef struct {
     hs_nid event;
 } hs_unit_state;
 
+struct hs_write_chain {
+    uint32_t refs;
+    bool broken;
+};
+
 struct hs_write {
     hs_db *db;
     hs_arena *a;
@@ -40,6 +46,7 @@ struct hs_write {
     int64_t since;
     uint32_t base;
     hs_waiting waiting;
+    hs_kept *kept; /* the caller has left without an outcome; what is left of it */
     hs_write_result result;
     hs_error *error;
 };

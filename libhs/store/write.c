@@ -1,6 +1,8 @@
 /* Gathering a unit of writing, and reading what units left in the feed. Writing itself is ticket.c's. */
 #include "store/unit.h"
 
+#include <stdlib.h>
+
 /* clang-format off */
 static const hs_stmt FEED_AFTER = {
     .name = "feed_after",
@@ -116,6 +118,39 @@ hs_error *hs_write_state(hs_write *w, uint32_t at, int32_t line, int32_t snap, i
 void hs_write_news(hs_write *w, void *news)
 {
     w->news = news;
+}
+
+/* ── chains ── */
+
+hs_write_chain *hs_write_chain_open(void)
+{
+    hs_write_chain *c = calloc(1, sizeof *c);
+
+    if (c)
+        c->refs = 1;
+    return c;
+}
+
+hs_write_chain *hs_write_chain_ref(hs_write_chain *c)
+{
+    c->refs++;
+    return c;
+}
+
+void hs_write_chain_unref(hs_write_chain *c)
+{
+    if (c && --c->refs == 0)
+        free(c);
+}
+
+bool hs_write_chain_broken(const hs_write_chain *c)
+{
+    return c->broken;
+}
+
+void hs_write_follow(hs_write *w, hs_write_chain *c)
+{
+    w->chain = c;
 }
 
 /* ── the feed ── */
