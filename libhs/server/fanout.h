@@ -33,6 +33,7 @@ struct hs_feed {
     size_t items_n, bytes;
     hs_fiber *fiber; /* the follower; NULL: none */
     bool running, asleep, busy, closing;
+    bool on_bus;          /* its health as it was told last */
     bool look;            /* read the table at the next turn */
     int64_t hole_since;   /* loop time; 0: there is none */
     int64_t looked_ms;    /* loop time of the last reading of the table */
