@@ -161,12 +161,12 @@ void hs_runner_reload(hs_runner *r)
     if (!e) {
         hs_logger_set_level(r->log, fresh->log.level);
         if (r->worker)
-            e = hs_worker_reload(r->worker, a);
+            e = hs_worker_reload(r->worker, a, fresh);
     }
     if (e)
         hs_log_error(r->log, HS_LOG_ERROR, HS_S("SIGHUP"), "main.reload", e);
     else
-        hs_log(r->log, HS_LOG_INFO, "main.reload", "log level and certificates were read anew");
+        hs_log(r->log, HS_LOG_INFO, "main.reload", "log level, cache factors and certificates were read anew");
     hs_arena_close(a);
     hs_notify("READY=1");
 }

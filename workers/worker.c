@@ -1,7 +1,7 @@
 /* See worker.h. */
 #include "workers/worker.h"
 
-#include "server/context.h"
+#include "server/caches.h"
 #include "workers/http/hooks.h"
 #include "workers/http/sets.h"
 #include "workers/roles.h"
@@ -265,8 +265,9 @@ hs_error *hs_worker_listen(hs_worker *w, hs_arena *a)
     return NULL;
 }
 
-hs_error *hs_worker_reload(hs_worker *w, hs_arena *a)
+hs_error *hs_worker_reload(hs_worker *w, hs_arena *a, const hs_config *fresh)
 {
+    hs_caches_reload(&w->srv, fresh);
     return hs_http_reload_tls(w->http, a);
 }
 

@@ -27,8 +27,8 @@ typedef struct {
 HS_NODISCARD hs_error *hs_worker_open(hs_loop *loop, hs_arena *a, const hs_worker_options *o, hs_worker **ret);
 /* Opens the listeners, those that serve anything of the worker's roles. */
 HS_NODISCARD hs_error *hs_worker_listen(hs_worker *w, hs_arena *a);
-/* Reads certificates anew. */
-HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a);
+/* Reads certificates anew, and takes from `fresh` what may change while it runs: factors of caches. */
+HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a, const hs_config *fresh);
 /* Stops accepting, answers what waits, finishes what is under way. */
 HS_SUSPENDS void hs_worker_drain(hs_worker *w, int64_t deadline_ms);
 void hs_worker_close(hs_worker *w);

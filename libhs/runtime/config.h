@@ -144,7 +144,9 @@ typedef struct hs_config {
         rc_presence_per_user;
     bool has_rc_admin_redaction;
     int64_t max_upload_size, max_mau_value, soft_file_limit;
-    double cache_factor;
+    double cache_factor;      /* 0: not given */
+    hs_jv cache_factors;      /* of single caches; absent: none */
+    int64_t event_cache_size; /* events */
     bool disable_msisdn_registration, serve_server_wellknown, hs_disabled;
     hs_str hs_disabled_message, admin_contact, default_identity_server;
     hs_jv extra_well_known_client; /* extra_well_known_client_content as JSON; absent: none */

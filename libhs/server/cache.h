@@ -3,15 +3,10 @@
 #ifndef HS_SERVER_CACHE_H
 #define HS_SERVER_CACHE_H
 
-#include "base/map.h"
+#include "server/caches.h"
 #include "server/event_persist.h"
 #include "server/news.h"
 #include "server/txns.h"
-
-/* Least recently used last. */
-typedef struct hs_lru_link {
-    struct hs_lru_link *prev, *next;
-} hs_lru_link;
 
 #define HS_PERSIST_HOOKS_MAX 8
 
@@ -19,14 +14,13 @@ struct hs_rooms {
     hs_server *srv;
     hs_map *events;    /* number → entry */
     hs_map *event_ids; /* event id → entry */
-    hs_lru_link event_lru;
-    size_t event_bytes, event_budget;
+    hs_cache event_cache;
     uint64_t redactions; /* counts what has been told: a load that saw it move starts again */
 
     hs_map *rooms, *room_ids; /* number, id → hs_room */
     hs_map *loading;          /* number → who waits for a load under way */
-    hs_lru_link room_lru;
-    size_t room_bytes, room_budget;
+    hs_cache room_cache;
+    hs_timer trim; /* what was held while the caches were full has been let go */
 
     struct hs_txns *txns; /* txns.c: answers given lately */
     hs_persist_hook *hooks[HS_PERSIST_HOOKS_MAX];
@@ -34,9 +28,8 @@ struct hs_rooms {
     size_t hooks_n;
 };
 
-void hs_lru_init(hs_lru_link *head);
-void hs_lru_touch(hs_lru_link *head, hs_lru_link *l); /* in or to the front */
-void hs_lru_drop(hs_lru_link *l);
+/* Trims both caches in the next turn. */
+void hs_cache_trim_soon(struct hs_rooms *c);
 
 /* ── events ── */
 HS_NODISCARD hs_error *hs_cache_events_open(struct hs_rooms *c);

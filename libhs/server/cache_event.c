@@ -11,6 +11,10 @@
 
 #define ARENA_CAP  HS_KIB(1024)
 #define TRIM_TRIES 64 /* held entries passed over in one go */
+/* caches.event_cache_size counts events; ours have a page each, and a share of what rooms hold. */
+#define EVENT_BYTES    HS_KIB(13)
+#define EVENTS_DEFAULT ((size_t)10240)
+#define EVENTS_MOST    ((size_t)1 << 32)
 
 typedef struct {
     hs_stored s; /* first */
@@ -19,41 +23,26 @@ typedef struct {
     size_t bytes;
 } entry;
 
-void hs_lru_init(hs_lru_link *head)
-{
-    head->prev = head->next = head;
-}
-
-void hs_lru_drop(hs_lru_link *l)
-{
-    if (!l->next)
-        return;
-    l->prev->next = l->next;
-    l->next->prev = l->prev;
-    l->prev = l->next = NULL;
-}
-
-void hs_lru_touch(hs_lru_link *head, hs_lru_link *l)
-{
-    if (head->next == l)
-        return;
-    hs_lru_drop(l);
-    l->next = head->next;
-    l->prev = head;
-    head->next->prev = l;
-    head->next = l;
-}
-
 static entry *entry_of(hs_lru_link *l)
 {
     return (entry *)(void *)((char *)l - offsetof(entry, lru));
 }
 
+static void trim(void *ud)
+{
+    hs_cache_events_trim(ud);
+}
+
 hs_error *hs_cache_events_open(struct hs_rooms *c)
 {
+    const hs_config *config = c->srv->config;
+    size_t events = config && config->event_cache_size > 0 ? (size_t)config->event_cache_size : EVENTS_DEFAULT;
+
+    if (events > EVENTS_MOST)
+        events = EVENTS_MOST;
     c->events = hs_map_open(c->srv->hash_seed);
     c->event_ids = hs_map_open(c->srv->hash_seed);
-    hs_lru_init(&c->event_lru);
+    hs_cache_open(c->srv->caches, &c->event_cache, "events", EVENT_BYTES * events, trim, c);
     return c->events && c->event_ids ? NULL : HS_ERR_NOMEM;
 }
 
@@ -62,7 +51,7 @@ static void remove_entry(struct hs_rooms *c, entry *e)
     hs_map_remove_n(c->events, (uint64_t)e->s.nid);
     hs_map_remove(c->event_ids, e->s.ev->event_id);
     hs_lru_drop(&e->lru);
-    c->event_bytes -= e->bytes;
+    hs_cache_removed(&c->event_cache, e->bytes);
     e->cache = NULL;
     hs_stored_unref(&e->s);
 }
@@ -70,8 +59,8 @@ static void remove_entry(struct hs_rooms *c, entry *e)
 void hs_cache_events_close(struct hs_rooms *c)
 {
     if (c->events)
-        while (c->event_lru.next != &c->event_lru)
-            remove_entry(c, entry_of(c->event_lru.next));
+        while (c->event_cache.lru.next != &c->event_cache.lru)
+            remove_entry(c, entry_of(c->event_cache.lru.next));
     hs_map_close(c->events);
     hs_map_close(c->event_ids);
 }
@@ -84,8 +73,12 @@ hs_stored *hs_stored_ref(hs_stored *s)
 
 void hs_stored_unref(hs_stored *s)
 {
+    struct hs_rooms *c = s ? ((entry *)(void *)s)->cache : NULL;
+
     if (s && --s->refs == 0)
         hs_arena_close(s->arena); /* the entry is in it */
+    else if (c && s->refs == 1 && hs_cache_over(&c->event_cache))
+        hs_cache_trim_soon(c);
 }
 
 static void unref_hook(void *ud)
@@ -193,7 +186,7 @@ hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid)
 
     if (!e)
         return NULL;
-    hs_lru_touch(&c->event_lru, &e->lru);
+    hs_lru_touch(&c->event_cache.lru, &e->lru);
     return &e->s;
 }
 
@@ -217,20 +210,25 @@ hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s)
     }
     e->cache = c;
     hs_stored_ref(s);
-    hs_lru_touch(&c->event_lru, &e->lru);
-    c->event_bytes += e->bytes;
+    hs_lru_touch(&c->event_cache.lru, &e->lru);
+    hs_cache_added(&c->event_cache, e->bytes);
     hs_cache_events_trim(c);
     return s;
 }
 
 void hs_cache_events_trim(struct hs_rooms *c)
 {
-    for (int i = 0; i < TRIM_TRIES && c->event_bytes > c->event_budget && c->event_lru.prev != &c->event_lru; i++) {
-        entry *e = entry_of(c->event_lru.prev);
-        if (e->s.refs > 1)
-            hs_lru_touch(&c->event_lru, &e->lru);
-        else
+    hs_lru_link *last;
+
+    for (int i = 0; i < TRIM_TRIES && (last = hs_cache_oldest(&c->event_cache)); i++) {
+        entry *e = entry_of(last);
+        if (e->s.refs > 1) {
+            hs_lru_touch(&c->event_cache.lru, &e->lru);
+        } else {
             remove_entry(c, e);
+            c->event_cache.evicted++;
+            i = 0;
+        }
     }
 }
 
@@ -247,6 +245,11 @@ void hs_cache_event_redact(struct hs_rooms *c, hs_nid target, hs_nid by)
     hs_error *err = hs_event_redact(e->s.arena, e->s.ev, &pruned);
     if (!err)
         err = show(&e->s, e->s.ev->rv, pruned, e->s.ev->event_id);
+    if (e->cache) {
+        size_t is = hs_stored_bytes(&e->s);
+        hs_cache_resized(&c->event_cache, e->bytes, is);
+        e->bytes = is;
+    }
     if (err) { /* no memory: it must not be shown whole. Who holds it keeps an empty head; the next reader loads it anew
                 */
         hs_log_error(c->srv->log, HS_LOG_ERROR, HS_S(""), "rooms.redact_in_memory", err);

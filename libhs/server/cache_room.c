@@ -20,10 +20,12 @@
 #define RECENT_KEEP 50 /* … and this many stay when there are too many */
 #define LOAD_TRIES  20
 #define TRIM_TRIES  16
+#define ROOMS_BYTES HS_MIB(128) /* at factor 1 */
 
 typedef struct {
     hs_room r; /* first */
     hs_lru_link lru;
+    struct hs_rooms *cache; /* once it was in it */
     size_t bytes;
     bool cached;
     size_t heads_cap;
@@ -228,9 +230,12 @@ static void room_free(hs_room *room)
 static void room_unref(void *ud)
 {
     hs_room *room = ud;
+    const entry *e = entry_of(room);
 
     if (--room->refs == 0)
         room_free(room);
+    else if (e->cached && room->refs == 1 && hs_cache_over(&e->cache->room_cache))
+        hs_cache_trim_soon(e->cache);
 }
 
 hs_error *hs_room_hold(hs_server *srv, hs_arena *a, hs_room *room)
@@ -250,9 +255,40 @@ static void room_forget(struct hs_rooms *c, entry *e)
     if (e->r.id.n && hs_map_get(c->room_ids, e->r.id) == e)
         hs_map_remove(c->room_ids, e->r.id);
     hs_lru_drop(&e->lru);
-    c->room_bytes -= e->bytes;
+    hs_cache_removed(&c->room_cache, e->bytes);
     e->cached = false;
     room_unref(&e->r);
+}
+
+static void trim(void *ud)
+{
+    struct hs_rooms *c = ud;
+    hs_lru_link *last;
+
+    for (int i = 0; i < TRIM_TRIES && (last = hs_cache_oldest(&c->room_cache)); i++) {
+        entry *e = entry_of_lru(last);
+        if (e->r.refs > 1) {
+            hs_lru_touch(&c->room_cache.lru, &e->lru);
+        } else {
+            room_forget(c, e);
+            c->room_cache.evicted++;
+            i = 0;
+        }
+    }
+}
+
+static void trim_both(hs_timer *t)
+{
+    struct hs_rooms *c = t->ud;
+
+    trim(c);
+    hs_cache_events_trim(c);
+}
+
+void hs_cache_trim_soon(struct hs_rooms *c)
+{
+    if (!c->trim.heap_at && c->trim.fn && hs_timer_arm(c->srv->loop, &c->trim, 0))
+        return; /* no memory for it: the next load trims */
 }
 
 static void account(struct hs_rooms *c, entry *e)
@@ -261,24 +297,20 @@ static void account(struct hs_rooms *c, entry *e)
     size_t bytes = sizeof *e + 512 + e->recent_bytes + r->state_cap * sizeof *r->state +
                    r->recent_cap * sizeof *r->recent + r->local_members_cap * sizeof *r->local_members;
 
-    c->room_bytes += bytes - e->bytes;
+    hs_cache_resized(&c->room_cache, e->bytes, bytes);
     e->bytes = bytes;
-    hs_lru_touch(&c->room_lru, &e->lru);
-    for (int i = 0; i < TRIM_TRIES && c->room_bytes > c->room_budget && c->room_lru.prev != &c->room_lru; i++) {
-        entry *last = entry_of_lru(c->room_lru.prev);
-        if (last->r.refs > 1)
-            hs_lru_touch(&c->room_lru, &last->lru);
-        else
-            room_forget(c, last);
-    }
+    hs_lru_touch(&c->room_cache.lru, &e->lru);
+    trim(c);
 }
 
 static hs_error *room_put(struct hs_rooms *c, entry *e)
 {
     if (!hs_map_put_n(c->rooms, (uint64_t)e->r.nid, e, NULL))
         return HS_ERR_NOMEM;
+    e->cache = c;
     e->cached = true;
     e->r.refs++;
+    hs_cache_added(&c->room_cache, e->bytes);
     if (e->r.id.n && !e->r.is_new && !hs_map_put(c->room_ids, e->r.id, e, NULL)) {
         room_forget(c, e);
         return HS_ERR_NOMEM;
@@ -355,14 +387,12 @@ hs_error *hs_cache_room_new(hs_server *srv, hs_arena *a, hs_nid nid, const hs_ro
 hs_error *hs_rooms_open(hs_server *srv, hs_arena *a)
 {
     struct hs_rooms *c;
-    double factor = srv->config && srv->config->cache_factor > 0 ? srv->config->cache_factor : 0.5;
 
     (void)a;
     HS_TRY(hs_alloc(srv->arena, 1, &c));
     c->srv = srv;
-    c->event_budget = (size_t)(factor * (double)HS_MIB(128));
-    c->room_budget = (size_t)(factor * (double)HS_MIB(128));
-    hs_lru_init(&c->room_lru);
+    c->trim = (hs_timer){ .fn = trim_both, .ud = c };
+    hs_cache_open(srv->caches, &c->room_cache, "rooms", ROOMS_BYTES, trim, c);
     c->rooms = hs_map_open(srv->hash_seed);
     c->room_ids = hs_map_open(srv->hash_seed);
     c->loading = hs_map_open(srv->hash_seed);
@@ -380,9 +410,11 @@ void hs_rooms_close(hs_server *srv)
 
     if (!c)
         return;
+    hs_timer_disarm(srv->loop, &c->trim);
+    c->trim.fn = NULL; /* what is let go from now on needs no trim */
     if (c->rooms)
-        while (c->room_lru.next != &c->room_lru)
-            room_forget(c, entry_of_lru(c->room_lru.next));
+        while (c->room_cache.lru.next != &c->room_cache.lru)
+            room_forget(c, entry_of_lru(c->room_cache.lru.next));
     hs_map_close(c->rooms);
     hs_map_close(c->room_ids);
     hs_map_close(c->loading);
@@ -419,6 +451,7 @@ static hs_error *event_of_row(struct hs_rooms *c, hs_arena *a, const hs_roomver 
                           .snap = row->snap,
                           .redacted_by = row->redacted_by };
 
+    hs_cache_asked(&c->event_cache, s != NULL);
     if (!s) {
         hs_stored *made;
         HS_TRY(hs_stored_make(c, a, rv, &f, row->json, row->event_id, &made));
@@ -531,7 +564,8 @@ hs_error *hs_room_load(hs_server *srv, hs_arena *a, hs_nid nid, hs_room **ret)
         entry *e = hs_map_get_n(c->rooms, (uint64_t)nid);
         load *l = hs_map_get_n(c->loading, (uint64_t)nid);
         if (e) {
-            hs_lru_touch(&c->room_lru, &e->lru);
+            hs_cache_asked(&c->room_cache, true);
+            hs_lru_touch(&c->room_cache.lru, &e->lru);
             HS_TRY(hs_room_hold(srv, a, &e->r));
             *ret = &e->r;
             return NULL;
@@ -541,6 +575,7 @@ hs_error *hs_room_load(hs_server *srv, hs_arena *a, hs_nid nid, hs_room **ret)
             continue;
         }
 
+        hs_cache_asked(&c->room_cache, false);
         HS_TRY(hs_alloc(a, 1, &l));
         if (!hs_map_put_n(c->loading, (uint64_t)nid, l, NULL))
             return HS_ERR_NOMEM;
@@ -589,7 +624,8 @@ hs_error *hs_room_find(hs_server *srv, hs_arena *a, hs_str room_id, hs_room **re
     hs_room_row row;
 
     if (e) {
-        hs_lru_touch(&c->room_lru, &e->lru);
+        hs_cache_asked(&c->room_cache, true);
+        hs_lru_touch(&c->room_cache.lru, &e->lru);
         HS_TRY(hs_room_hold(srv, a, &e->r));
         *ret = &e->r;
         return NULL;
@@ -622,6 +658,7 @@ hs_error *hs_events_load_as(hs_server *srv, hs_arena *a, hs_nid room, const hs_r
     for (size_t i = 0; i < n; i++) {
         ret[i] = hs_cache_event_get(c, nids[i]);
         if (ret[i]) {
+            hs_cache_asked(&c->event_cache, true);
             HS_TRY(hs_stored_hold(a, ret[i]));
         } else {
             where[m] = i;
@@ -674,6 +711,7 @@ hs_error *hs_event_find(hs_server *srv, hs_arena *a, hs_nid room, hs_str event_i
     uint64_t redactions;
 
     if (s && s->room == room) {
+        hs_cache_asked(&c->event_cache, true);
         HS_TRY(hs_stored_hold(a, s));
         *ret = hs_cache_event_get(c, s->nid);
         return NULL;

@@ -3,12 +3,11 @@
  */
 #include "server/limiter.h"
 
-#include "base/map.h"
-
 #include <math.h>
 #include <stdlib.h>
 
 #define PRUNE_EVERY_MS 15000
+#define BUCKETS_BYTES  ((size_t)16 << 20) /* at factor 1 */
 
 typedef struct {
     double done;
@@ -18,11 +17,19 @@ typedef struct {
 
 struct hs_limiter {
     hs_map *buckets;
+    hs_cache cache;
     uint64_t seed;
-    int64_t pruned_at;
+    int64_t pruned_at, now_ms;
 };
 
-hs_limiter *hs_limiter_open(uint64_t seed)
+static void trim(void *ud);
+
+static size_t bytes_of(hs_str key)
+{
+    return sizeof(bucket) + key.n + HS_CACHE_SLOT;
+}
+
+hs_limiter *hs_limiter_open(uint64_t seed, struct hs_caches *all)
 {
     hs_limiter *l = calloc(1, sizeof *l);
 
@@ -34,6 +41,7 @@ hs_limiter *hs_limiter_open(uint64_t seed)
         free(l);
         return NULL;
     }
+    hs_cache_open(all, &l->cache, "ratelimits", BUCKETS_BYTES, trim, l);
     return l;
 }
 
@@ -62,18 +70,17 @@ static double level(const bucket *b, int64_t now_ms)
     return left > 0 ? left : 0;
 }
 
-void hs_limiter_prune(hs_limiter *l, int64_t now_ms)
+/* Forgets buckets that hold no more than `least`. A map must not change during a walk: those that stay move into a new
+ * one. Without memory all stay where they are. */
+static void drop_up_to(hs_limiter *l, int64_t now_ms, double least)
 {
     hs_map *kept = hs_map_open(l->seed);
     size_t it = 0;
     hs_str key;
     void *v;
 
-    /* A map must not change during a walk: those that stay move into a new one. Without memory all stay where they are.
-     */
-    l->pruned_at = now_ms;
     while (kept && hs_map_next(l->buckets, &it, &key, &v)) {
-        if (level(v, now_ms) > 0 && !hs_map_put(kept, key, v, NULL)) {
+        if (level(v, now_ms) > least && !hs_map_put(kept, key, v, NULL)) {
             hs_map_close(kept);
             kept = NULL;
         }
@@ -81,11 +88,33 @@ void hs_limiter_prune(hs_limiter *l, int64_t now_ms)
     if (!kept)
         return;
     it = 0;
-    while (hs_map_next(l->buckets, &it, &key, &v))
-        if (level(v, now_ms) <= 0)
-            free(v);
+    while (hs_map_next(l->buckets, &it, &key, &v)) {
+        if (level(v, now_ms) > least)
+            continue;
+        hs_cache_removed(&l->cache, bytes_of(key));
+        free(v);
+    }
     hs_map_close(l->buckets);
     l->buckets = kept;
+}
+
+void hs_limiter_prune(hs_limiter *l, int64_t now_ms)
+{
+    l->pruned_at = l->now_ms = now_ms;
+    drop_up_to(l, now_ms, 0);
+}
+
+/* More keys than fit are at work: those that have done least are forgiven, so that who floods is still held back. */
+static void trim(void *ud)
+{
+    hs_limiter *l = ud;
+    size_t before = l->cache.entries;
+
+    if (!hs_cache_over(&l->cache))
+        return;
+    for (double least = 0; hs_cache_over(&l->cache) && l->cache.entries; least = least ? least * 2 : 1)
+        drop_up_to(l, l->now_ms, least);
+    l->cache.evicted += before - l->cache.entries;
 }
 
 /* One map for all kinds: the key is prefixed by the kind and cut to what fits; user ids, room ids and addresses do. */
@@ -107,8 +136,10 @@ bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key
 
     if (now_ms - l->pruned_at >= PRUNE_EVERY_MS)
         hs_limiter_prune(l, now_ms);
+    l->now_ms = now_ms;
 
     bucket *b = hs_map_get(l->buckets, k);
+    hs_cache_asked(&l->cache, b != NULL);
     bucket fresh = { .start = now_ms };
     bucket now = b ? *b : fresh;
     now.rate = rate.per_second;
@@ -137,6 +168,10 @@ bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key
             free(b);
             return true;
         }
+        hs_cache_added(&l->cache, bytes_of(k));
+        *b = now;
+        trim(l);
+        return true;
     }
     *b = now;
     return true;

@@ -3,7 +3,7 @@
 #ifndef HS_SERVER_LIMITER_H
 #define HS_SERVER_LIMITER_H
 
-#include "server/context.h"
+#include "server/caches.h"
 
 typedef enum {
     HS_LIMIT_MESSAGE,
@@ -40,7 +40,9 @@ HS_NODISCARD hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, 
 /* ── the buckets alone, for whoever has a clock and rates of their own ── */
 typedef struct hs_limiter hs_limiter;
 
-hs_limiter *hs_limiter_open(uint64_t seed); /* NULL without memory */
+/* NULL without memory. `all`: where its budget is counted; NULL: nowhere. Over its budget it forgets the buckets that
+ * are emptiest. */
+hs_limiter *hs_limiter_open(uint64_t seed, struct hs_caches *all);
 void hs_limiter_close(hs_limiter *l);
 /* True when allowed; otherwise *ret_retry_ms says when to come back (-1: never, the rate is 0). */
 bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, hs_limit_how how, int64_t now_ms,

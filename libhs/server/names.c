@@ -1,22 +1,29 @@
-/* See names.h. Two maps over one record a user; records live as long as the server, so that a cached name can be handed
- * out without a copy. Names are small and bounded by what the rooms here have members; nothing is ever evicted. */
+/* See names.h. Maps over one record a name, the least recently used going first. A name never comes to mean another
+ * number, so nothing here can be out of date; what is handed out is a copy. */
 #include "server/names.h"
 
-#include "base/map.h"
+#include "server/caches.h"
 #include "store/names.h"
 
 #include <stdlib.h>
 
+#define NAMES_BYTES ((size_t)128 << 20) /* at factor 1 */
+
 typedef struct {
+    hs_lru_link lru;
     hs_nid nid;
+    bool is_server;
     size_t n;
     char id[];
 } record;
 
 struct hs_names {
     hs_map *by_id, *by_nid; /* users: record */
-    hs_map *servers;        /* name → record (id unused) */
+    hs_map *servers;        /* name → record */
+    hs_cache cache;
 };
+
+static void trim(void *ud);
 
 hs_error *hs_names_open(hs_server *srv, hs_arena *a)
 {
@@ -26,70 +33,88 @@ hs_error *hs_names_open(hs_server *srv, hs_arena *a)
     n->by_id = hs_map_open(srv->hash_seed);
     n->by_nid = hs_map_open(srv->hash_seed);
     n->servers = hs_map_open(srv->hash_seed);
+    hs_cache_open(srv->caches, &n->cache, "names", NAMES_BYTES, trim, n);
     srv->names = n;
     return n->by_id && n->by_nid && n->servers ? NULL : HS_ERR_NOMEM;
 }
 
-static void free_all(hs_map *m)
+/* Its key is a copy in the map, of two maps for a user. */
+static size_t bytes_of(const record *r)
 {
-    size_t it = 0;
-    hs_str key;
-    void *v;
+    return sizeof *r + 2 * r->n + (r->is_server ? 1 : 2) * HS_CACHE_SLOT;
+}
 
-    while (m && hs_map_next(m, &it, &key, &v))
-        free(v);
-    hs_map_close(m);
+static void forget(struct hs_names *n, record *r)
+{
+    hs_str id = hs_str_make(r->id, r->n);
+
+    hs_map_remove(r->is_server ? n->servers : n->by_id, id);
+    if (!r->is_server)
+        hs_map_remove_n(n->by_nid, (uint64_t)r->nid);
+    hs_lru_drop(&r->lru);
+    hs_cache_removed(&n->cache, bytes_of(r));
+    free(r);
+}
+
+static record *record_of(hs_lru_link *l)
+{
+    return (record *)(void *)((char *)l - offsetof(record, lru));
+}
+
+static void trim(void *ud)
+{
+    struct hs_names *n = ud;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&n->cache)); n->cache.evicted++)
+        forget(n, record_of(l));
 }
 
 void hs_names_close(hs_server *srv)
 {
-    if (!srv->names)
+    struct hs_names *n = srv->names;
+
+    if (!n)
         return;
-    hs_map_close(srv->names->by_nid);
-    free_all(srv->names->by_id);
-    free_all(srv->names->servers);
+    if (n->by_id && n->by_nid && n->servers)
+        while (n->cache.lru.prev != &n->cache.lru)
+            forget(n, record_of(n->cache.lru.prev));
+    hs_map_close(n->by_nid);
+    hs_map_close(n->by_id);
+    hs_map_close(n->servers);
     srv->names = NULL;
 }
 
-static record *record_new(hs_str id, hs_nid nid)
+/* Without memory the name is simply not cached. */
+static void remember(struct hs_names *n, hs_str id, hs_nid nid, bool is_server)
 {
-    record *r = malloc(sizeof *r + id.n);
+    hs_map *m = is_server ? n->servers : n->by_id;
+    record *r = hs_map_get(m, id) ? NULL : malloc(sizeof *r + id.n);
 
     if (!r)
-        return NULL;
-    r->nid = nid;
-    r->n = id.n;
+        return;
+    *r = (record){ .nid = nid, .is_server = is_server, .n = id.n };
     memcpy(r->id, id.p, id.n);
-    return r;
-}
-
-/* Without memory the name is simply not cached. */
-static void remember(struct hs_names *n, hs_str id, hs_nid nid)
-{
-    record *r;
-
-    if (hs_map_get(n->by_id, id) || !(r = record_new(id, nid)))
-        return;
-    if (!hs_map_put(n->by_id, id, r, NULL)) {
+    if (!hs_map_put(m, id, r, NULL)) {
         free(r);
         return;
     }
-    if (!hs_map_put_n(n->by_nid, (uint64_t)nid, r, NULL)) {
-        hs_map_remove(n->by_id, id);
+    if (!is_server && !hs_map_put_n(n->by_nid, (uint64_t)nid, r, NULL)) {
+        hs_map_remove(m, id);
         free(r);
+        return;
     }
+    hs_cache_added(&n->cache, bytes_of(r));
+    hs_lru_touch(&n->cache.lru, &r->lru);
+    trim(n);
 }
 
-hs_nid hs_user_nid_cached(hs_server *srv, hs_str user_id)
+static hs_nid used(struct hs_names *n, record *r)
 {
-    const record *r = hs_map_get(srv->names->by_id, user_id);
-    return r ? r->nid : 0;
-}
-
-hs_str hs_user_name_cached(hs_server *srv, hs_nid user)
-{
-    const record *r = hs_map_get_n(srv->names->by_nid, (uint64_t)user);
-    return r ? hs_str_make(r->id, r->n) : hs_str_make(NULL, 0);
+    hs_cache_asked(&n->cache, r != NULL);
+    if (!r)
+        return 0;
+    hs_lru_touch(&n->cache.lru, &r->lru);
+    return r->nid;
 }
 
 typedef hs_error *find_fn(hs_db *db, hs_arena *a, const hs_str *names, size_t n, hs_nid *ret);
@@ -105,7 +130,7 @@ static hs_error *nids(hs_server *srv, hs_arena *a, const hs_str *ids, size_t n, 
     HS_TRY(hs_alloc(a, n, &where));
     HS_TRY(hs_alloc(a, n, &found));
     for (size_t i = 0; i < n; i++) {
-        ret[i] = hs_user_nid_cached(srv, ids[i]);
+        ret[i] = used(srv->names, hs_map_get(srv->names->by_id, ids[i]));
         if (!ret[i]) {
             missing[m] = ids[i];
             where[m++] = i;
@@ -117,7 +142,7 @@ static hs_error *nids(hs_server *srv, hs_arena *a, const hs_str *ids, size_t n, 
     for (size_t i = 0; i < m; i++) {
         ret[where[i]] = found[i];
         if (found[i])
-            remember(srv->names, missing[i], found[i]);
+            remember(srv->names, missing[i], found[i], false);
     }
     return NULL;
 }
@@ -148,8 +173,10 @@ hs_error *hs_user_names(hs_server *srv, hs_arena *a, const hs_nid *users, size_t
     HS_TRY(hs_alloc(a, n, &where));
     HS_TRY(hs_alloc(a, n, &found));
     for (size_t i = 0; i < n; i++) {
-        ret[i] = hs_user_name_cached(srv, users[i]);
-        if (!ret[i].p) {
+        record *r = hs_map_get_n(srv->names->by_nid, (uint64_t)users[i]);
+        if (used(srv->names, r)) {
+            HS_TRY(hs_str_dup(a, hs_str_make(r->id, r->n), &ret[i]));
+        } else {
             missing[m] = users[i];
             where[m++] = i;
         }
@@ -160,7 +187,7 @@ hs_error *hs_user_names(hs_server *srv, hs_arena *a, const hs_nid *users, size_t
     for (size_t i = 0; i < m; i++) {
         if (!found[i].p)
             return hs_err_internal(a, NULL, "no user has the number %lld", (long long)missing[i]);
-        remember(srv->names, found[i], missing[i]);
+        remember(srv->names, found[i], missing[i], false);
         ret[where[i]] = found[i];
     }
     return NULL;
@@ -173,17 +200,13 @@ hs_error *hs_user_name(hs_server *srv, hs_arena *a, hs_nid user, hs_str *ret)
 
 hs_error *hs_server_nid(hs_server *srv, hs_arena *a, hs_str server_name, hs_nid *ret)
 {
-    const record *cached = hs_map_get(srv->names->servers, server_name);
-    record *r;
+    hs_nid known = used(srv->names, hs_map_get(srv->names->servers, server_name));
 
-    if (cached) {
-        *ret = cached->nid;
-        return NULL;
+    if (!known) {
+        HS_TRY(hs_store_servers_ensure(srv->db, a, &server_name, 1, &known));
+        remember(srv->names, server_name, known, true);
     }
-    HS_TRY(hs_store_servers_ensure(srv->db, a, &server_name, 1, ret));
-    r = record_new(server_name, *ret);
-    if (r && !hs_map_put(srv->names->servers, server_name, r, NULL))
-        free(r);
+    *ret = known;
     return NULL;
 }
 

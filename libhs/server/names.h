@@ -15,15 +15,10 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nids(hs_server *srv, hs_arena *a, con
                                                 hs_nid *ret);
 /* 0 when this server has never heard of the user. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_nid_find(hs_server *srv, hs_arena *a, hs_str user_id, hs_nid *ret);
-/* The name of a number; an unknown number is an internal error. The string lives in `a` or as long as the server. */
+/* The name of a number, in `a`; an unknown number is an internal error. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_name(hs_server *srv, hs_arena *a, hs_nid user, hs_str *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_user_names(hs_server *srv, hs_arena *a, const hs_nid *users, size_t n,
                                                  hs_str *ret);
-/* The name if it is in memory, else { NULL, 0 }; does not suspend. */
-hs_str hs_user_name_cached(hs_server *srv, hs_nid user);
-/* 0 if it is not in memory; does not suspend. */
-hs_nid hs_user_nid_cached(hs_server *srv, hs_str user_id);
-
 /* The number of a server name, made when it is new. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_server_nid(hs_server *srv, hs_arena *a, hs_str server_name, hs_nid *ret);
 

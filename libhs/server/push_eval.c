@@ -1,22 +1,23 @@
 /* See push_eval.h. */
 #include "server/push_eval.h"
 
-#include "base/map.h"
+#include "base/checked.h"
 #include "base/vec.h"
 #include "core/ids.h"
 #include "core/pushrules.h"
 #include "server/names.h"
+#include "server/nid_lists.h"
 #include "server/relations.h"
 #include "store/unread.h"
 
 #include <stdlib.h>
 
-enum {
-    RULES_MAX = 10000,
-    RULES_ARENA = 1 << 20,
-    ROOMS_MAX = 20000,
-    IGNORERS_MAX = 50000,
-};
+#define RULES_ARENA HS_MIB(1)
+/* Budgets at factor 1. */
+#define RULES_BYTES    HS_MIB(32)
+#define NAMES_BYTES    HS_MIB(32)
+#define IGNORERS_BYTES HS_MIB(16)
+#define TRIM_TRIES     16
 
 /* A local member and by which first word of a message their names may be meant: 0: by any. */
 typedef struct {
@@ -27,27 +28,28 @@ typedef struct {
 } member_name;
 
 typedef struct {
+    hs_lru_link lru;
+    hs_nid room;
     member_name *at;
-    size_t n, cap;
+    size_t n, cap, bytes;
     bool loaded;
-    uint32_t version;
+    uint32_t version, refs; /* refs: loads under way */
 } room_names;
 
 typedef struct {
+    hs_lru_link lru;
+    hs_nid user;
     hs_arena *a;
     hs_pushrules *rules;
+    size_t bytes;
 } user_rules;
 
-typedef struct {
-    size_t n;
-    hs_nid at[];
-} nid_list;
-
 struct hs_push {
-    user_rules base;  /* for somebody who is not meant */
-    hs_map *rules;    /* user → user_rules */
-    hs_map *rooms;    /* room → room_names */
-    hs_map *ignorers; /* user → nid_list of local users who ignore them */
+    user_rules base; /* for somebody who is not meant */
+    hs_map *rules;   /* user → user_rules */
+    hs_map *rooms;   /* room → room_names */
+    hs_cache rules_cache, rooms_cache;
+    hs_nid_lists ignorers; /* user → local users who ignore them */
 };
 
 /* ── words ── */
@@ -165,16 +167,46 @@ static void drop_names(room_names *r)
     r->loaded = false;
 }
 
-static void clear_rooms(struct hs_push *p)
+static room_names *names_of_link(hs_lru_link *l)
 {
-    size_t it = 0;
-    hs_str key;
-    void *v;
+    return (room_names *)(void *)((char *)l - offsetof(room_names, lru));
+}
 
-    while (hs_map_next(p->rooms, &it, &key, &v)) {
-        drop_names(v);
-        ((room_names *)v)->version++;
+static void forget_names(struct hs_push *p, room_names *r)
+{
+    hs_map_remove_n(p->rooms, (uint64_t)r->room);
+    hs_lru_drop(&r->lru);
+    hs_cache_removed(&p->rooms_cache, r->bytes);
+    drop_names(r);
+    free(r->at);
+    free(r);
+}
+
+static void trim_names(void *ud)
+{
+    struct hs_push *p = ud;
+    hs_lru_link *last;
+
+    for (int i = 0; i < TRIM_TRIES && (last = hs_cache_oldest(&p->rooms_cache)); i++) {
+        room_names *r = names_of_link(last);
+        if (r->refs) {
+            hs_lru_touch(&p->rooms_cache.lru, &r->lru);
+        } else {
+            forget_names(p, r);
+            p->rooms_cache.evicted++;
+            i = 0;
+        }
     }
+}
+
+static void account_names(struct hs_push *p, room_names *r)
+{
+    size_t is = sizeof *r + HS_CACHE_SLOT + r->cap * sizeof *r->at;
+
+    for (size_t i = 0; i < r->n; i++)
+        is += r->at[i].name_n;
+    hs_cache_resized(&p->rooms_cache, r->bytes, is);
+    r->bytes = is;
 }
 
 static hs_error *load_names(hs_server *srv, hs_arena *a, hs_room *room, room_names *r)
@@ -213,22 +245,42 @@ static hs_error *load_names(hs_server *srv, hs_arena *a, hs_room *room, room_nam
     }
 }
 
+static room_names *names_new(struct hs_push *p, hs_nid room)
+{
+    room_names *r = calloc(1, sizeof *r);
+
+    if (!r || !hs_map_put_n(p->rooms, (uint64_t)room, r, NULL)) {
+        free(r);
+        return NULL;
+    }
+    r->room = room;
+    hs_cache_added(&p->rooms_cache, 0);
+    hs_lru_touch(&p->rooms_cache.lru, &r->lru);
+    return r;
+}
+
+/* Valid until the next suspension. */
 static hs_error *names_of(hs_server *srv, hs_arena *a, hs_room *room, room_names **ret)
 {
     struct hs_push *p = srv->push;
     room_names *r = hs_map_get_n(p->rooms, (uint64_t)room->nid);
+    hs_error *e;
 
-    if (!r) {
-        r = calloc(1, sizeof *r);
-        if (!r || !hs_map_put_n(p->rooms, (uint64_t)room->nid, r, NULL)) {
-            free(r);
-            return HS_ERR_NOMEM;
-        }
-        if (hs_map_count(p->rooms) % ROOMS_MAX == 0)
-            clear_rooms(p);
+    hs_cache_asked(&p->rooms_cache, r && r->loaded);
+    if (!r)
+        r = names_new(p, room->nid);
+    if (!r)
+        return HS_ERR_NOMEM;
+    hs_lru_touch(&p->rooms_cache.lru, &r->lru);
+    if (!r->loaded) {
+        r->refs++;
+        e = load_names(srv, a, room, r);
+        account_names(p, r);
+        trim_names(p);
+        r->refs--;
+        if (e)
+            return e;
     }
-    if (!r->loaded)
-        HS_TRY(load_names(srv, a, room, r));
     *ret = r;
     return NULL;
 }
@@ -256,51 +308,17 @@ static void hear_member(room_names *r, const hs_news_event *e)
 }
 
 /* ── who ignores whom ── */
-static void clear_ignorers(hs_server *srv)
-{
-    struct hs_push *p = srv->push;
-    size_t it = 0;
-    hs_str key;
-    void *v;
-
-    while (p->ignorers && hs_map_next(p->ignorers, &it, &key, &v))
-        free(v);
-    if (p->ignorers)
-        hs_map_close(p->ignorers);
-    p->ignorers = hs_map_open(srv->hash_seed);
-}
-
 static hs_error *ignorers_of(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret)
 {
-    struct hs_push *p = srv->push;
-    nid_list *l = p->ignorers ? hs_map_get_n(p->ignorers, (uint64_t)user) : NULL;
-    hs_nids nids;
-    void *old = NULL;
+    hs_nid_lists *l = &srv->push->ignorers;
+    uint64_t mark;
+    bool found;
 
-    if (l) {
-        *ret = (hs_nids){ l->at, l->n };
+    HS_TRY(hs_nid_lists_get(l, a, user, ret, &found, &mark));
+    if (found)
         return NULL;
-    }
-    hs_map *map = p->ignorers;
-    HS_TRY(hs_store_ignored_by(srv->db, a, user, &nids));
-    if (p->ignorers != map) { /* a list has changed meanwhile: right for now, not to be kept */
-        *ret = nids;
-        return NULL;
-    }
-    if (!p->ignorers || hs_map_count(p->ignorers) >= IGNORERS_MAX)
-        clear_ignorers(srv);
-    l = malloc(sizeof *l + nids.n * sizeof *l->at);
-    if (l && p->ignorers) {
-        l->n = nids.n;
-        if (nids.n)
-            memcpy(l->at, nids.at, nids.n * sizeof *l->at);
-        if (!hs_map_put_n(p->ignorers, (uint64_t)user, l, &old))
-            free(l);
-        free(old);
-    } else {
-        free(l);
-    }
-    *ret = nids;
+    HS_TRY(hs_store_ignored_by(srv->db, a, user, ret));
+    hs_nid_lists_put(l, user, *ret, mark);
     return NULL;
 }
 
@@ -333,28 +351,41 @@ static hs_error *compile(hs_arena *a, hs_str user_id, user_rules *ret)
     return NULL;
 }
 
+static void forget_rules(struct hs_push *p, user_rules *u)
+{
+    hs_map_remove_n(p->rules, (uint64_t)u->user);
+    hs_lru_drop(&u->lru);
+    hs_cache_removed(&p->rules_cache, u->bytes);
+    rules_free(u);
+}
+
+static user_rules *rules_of_link(hs_lru_link *l)
+{
+    return (user_rules *)(void *)((char *)l - offsetof(user_rules, lru));
+}
+
+static void trim_rules(void *ud)
+{
+    struct hs_push *p = ud;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&p->rules_cache)); p->rules_cache.evicted++)
+        forget_rules(p, rules_of_link(l));
+}
+
+/* Does not suspend; valid until the next suspension. */
 static hs_error *rules_of(hs_server *srv, hs_arena *a, hs_nid user, hs_str user_id, const hs_pushrules **ret)
 {
     struct hs_push *p = srv->push;
     user_rules *u = hs_map_get_n(p->rules, (uint64_t)user);
     hs_error *e;
 
+    hs_cache_asked(&p->rules_cache, u != NULL);
     if (!u) {
-        size_t it = 0;
-        hs_str key;
-        void *v;
-
-        if (hs_map_count(p->rules) >= RULES_MAX) {
-            while (hs_map_next(p->rules, &it, &key, &v))
-                rules_free(v);
-            hs_map_close(p->rules);
-            p->rules = hs_map_open(srv->hash_seed);
-            if (!p->rules)
-                return HS_ERR_NOMEM;
-        }
+        trim_rules(p); /* before, so that this one stays however small the budget is */
         u = calloc(1, sizeof *u);
         if (!u)
             return HS_ERR_NOMEM;
+        u->user = user;
         e = compile(a, user_id, u);
         if (!e && !hs_map_put_n(p->rules, (uint64_t)user, u, NULL))
             e = HS_ERR_NOMEM;
@@ -362,7 +393,10 @@ static hs_error *rules_of(hs_server *srv, hs_arena *a, hs_nid user, hs_str user_
             rules_free(u);
             return e;
         }
+        u->bytes = sizeof *u + HS_CACHE_SLOT + ((hs_arena_used(u->a) + HS_KIB(4)) & ~(HS_KIB(4) - 1));
+        hs_cache_added(&p->rules_cache, u->bytes);
     }
+    hs_lru_touch(&p->rules_cache.lru, &u->lru);
     *ret = u->rules;
     return NULL;
 }
@@ -407,10 +441,27 @@ static hs_error *try_member(evaluation *v, hs_nid user, hs_str display_name)
     return add_note(v, user, r.notify - v->base.notify, (r.notify && r.highlight) - v->base.highlight);
 }
 
+/* Those who may be meant, copied: what is remembered of a room may change or go while one of them is looked up. */
+typedef struct {
+    hs_nid user;
+    hs_str name;
+} meant;
+typedef HS_VEC(meant) meant_list;
+
+static hs_error *add_meant(evaluation *v, meant_list *list, const member_name *m)
+{
+    meant x = { .user = m->user };
+
+    HS_TRY(hs_str_dup(v->a, hs_str_make(m->name, m->name_n), &x.name));
+    return hs_vec_push(v->a, list, x);
+}
+
 /* content["m.mentions"] names those who are meant … */
-static hs_error *try_mentions(evaluation *v, hs_jv mentions, const hs_room *room, const room_names *names)
+static hs_error *find_mentions(evaluation *v, hs_jv mentions, hs_room *room, meant_list *list)
 {
     hs_jv ids = hs_jv_get(mentions, HS_S("user_ids"));
+    HS_VEC(hs_nid) users = { 0 };
+    room_names *names;
 
     if (hs_jv_type_of(ids) != HS_JV_ARR)
         return NULL;
@@ -421,28 +472,34 @@ static hs_error *try_mentions(evaluation *v, hs_jv mentions, const hs_room *room
         if (!hs_jv_str(it.value, &id) || !hs_user_is_local(v->srv, id))
             continue;
         HS_TRY(hs_user_nid_find(v->srv, v->a, id, &user));
-        for (size_t i = 0; user && i < names->n; i++) {
-            if (names->at[i].user == user) {
-                HS_TRY(try_member(v, user, hs_str_make(names->at[i].name, names->at[i].name_n)));
+        if (user)
+            HS_TRY(hs_vec_push(v->a, &users, user));
+    }
+    HS_TRY(names_of(v->srv, v->a, room, &names));
+    for (size_t k = 0; k < users.n; k++) {
+        for (size_t i = 0; i < names->n; i++) {
+            if (names->at[i].user == users.at[k]) {
+                HS_TRY(add_meant(v, list, &names->at[i]));
                 break;
             }
         }
     }
-    (void)room;
     return NULL;
 }
 
 /* … without it whoever's name is in the text. */
-static hs_error *try_names(evaluation *v, hs_str body, const room_names *names)
+static hs_error *find_named(evaluation *v, hs_str body, hs_room *room, meant_list *list)
 {
+    room_names *names;
     word_set words;
 
     HS_TRY(words_of(v->a, body, &words));
+    HS_TRY(names_of(v->srv, v->a, room, &names));
     for (size_t i = 0; i < names->n; i++) {
         const member_name *m = &names->at[i];
 
         if (has_word(&words, m->name_word) || has_word(&words, m->local_word))
-            HS_TRY(try_member(v, m->user, hs_str_make(m->name, m->name_n)));
+            HS_TRY(add_meant(v, list, m));
     }
     return NULL;
 }
@@ -470,8 +527,8 @@ hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const h
     evaluation v = { .srv = srv, .a = a, .ev = event->ev };
     hs_jv mentions = hs_jv_get(v.ev->content, HS_S("m.mentions"));
     hs_str body = hs_jv_str_or_null(hs_jv_get(v.ev->content, HS_S("body")));
+    meant_list list = { 0 };
     hs_nids ignorers;
-    room_names *names;
 
     *ret = (hs_push_outcome){ 0 };
     if (event->flags & (HS_EV_OUTLIER | HS_EV_REJECTED | HS_EV_SOFT_FAILED) || !room->local_members_n)
@@ -501,11 +558,9 @@ hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const h
     if (hs_jv_is(mentions) || body.n) {
         size_t settled = v.notes.n;
 
-        HS_TRY(names_of(srv, a, room, &names));
-        if (hs_jv_is(mentions))
-            HS_TRY(try_mentions(&v, mentions, room, names));
-        else
-            HS_TRY(try_names(&v, body, names));
+        HS_TRY(hs_jv_is(mentions) ? find_mentions(&v, mentions, room, &list) : find_named(&v, body, room, &list));
+        for (size_t i = 0; i < list.n; i++)
+            HS_TRY(try_member(&v, list.at[i].user, list.at[i].name));
         /* An event that notifies nobody else does not notify its sender by name. */
         for (size_t i = settled; i < v.notes.n; i++) {
             if (v.notes.at[i].user == event->sender)
@@ -527,6 +582,20 @@ hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const h
 }
 
 /* ── lifetime ── */
+static void hear_names(struct hs_push *p, room_names *r, const hs_news_event *e)
+{
+    hear_member(r, e);
+    account_names(p, r);
+}
+
+static void drop_rules(struct hs_push *p, hs_nid user)
+{
+    user_rules *u = hs_map_get_n(p->rules, (uint64_t)user);
+
+    if (u)
+        forget_rules(p, u);
+}
+
 static void hear(void *ud, int64_t first, const hs_news *news)
 {
     hs_server *srv = ud;
@@ -538,15 +607,15 @@ static void hear(void *ud, int64_t first, const hs_news *news)
                             : NULL;
 
         if (r && hs_user_is_local(srv, news->events[i].event->ev->state_key))
-            hear_member(r, &news->events[i]);
+            hear_names(srv->push, r, &news->events[i]);
     }
     for (size_t i = 0; i < news->users_n; i++) {
         const hs_news_user *u = &news->users[i];
 
         if (u->what == HS_NEWS_ACCOUNT_DATA && hs_str_eq(u->type, HS_S("m.ignored_user_list")))
-            clear_ignorers(srv);
+            hs_nid_lists_clear(&srv->push->ignorers);
         if (u->what == HS_NEWS_PUSH_RULES)
-            rules_free(hs_map_remove_n(srv->push->rules, (uint64_t)u->user));
+            drop_rules(srv->push, u->user);
     }
 }
 
@@ -559,9 +628,11 @@ hs_error *hs_push_open(hs_server *srv, hs_arena *a)
     srv->push = p;
     p->rules = hs_map_open(srv->hash_seed);
     p->rooms = hs_map_open(srv->hash_seed);
-    p->ignorers = hs_map_open(srv->hash_seed);
-    if (!p->rules || !p->rooms || !p->ignorers)
+    if (!p->rules || !p->rooms)
         return HS_ERR_NOMEM;
+    hs_cache_open(srv->caches, &p->rules_cache, "push_rules", RULES_BYTES, trim_rules, p);
+    hs_cache_open(srv->caches, &p->rooms_cache, "push_names", NAMES_BYTES, trim_names, p);
+    HS_TRY(hs_nid_lists_open(srv, &p->ignorers, "ignorers", IGNORERS_BYTES));
     /* A user id that nobody has and no text holds. */
     HS_TRY(compile(a, HS_S("@\x01nobody\x01:\x01"), &p->base));
     return hs_fanout_listen(srv, hear, srv);
@@ -570,27 +641,18 @@ hs_error *hs_push_open(hs_server *srv, hs_arena *a)
 void hs_push_close(hs_server *srv)
 {
     struct hs_push *p = srv->push;
-    size_t it = 0;
-    hs_str key;
-    void *v;
 
     if (!p)
         return;
-    while (p->rules && hs_map_next(p->rules, &it, &key, &v))
-        rules_free(v);
-    it = 0;
-    while (p->rooms && hs_map_next(p->rooms, &it, &key, &v)) {
-        drop_names(v);
-        free(((room_names *)v)->at);
-        free(v);
-    }
-    clear_ignorers(srv);
-    if (p->rules)
-        hs_map_close(p->rules);
-    if (p->rooms)
-        hs_map_close(p->rooms);
-    if (p->ignorers)
-        hs_map_close(p->ignorers);
+    if (p->rules_cache.name)
+        while (p->rules_cache.lru.prev != &p->rules_cache.lru)
+            forget_rules(p, rules_of_link(p->rules_cache.lru.prev));
+    if (p->rooms_cache.name)
+        while (p->rooms_cache.lru.prev != &p->rooms_cache.lru)
+            forget_names(p, names_of_link(p->rooms_cache.lru.prev));
+    hs_nid_lists_close(&p->ignorers);
+    hs_map_close(p->rules);
+    hs_map_close(p->rooms);
     if (p->base.a)
         hs_arena_close(p->base.a);
     free(p);

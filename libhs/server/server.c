@@ -1,6 +1,7 @@
 /* Opens and closes the services, in the order in which they need each other. The caller has set loop, log, metrics,
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
 #include "bus/bus_redis.h"
+#include "server/caches.h"
 #include "server/leases.h"
 #include "server/limiter.h"
 #include "server/names.h"
@@ -111,10 +112,11 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(load_slot_key(srv, a));
 
     HS_TRY(hs_leases_open(srv, srv->arena));
+    HS_TRY(hs_caches_open(srv, srv->arena));
     HS_TRY(hs_names_open(srv, srv->arena));
     HS_TRY(hs_server_nid(srv, a, srv->server_name, &srv->server_nid));
     HS_TRY(hs_sessions_open(srv, srv->arena));
-    srv->limiter = hs_limiter_open(srv->hash_seed);
+    srv->limiter = hs_limiter_open(srv->hash_seed, srv->caches);
     if (!srv->limiter)
         return HS_ERR_NOMEM;
     HS_TRY(hs_fanout_open(srv, srv->arena));
@@ -130,6 +132,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_waiters_open(srv, srv->arena));
     HS_TRY(hs_typing_open(srv, srv->arena)); /* wakes who waits */
     HS_TRY(hs_fanout_start(srv));
+    hs_caches_check(srv);
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 
@@ -151,4 +154,5 @@ void hs_server_close_services(hs_server *srv)
     srv->limiter = NULL;
     hs_sessions_close(srv);
     hs_names_close(srv);
+    hs_caches_close(srv);
 }

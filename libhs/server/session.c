@@ -1,18 +1,17 @@
 /* See session.h. Sessions are cached by the hash of their token; an entry that is in use outlives its removal from the
- * cache until the last request lets go. When the cache is full it is emptied: the next requests fill it with what is
- * active. */
+ * cache until the last request lets go; the least recently used go first. */
 #include "server/session.h"
 
 #include "base/checked.h"
-#include "base/map.h"
 #include "core/sign.h"
+#include "server/caches.h"
 #include "server/news.h"
 #include "store/sessions.h"
 
 #include <stdlib.h>
 
-#define CACHE_MAX      100000
-#define SEEN_EVERY_MS  120000 /* Synapse's granularity */
+#define CACHE_BYTES    HS_MIB(32) /* at factor 1 */
+#define SEEN_EVERY_MS  120000     /* Synapse's granularity */
 #define SEEN_WRITE_MS  5000
 #define SEEN_BATCH_MAX 10000
 
@@ -28,6 +27,8 @@ struct entry {
     hs_session s; /* first: a session handed out is its entry */
     person *of;   /* NULL: not in the cache */
     entry *next, **prevp;
+    hs_lru_link lru;
+    size_t cost;
     uint32_t refs;
     int64_t noted_at; /* loop time of the last note, 0: never */
     hs_str noted_ip;
@@ -46,6 +47,7 @@ struct hs_sessions {
     hs_server *srv;
     hs_map *by_hash;
     hs_map *by_user; /* number → person */
+    hs_cache cache;
     /* Counts calls of forget: what was read from the database before one must not be cached after it. */
     uint64_t forgotten;
     hs_map *seen;
@@ -54,6 +56,7 @@ struct hs_sessions {
 };
 
 static void write_later(hs_timer *t);
+static void trim(void *ud);
 
 hs_error *hs_sessions_open(hs_server *srv, hs_arena *a)
 {
@@ -65,6 +68,7 @@ hs_error *hs_sessions_open(hs_server *srv, hs_arena *a)
     s->by_hash = hs_map_open(srv->hash_seed);
     s->by_user = hs_map_open(srv->hash_seed);
     s->seen = hs_map_open(srv->hash_seed);
+    hs_cache_open(srv->caches, &s->cache, "sessions", CACHE_BYTES, trim, s);
     srv->sessions = s;
     return s->by_hash && s->by_user && s->seen ? NULL : HS_ERR_NOMEM;
 }
@@ -88,6 +92,8 @@ static void uncache(struct hs_sessions *s, entry *e)
     if (e->next)
         e->next->prevp = e->prevp;
     e->of = NULL;
+    hs_lru_drop(&e->lru);
+    hs_cache_removed(&s->cache, e->cost);
     if (!of->first) {
         hs_map_remove_n(s->by_user, (uint64_t)of->user);
         free(of);
@@ -95,14 +101,17 @@ static void uncache(struct hs_sessions *s, entry *e)
     entry_unref(e);
 }
 
-static void empty(struct hs_sessions *s)
+static entry *entry_of(hs_lru_link *l)
 {
-    size_t it;
-    hs_str key;
-    void *v;
+    return (entry *)(void *)((char *)l - offsetof(entry, lru));
+}
 
-    while (it = 0, hs_map_next(s->by_hash, &it, &key, &v))
-        uncache(s, v);
+static void trim(void *ud)
+{
+    struct hs_sessions *s = ud;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&s->cache)); s->cache.evicted++)
+        uncache(s, entry_of(l));
 }
 
 /* Takes a reference of its own; false, and nothing, without memory. */
@@ -133,6 +142,10 @@ static bool cache(struct hs_sessions *s, entry *e)
     if (e->next)
         e->next->prevp = &e->next;
     of->first = e;
+    e->cost = sizeof *e + e->s.user_id.n + e->s.device_id.n + sizeof *of + 2 * HS_CACHE_SLOT + sizeof e->s.token_sha256;
+    hs_cache_added(&s->cache, e->cost);
+    hs_lru_touch(&s->cache.lru, &e->lru);
+    trim(s);
     return true;
 }
 
@@ -181,8 +194,11 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     hs_token_hash(token, sha256);
     hs_str key = hs_str_make((const char *)sha256, sizeof sha256);
     entry *e = hs_map_get(s->by_hash, key);
-    if (e)
+    hs_cache_asked(&s->cache, e != NULL);
+    if (e) {
+        hs_lru_touch(&s->cache.lru, &e->lru);
         return lend(a, e, ret);
+    }
 
     HS_TRY(hs_store_token_find(srv->db, a, key, &row));
     if (!row) {
@@ -195,8 +211,6 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     e = entry_new(row, sha256);
     if (!e)
         return HS_ERR_NOMEM;
-    if (hs_map_count(s->by_hash) >= CACHE_MAX)
-        empty(s);
     if (s->forgotten == forgotten) /* otherwise the row may be of before a logout */
         (void)cache(s, e);
     hs_error *failed = lend(a, e, ret);
@@ -382,8 +396,9 @@ void hs_sessions_close(hs_server *srv)
     while (s->seen && hs_map_next(s->seen, &it, &key, &v))
         free(v);
     hs_map_close(s->seen);
-    if (s->by_hash)
-        empty(s);
+    if (s->by_hash && s->by_user)
+        while (s->cache.lru.prev != &s->cache.lru)
+            uncache(s, entry_of(s->cache.lru.prev));
     hs_map_close(s->by_hash);
     hs_map_close(s->by_user);
     srv->sessions = NULL;

@@ -34,6 +34,7 @@ typedef struct {
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
     hs_typing_view typing;
+    int64_t floor; /* of what is remembered of rooms, when it was first looked at */
 } sync_run;
 
 /* ── which rooms ── */
@@ -73,6 +74,9 @@ static bool has_news(const sync_run *s, const hs_su_room *me, const hs_nids *bel
         return true;
     memory = hs_sync_room_peek(srv, me->room);
     if (memory && memory->receipts_pos > since)
+        return true;
+    /* What was remembered has gone while this request waited for something: then the room is looked at. */
+    if (hs_sync_rooms_floor(srv) > s->floor && hs_sync_rooms_floor(srv) > since)
         return true;
     return hs_typing_room_serial(srv, me->room) > s->typing.since;
 }
@@ -217,6 +221,7 @@ static hs_error *news_below(sync_run *s, const hs_su_room *rooms, size_t n, hs_n
     size_t k = 0, receipts_n;
 
     *ret = (hs_nids){ NULL, 0 };
+    s->floor = hs_sync_rooms_floor(srv);
     if (hs_sync_rooms_floor(srv) > floor)
         floor = hs_sync_rooms_floor(srv);
     if (since >= floor)

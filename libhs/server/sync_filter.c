@@ -3,9 +3,11 @@
 #include "server/sync_recent.h"
 #include "store/account_data.h"
 
+#include "base/checked.h"
+
 #include <stdlib.h>
 
-enum { FILTERS_MAX = 2000, ARENA_MAX = 1 << 20 };
+enum { ARENA_MAX = 1 << 20 };
 
 hs_sync_filter *hs_sync_filter_ref(hs_sync_filter *f)
 {
@@ -37,6 +39,19 @@ static void clear(hs_server *srv)
     if (srv->waiters->filters)
         hs_map_close(srv->waiters->filters);
     srv->waiters->filters = NULL;
+    srv->waiters->filter_cache.entries = srv->waiters->filter_cache.bytes = 0;
+}
+
+/* All of them: they are few, and those in use live on with their requests. */
+void hs_sync_filters_trim(void *ud)
+{
+    hs_server *srv = ud;
+    hs_cache *c = &srv->waiters->filter_cache;
+
+    if (!hs_cache_over(c))
+        return;
+    c->evicted += c->entries;
+    clear(srv);
 }
 
 void hs_sync_filters_close(hs_server *srv)
@@ -63,6 +78,7 @@ static hs_error *compile(hs_server *srv, hs_arena *a, hs_str key, hs_str json, h
 {
     struct hs_waiters *w = srv->waiters;
     hs_sync_filter *f = calloc(1, sizeof *f);
+    void *old = NULL;
     hs_error *e;
 
     if (!f)
@@ -82,12 +98,18 @@ static hs_error *compile(hs_server *srv, hs_arena *a, hs_str key, hs_str json, h
         hs_sync_filter_unref(f);
         return told;
     }
-    if (!w->filters || hs_map_count(w->filters) >= FILTERS_MAX) {
-        clear(srv);
+    hs_sync_filters_trim(srv);
+    if (!w->filters)
         w->filters = hs_map_open(srv->hash_seed);
-    }
-    if (w->filters && hs_map_put(w->filters, key, f, NULL))
+    if (w->filters && hs_map_put(w->filters, key, f, &old)) {
+        if (old) { /* somebody else was faster */
+            hs_sync_filter_unref(old);
+        } else {
+            hs_cache_added(&w->filter_cache, sizeof *f + key.n + HS_CACHE_SLOT +
+                                                 ((hs_arena_used(f->arena) + HS_KIB(4)) & ~(HS_KIB(4) - 1)));
+        }
         f->refs++;
+    }
     *ret = f;
     return NULL;
 }
@@ -102,6 +124,7 @@ hs_error *hs_sync_filter_get(hs_server *srv, const hs_session *who, hs_arena *a,
     if (s.p && !inline_json)
         HS_TRY(hs_str_fmt(a, &key, "%lld/%.*s", (long long)who->user, HS_FMT(s)));
     f = srv->waiters->filters ? hs_map_get(srv->waiters->filters, key) : NULL;
+    hs_cache_asked(&srv->waiters->filter_cache, f != NULL);
     if (!f) {
         if (s.p && !inline_json) {
             if (!hs_str_to_i64(s, &id))

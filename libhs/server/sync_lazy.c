@@ -4,34 +4,67 @@
 
 #include <stdlib.h>
 
-enum { SENT_MAX = 128, DEVICES_MAX = 50000, IDLE_MS = 1800000 };
+enum { SENT_MAX = 128, IDLE_MS = 1800000 };
 
 struct hs_lazy {
+    hs_lru_link lru;
     int64_t used_ms;
     size_t n;
     struct {
         hs_nid event;
         int64_t pos;
     } sent[SENT_MAX]; /* oldest first */
+    size_t key_n;
+    char key[];
 };
 
-static void sweep(struct hs_waiters *w, uint64_t seed, int64_t limit)
+static size_t bytes_of(const hs_lazy *l)
 {
-    hs_map *kept = hs_map_open(seed);
-    size_t it = 0;
-    hs_str key;
-    void *v;
+    return sizeof *l + 2 * l->key_n + HS_CACHE_SLOT;
+}
 
-    if (!kept)
-        return;
-    while (hs_map_next(w->lazies, &it, &key, &v)) {
-        hs_lazy *l = v;
+static void forget(struct hs_waiters *w, hs_lazy *l)
+{
+    hs_map_remove(w->lazies, hs_str_make(l->key, l->key_n));
+    hs_lru_drop(&l->lru);
+    hs_cache_removed(&w->lazy_cache, bytes_of(l));
+    free(l);
+}
 
-        if (l->used_ms < limit || !hs_map_put(kept, key, l, NULL))
-            free(l);
+static hs_lazy *lazy_of_link(hs_lru_link *l)
+{
+    return (hs_lazy *)(void *)((char *)l - offsetof(hs_lazy, lru));
+}
+
+void hs_lazy_trim(void *ud)
+{
+    struct hs_waiters *w = ud;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&w->lazy_cache)); w->lazy_cache.evicted++)
+        forget(w, lazy_of_link(l));
+}
+
+void hs_lazy_clear(struct hs_waiters *w)
+{
+    while (w->lazy_cache.lru.prev != &w->lazy_cache.lru)
+        forget(w, lazy_of_link(w->lazy_cache.lru.prev));
+}
+
+static hs_lazy *lazy_new(struct hs_waiters *w, hs_str key)
+{
+    hs_lazy *l = calloc(1, sizeof *l + key.n);
+
+    if (!l)
+        return NULL;
+    memcpy(l->key, key.p, key.n);
+    l->key_n = key.n;
+    hs_lazy_trim(w); /* before, so that this one stays */
+    if (!hs_map_put(w->lazies, key, l, NULL)) {
+        free(l);
+        return NULL;
     }
-    hs_map_close(w->lazies);
-    w->lazies = kept;
+    hs_cache_added(&w->lazy_cache, bytes_of(l));
+    return l;
 }
 
 hs_lazy *hs_lazy_of(hs_server *srv, hs_nid user, hs_str device_id)
@@ -46,20 +79,15 @@ hs_lazy *hs_lazy_of(hs_server *srv, hs_nid user, hs_str device_id)
     if (n)
         memcpy(key + sizeof user, device_id.p, n);
     l = hs_map_get(w->lazies, hs_str_make(key, sizeof user + n));
-    if (!l) {
-        if (hs_map_count(w->lazies) && hs_map_count(w->lazies) % DEVICES_MAX == 0)
-            sweep(w, srv->hash_seed, now - IDLE_MS);
-        l = calloc(1, sizeof *l);
-        if (l && !hs_map_put(w->lazies, hs_str_make(key, sizeof user + n), l, NULL)) {
-            free(l);
-            l = NULL;
-        }
-    }
-    if (l) {
-        if (l->used_ms && now - l->used_ms > IDLE_MS)
-            l->n = 0;
-        l->used_ms = now;
-    }
+    hs_cache_asked(&w->lazy_cache, l != NULL);
+    if (!l)
+        l = lazy_new(w, hs_str_make(key, sizeof user + n));
+    if (!l)
+        return NULL;
+    hs_lru_touch(&w->lazy_cache.lru, &l->lru);
+    if (l->used_ms && now - l->used_ms > IDLE_MS)
+        l->n = 0;
+    l->used_ms = now;
     return l;
 }
 

@@ -89,7 +89,8 @@ hs_nid hs_state_find(const hs_state_entry *at, size_t n, int64_t slot);
 
 /* sync_lazy.c: the member events that a device has been sent */
 typedef struct hs_lazy hs_lazy;
-hs_lazy *hs_lazy_of(hs_server *srv, hs_nid user, hs_str device_id); /* NULL without memory */
+/* NULL without memory; valid until the next suspension. */
+hs_lazy *hs_lazy_of(hs_server *srv, hs_nid user, hs_str device_id);
 /* What was sent in an answer that the client has not acknowledged by its token does not count; nothing does without
  * one. */
 void hs_lazy_start(hs_lazy *l, bool has_since, int64_t since);

@@ -7,15 +7,19 @@
 #include <stdlib.h>
 
 enum {
-    USERS_MAX = 20000, /* entries kept of users who do not wait */
-    ROOMS_MAX = 50000,
-    USER_IDLE_MS = 600000,
     RECEIPTS_MAX = 512, /* of a room */
     TXNS_MAX = 64,
+    TRIM_TRIES = 64, /* entries in use passed over in one go */
 };
+/* Budgets at factor 1. */
+#define ROOMS_BYTES   ((size_t)128 << 20)
+#define USERS_BYTES   ((size_t)64 << 20)
+#define LAZY_BYTES    ((size_t)128 << 20)
+#define FILTERS_BYTES ((size_t)16 << 20)
 
 /* ── rooms ── */
-static void room_free(hs_sync_room *r)
+/* Everything that can be asked of the database instead. */
+static void strip(hs_sync_room *r)
 {
     for (size_t i = 0; i < r->receipts_n; i++)
         free((void *)(uintptr_t)r->receipts[i].user_id.p);
@@ -24,22 +28,85 @@ static void room_free(hs_sync_room *r)
     for (size_t i = 0; i < HS_RENDERS; i++) {
         hs_blob_unref(r->renders[i].timeline);
         free(r->renders[i].senders);
+        r->renders[i] = (hs_render){ 0 };
     }
     free(r->receipts);
     free(r->txns);
-    free(r);
+    r->receipts = NULL;
+    r->txns = NULL;
+    r->receipts_n = r->receipts_cap = r->txns_n = 0;
+}
+
+static size_t room_bytes(const hs_sync_room *r)
+{
+    size_t n = sizeof *r + HS_CACHE_SLOT + r->receipts_cap * sizeof *r->receipts;
+
+    for (size_t i = 0; i < r->receipts_n; i++)
+        n += r->receipts[i].user_id.n + r->receipts[i].event_id.n + r->receipts[i].thread_id.n + 24;
+    if (r->txns)
+        n += TXNS_MAX * sizeof *r->txns;
+    for (size_t i = 0; i < r->txns_n; i++)
+        n += r->txns[i].device_id.n + r->txns[i].txn_id.n + 24;
+    for (size_t i = 0; i < HS_RENDERS; i++)
+        if (r->renders[i].timeline)
+            n += hs_blob_str(r->renders[i].timeline).n + r->renders[i].senders_n * 16 + 64;
+    return n;
+}
+
+static void room_account(struct hs_waiters *w, hs_sync_room *r)
+{
+    size_t is = room_bytes(r);
+
+    hs_cache_resized(&w->room_cache, r->bytes, is);
+    r->bytes = is;
 }
 
 static void clear_rooms(hs_server *srv)
 {
+    struct hs_waiters *w = srv->waiters;
     size_t it = 0;
     hs_str key;
     void *v;
 
-    while (hs_map_next(srv->waiters->rooms, &it, &key, &v))
-        room_free(v);
-    hs_map_close(srv->waiters->rooms);
-    srv->waiters->rooms = hs_map_open(srv->hash_seed);
+    while (hs_map_next(w->rooms, &it, &key, &v)) {
+        hs_sync_room *r = v;
+        hs_lru_drop(&r->lru);
+        hs_cache_removed(&w->room_cache, r->bytes);
+        strip(r);
+        free(r);
+    }
+    hs_map_close(w->rooms);
+    w->rooms = hs_map_open(srv->hash_seed);
+}
+
+/* The least recently used rooms lose what they hold, and stay with the position of their last receipt: whether there
+ * was news is still known. Only if that is too much as well all of them go, and everybody asks the database about what
+ * was. */
+static void trim_rooms(void *ud)
+{
+    hs_server *srv = ud;
+    struct hs_waiters *w = srv->waiters;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&w->room_cache)); w->room_cache.evicted++) {
+        hs_sync_room *r = (hs_sync_room *)(void *)((char *)l - offsetof(hs_sync_room, lru));
+        int64_t now = hs_fanout_position(srv);
+        strip(r);
+        r->receipts_floor = r->txns_floor = now;
+        hs_lru_drop(&r->lru);
+        room_account(w, r);
+    }
+    if (hs_cache_over(&w->room_cache)) {
+        w->room_cache.evicted += w->room_cache.entries;
+        clear_rooms(srv);
+        w->rooms_floor = hs_fanout_position(srv);
+    }
+}
+
+void hs_sync_room_changed(hs_server *srv, hs_sync_room *r)
+{
+    room_account(srv->waiters, r);
+    hs_lru_touch(&srv->waiters->room_cache.lru, &r->lru);
+    trim_rooms(srv); /* may take r with it */
 }
 
 hs_sync_room *hs_sync_room_peek(hs_server *srv, hs_nid room)
@@ -59,10 +126,6 @@ hs_sync_room *hs_sync_room_get(hs_server *srv, hs_nid room)
 
     if (r)
         return r;
-    if (w->rooms && hs_map_count(w->rooms) >= ROOMS_MAX) {
-        clear_rooms(srv);
-        w->rooms_floor = hs_fanout_position(srv);
-    }
     if (!w->rooms)
         return NULL;
     r = calloc(1, sizeof *r);
@@ -74,6 +137,8 @@ hs_sync_room *hs_sync_room_get(hs_server *srv, hs_nid room)
         free(r);
         return NULL;
     }
+    hs_cache_added(&w->room_cache, 0);
+    room_account(w, r);
     return r;
 }
 
@@ -97,9 +162,8 @@ static bool own(hs_str *x, hs_str *y, hs_str *z)
     return true;
 }
 
-static void hear_receipt(hs_server *srv, int64_t pos, const hs_news_receipt *n)
+static void add_receipt(hs_sync_room *r, int64_t pos, const hs_news_receipt *n)
 {
-    hs_sync_room *r = hs_sync_room_get(srv, n->room);
     hs_recent_receipt e = { .user = n->user,
                             .thread = n->thread,
                             .is_private = hs_str_eq(n->type, HS_S("m.read.private")),
@@ -109,8 +173,6 @@ static void hear_receipt(hs_server *srv, int64_t pos, const hs_news_receipt *n)
                             .event_id = n->event_id,
                             .thread_id = n->thread_id };
 
-    if (!r)
-        return;
     r->receipts_pos = pos;
     for (size_t i = 0; i < r->receipts_n; i++) {
         const hs_recent_receipt *old = &r->receipts[i];
@@ -146,13 +208,10 @@ static void hear_receipt(hs_server *srv, int64_t pos, const hs_news_receipt *n)
     r->receipts[r->receipts_n++] = e;
 }
 
-static void hear_txn(hs_server *srv, int64_t pos, const hs_news_event *n)
+static void add_txn(hs_sync_room *r, int64_t pos, const hs_news_event *n)
 {
-    hs_sync_room *r = hs_sync_room_get(srv, n->room);
     hs_recent_txn e = { n->event->nid, n->event->sender, n->device_id, n->txn_id };
 
-    if (!r)
-        return;
     if (!r->txns)
         r->txns = calloc(TXNS_MAX, sizeof *r->txns);
     if (r->txns_n == TXNS_MAX && r->txns) {
@@ -170,11 +229,32 @@ static void hear_txn(hs_server *srv, int64_t pos, const hs_news_event *n)
     r->txns[r->txns_n++] = e;
 }
 
+static void hear_receipt(hs_server *srv, int64_t pos, const hs_news_receipt *n)
+{
+    hs_sync_room *r = hs_sync_room_get(srv, n->room);
+
+    if (!r)
+        return;
+    add_receipt(r, pos, n);
+    hs_sync_room_changed(srv, r);
+}
+
+static void hear_txn(hs_server *srv, int64_t pos, const hs_news_event *n)
+{
+    hs_sync_room *r = hs_sync_room_get(srv, n->room);
+
+    if (!r)
+        return;
+    add_txn(r, pos, n);
+    hs_sync_room_changed(srv, r);
+}
+
 int hs_recent_txn_find(hs_server *srv, hs_nid room, hs_nid event, int64_t event_pos, hs_nid user, hs_str device_id,
                        hs_str *ret)
 {
     const hs_sync_room *r = hs_sync_room_peek(srv, room);
 
+    hs_cache_asked(&srv->waiters->room_cache, event_pos > (r ? r->txns_floor : hs_sync_rooms_floor(srv)));
     for (size_t i = r ? r->txns_n : 0; i > 0; i--) {
         const hs_recent_txn *t = &r->txns[i - 1];
 
@@ -189,31 +269,44 @@ int hs_recent_txn_find(hs_server *srv, hs_nid room, hs_nid event, int64_t event_
 }
 
 /* ── users ── */
-static void user_free(hs_sync_user *u)
+static void user_account(struct hs_waiters *w, hs_sync_user *u)
 {
+    size_t is = sizeof *u + HS_CACHE_SLOT + u->rooms_cap * sizeof *u->rooms;
+
+    hs_cache_resized(&w->user_cache, u->bytes, is);
+    u->bytes = is;
+}
+
+static hs_sync_user *user_of_link(hs_lru_link *l)
+{
+    return (hs_sync_user *)(void *)((char *)l - offsetof(hs_sync_user, lru));
+}
+
+static void user_forget(struct hs_waiters *w, hs_sync_user *u)
+{
+    hs_map_remove_n(w->users, (uint64_t)u->user);
+    hs_lru_drop(&u->lru);
+    hs_cache_removed(&w->user_cache, u->bytes);
     free(u->rooms);
     free(u);
 }
 
-static void sweep_users(hs_server *srv)
+/* Those who wait stay, however many they are. */
+static void trim_users(void *ud)
 {
-    struct hs_waiters *w = srv->waiters;
-    int64_t limit = hs_loop_now(srv->loop) - USER_IDLE_MS;
-    hs_map *kept = hs_map_open(srv->hash_seed);
-    size_t it = 0;
-    hs_str key;
-    void *v;
+    struct hs_waiters *w = ud;
+    hs_lru_link *last;
 
-    if (!kept)
-        return;
-    while (hs_map_next(w->users, &it, &key, &v)) {
-        hs_sync_user *u = v;
-
-        if ((!u->waiters && !u->refs && u->used_ms < limit) || !hs_map_put(kept, key, u, NULL))
-            user_free(u);
+    for (int i = 0; i < TRIM_TRIES && (last = hs_cache_oldest(&w->user_cache)); i++) {
+        hs_sync_user *u = user_of_link(last);
+        if (u->waiters || u->refs) {
+            hs_lru_touch(&w->user_cache.lru, &u->lru);
+        } else {
+            user_forget(w, u);
+            w->user_cache.evicted++;
+            i = 0;
+        }
     }
-    hs_map_close(w->users);
-    w->users = kept;
 }
 
 hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user)
@@ -222,8 +315,7 @@ hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user)
     hs_sync_user *u = hs_map_get_n(w->users, (uint64_t)user);
 
     if (!u) {
-        if (hs_map_count(w->users) && hs_map_count(w->users) % USERS_MAX == 0)
-            sweep_users(srv);
+        trim_users(w);
         u = calloc(1, sizeof *u);
         if (!u)
             return NULL;
@@ -233,8 +325,10 @@ hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user)
             free(u);
             return NULL;
         }
+        hs_cache_added(&w->user_cache, 0);
+        user_account(w, u);
     }
-    u->used_ms = hs_loop_now(srv->loop);
+    hs_lru_touch(&w->user_cache.lru, &u->lru);
     return u;
 }
 
@@ -303,6 +397,7 @@ static void hear_member(hs_server *srv, int64_t pos, const hs_news_event *n)
     u->rooms[i].membership = n->membership;
     u->rooms[i].pos = pos;
     u->rooms[i].flags &= ~HS_USER_ROOM_FORGOTTEN;
+    user_account(srv->waiters, u);
 }
 
 static hs_error *load(hs_server *srv, hs_arena *a, hs_sync_user *u)
@@ -333,6 +428,7 @@ static hs_error *load(hs_server *srv, hs_arena *a, hs_sync_user *u)
             u->rooms_n++;
         }
         u->loaded = true;
+        user_account(srv->waiters, u);
         return NULL;
     }
 }
@@ -344,6 +440,7 @@ hs_error *hs_sync_user_get(hs_server *srv, hs_arena *a, hs_nid user, hs_sync_use
 
     if (!u)
         return HS_ERR_NOMEM;
+    hs_cache_asked(&srv->waiters->user_cache, u->loaded);
     if (!u->loaded) {
         u->refs++;
         e = load(srv, a, u);
@@ -407,24 +504,29 @@ void hs_sync_recent_hear(hs_server *srv, int64_t first, const hs_news *news)
     }
 }
 
+void hs_sync_recent_open(hs_server *srv)
+{
+    struct hs_waiters *w = srv->waiters;
+
+    hs_cache_open(srv->caches, &w->room_cache, "sync_rooms", ROOMS_BYTES, trim_rooms, srv);
+    hs_cache_open(srv->caches, &w->user_cache, "sync_users", USERS_BYTES, trim_users, w);
+    hs_cache_open(srv->caches, &w->lazy_cache, "sync_lazy", LAZY_BYTES, hs_lazy_trim, w);
+    hs_cache_open(srv->caches, &w->filter_cache, "sync_filters", FILTERS_BYTES, hs_sync_filters_trim, srv);
+}
+
 void hs_sync_recent_clear(hs_server *srv)
 {
     struct hs_waiters *w = srv->waiters;
-    size_t it = 0;
-    hs_str key;
-    void *v;
 
     if (w->rooms)
         clear_rooms(srv);
-    while (w->users && hs_map_next(w->users, &it, &key, &v))
-        user_free(v);
-    it = 0;
-    while (w->lazies && hs_map_next(w->lazies, &it, &key, &v))
-        free(v);
-    if (w->lazies)
-        hs_map_close(w->lazies);
-    w->lazies = NULL;
     if (w->users)
-        hs_map_close(w->users);
+        while (w->user_cache.lru.prev != &w->user_cache.lru)
+            user_forget(w, user_of_link(w->user_cache.lru.prev));
+    if (w->lazies)
+        hs_lazy_clear(w);
+    hs_map_close(w->lazies);
+    w->lazies = NULL;
+    hs_map_close(w->users);
     w->users = NULL;
 }

@@ -8,7 +8,8 @@ struct hs_waiters {
     hs_map *users, *rooms; /* by number */
     hs_map *filters;       /* by text, sync_filter.c */
     uint64_t next_filter;
-    hs_map *lazies;      /* by user and device, sync_lazy.c */
+    hs_map *lazies; /* by user and device, sync_lazy.c */
+    hs_cache lazy_cache, room_cache, user_cache, filter_cache;
     size_t count;        /* of those who wait */
     int64_t rooms_floor; /* of rooms that have no entry; 0: hs_fanout_floor */
 };
@@ -17,6 +18,12 @@ struct hs_waiters {
 hs_sync_user *hs_sync_user_entry(hs_server *srv, hs_nid user);
 void hs_sync_recent_hear(hs_server *srv, int64_t first, const hs_news *news);
 void hs_sync_recent_clear(hs_server *srv);
+/* Opens the accounts of all that is kept here. */
+void hs_sync_recent_open(hs_server *srv);
+/* sync_lazy.c, sync_filter.c */
+void hs_lazy_trim(void *ud);
+void hs_lazy_clear(struct hs_waiters *w);
+void hs_sync_filters_trim(void *ud);
 /* For the timer of a waiter. */
 void hs_wait_expired(hs_timer *t);
 

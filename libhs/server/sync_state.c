@@ -340,8 +340,8 @@ static hs_error *heroes(hs_sync_job *job, hs_sync_part *p)
 /* A lazily loading client is given the heroes' member events. */
 static hs_error *add_hero_state(hs_sync_job *job, hs_sync_part *p)
 {
-    hs_lazy *l = hs_lazy_of(job->srv, job->who->user, job->who->device_id);
     hs_stored **state;
+    hs_lazy *l;
 
     HS_TRY(hs_alloc(job->a, p->state_n + p->heroes.n, &state));
     if (p->state_n)
@@ -358,6 +358,7 @@ static hs_error *add_hero_state(hs_sync_job *job, hs_sync_part *p)
             known |= p->state[k]->slot == e->slot;
         for (size_t k = 0; k < p->events_n; k++)
             known |= p->events[k].event->ev->is_state && p->events[k].event->slot == e->slot;
+        l = hs_lazy_of(job->srv, job->who->user, job->who->device_id);
         if (known || (l && hs_lazy_sent(l, e->nid)))
             continue;
         if (l)

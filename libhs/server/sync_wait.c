@@ -168,6 +168,7 @@ hs_error *hs_waiters_open(hs_server *srv, hs_arena *a)
     w->rooms = hs_map_open(srv->hash_seed);
     w->lazies = hs_map_open(srv->hash_seed);
     srv->waiters = w;
+    hs_sync_recent_open(srv);
     if (!w->users || !w->rooms || !w->lazies)
         return HS_ERR_NOMEM;
     (void)a;

@@ -6,7 +6,7 @@
 #ifndef HS_SERVER_SYNC_WAIT_H
 #define HS_SERVER_SYNC_WAIT_H
 
-#include "base/map.h"
+#include "server/caches.h"
 #include "server/news.h"
 
 /* Registers itself with fanout: after the room cache. */
@@ -49,6 +49,8 @@ typedef struct {
 } hs_su_room;
 
 typedef struct {
+    hs_lru_link lru;
+    size_t bytes;
     hs_nid user;
     uint32_t refs; /* who reads it over a suspension */
     bool loaded;
@@ -58,7 +60,6 @@ typedef struct {
     hs_su_room *rooms; /* sorted by room; forgotten ones too */
     size_t rooms_n, rooms_cap;
     hs_waiter *waiters;
-    int64_t used_ms;
 } hs_sync_user;
 
 /* The user's entry with rooms loaded; valid until the next suspension. */
@@ -92,6 +93,8 @@ typedef struct {
 
 enum { HS_RENDERS = 4 };
 typedef struct {
+    hs_lru_link lru; /* only while there is something to take away */
+    size_t bytes;
     hs_nid room;
     int64_t receipts_floor, receipts_pos, txns_floor;
     hs_recent_receipt *receipts; /* newest last, one for each (user, kind, thread) */
@@ -108,6 +111,8 @@ hs_sync_room *hs_sync_room_peek(hs_server *srv, hs_nid room);
 hs_sync_room *hs_sync_room_get(hs_server *srv, hs_nid room);
 /* What happened at or below it is not remembered for rooms without an entry. */
 int64_t hs_sync_rooms_floor(const hs_server *srv);
+/* Something was added to the room: counts it, and takes from others what is too much. */
+void hs_sync_room_changed(hs_server *srv, hs_sync_room *r);
 /* The transaction id of (event, device): 1 found, 0 there is none, -1 not remembered. */
 int hs_recent_txn_find(hs_server *srv, hs_nid room, hs_nid event, int64_t event_pos, hs_nid user, hs_str device_id,
                        hs_str *ret);

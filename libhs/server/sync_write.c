@@ -142,6 +142,7 @@ hs_error *hs_sync_keep(hs_sync_job *job, hs_sync_part *p)
                       .senders_n = p->senders_n,
                       .member_events = p->member_events,
                       .has_state = p->has_state };
+    hs_sync_room_changed(job->srv, memory);
     return NULL;
 }
 

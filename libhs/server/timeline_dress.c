@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define IGNORED_BYTES ((size_t)16 << 20) /* at factor 1 */
+
 /* Reactions are not shown with an event. */
 static bool is_bundled(const hs_relates_to *rel)
 {
@@ -32,14 +34,16 @@ static void hear_relation(hs_server *srv, const hs_stored *e)
 
 static void hear(void *ud, int64_t first, const hs_news *news)
 {
+    hs_server *srv = ud;
+
     (void)first;
     for (size_t i = 0; i < news->events_n; i++) {
         if (news->events[i].event)
-            hear_relation(ud, news->events[i].event);
+            hear_relation(srv, news->events[i].event);
     }
     for (size_t i = 0; i < news->users_n; i++) {
         if (news->users[i].what == HS_NEWS_ACCOUNT_DATA && hs_str_eq(news->users[i].type, HS_S("m.ignored_user_list")))
-            hs_ignored_drop(ud, news->users[i].user);
+            hs_nid_lists_drop(&srv->timelines->ignored, news->users[i].user);
     }
 }
 
@@ -49,11 +53,9 @@ hs_error *hs_timeline_open(hs_server *srv, hs_arena *a)
 
     if (!t)
         return HS_ERR_NOMEM;
-    t->ignored = hs_map_open(srv->hash_seed);
     srv->timelines = t;
     (void)a;
-    if (!t->ignored)
-        return HS_ERR_NOMEM;
+    HS_TRY(hs_nid_lists_open(srv, &t->ignored, "ignored", IGNORED_BYTES));
     return hs_fanout_listen(srv, hear, srv);
 }
 
@@ -63,7 +65,7 @@ void hs_timeline_close(hs_server *srv)
 
     if (!t)
         return;
-    hs_ignored_clear(srv);
+    hs_nid_lists_close(&t->ignored);
     free(t);
     srv->timelines = NULL;
 }

@@ -2,17 +2,11 @@
 #ifndef HS_SERVER_TIMELINE_STATE_H
 #define HS_SERVER_TIMELINE_STATE_H
 
-#include "base/map.h"
-#include "server/context.h"
+#include "server/nid_lists.h"
 
 struct hs_timelines {
-    hs_map *ignored;          /* user → those whom they ignore */
-    uint32_t ignored_version; /* moves when somebody's list changes: what was read meanwhile is not kept */
-    uint32_t related_version; /* the same for relations */
+    hs_nid_lists ignored;     /* user → those whom they ignore */
+    uint32_t related_version; /* moves with every relation that is told: what was read meanwhile is not kept */
 };
-
-void hs_ignored_clear(hs_server *srv);
-/* The user's list has changed. */
-void hs_ignored_drop(hs_server *srv, hs_nid user);
 
 #endif

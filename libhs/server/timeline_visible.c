@@ -10,56 +10,17 @@
 #include <stdlib.h>
 
 /* ── ignored users ── */
-typedef struct {
-    size_t n;
-    hs_nid at[];
-} ignore_list;
-
-void hs_ignored_drop(hs_server *srv, hs_nid user)
-{
-    srv->timelines->ignored_version++;
-    free(hs_map_remove_n(srv->timelines->ignored, (uint64_t)user));
-}
-
-void hs_ignored_clear(hs_server *srv)
-{
-    size_t it = 0;
-    hs_str key;
-    void *v;
-
-    if (!srv->timelines->ignored)
-        return;
-    while (hs_map_next(srv->timelines->ignored, &it, &key, &v))
-        free(v);
-    hs_map_close(srv->timelines->ignored);
-    srv->timelines->ignored = NULL;
-}
-
 hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret)
 {
-    enum { LISTS_MAX = 100000 };
-    ignore_list *l = hs_map_get_n(srv->timelines->ignored, (uint64_t)user);
-    uint32_t version = srv->timelines->ignored_version;
-    hs_nids nids;
-    void *old = NULL;
+    hs_nid_lists *l = &srv->timelines->ignored;
+    uint64_t mark;
+    bool found;
 
-    if (l) {
-        *ret = (hs_nids){ l->at, l->n };
+    HS_TRY(hs_nid_lists_get(l, a, user, ret, &found, &mark));
+    if (found)
         return NULL;
-    }
-    HS_TRY(hs_store_ignored(srv->db, a, user, &nids));
-    if (version == srv->timelines->ignored_version && hs_map_count(srv->timelines->ignored) < LISTS_MAX) {
-        l = malloc(sizeof *l + nids.n * sizeof *l->at);
-        if (l) {
-            l->n = nids.n;
-            if (nids.n)
-                memcpy(l->at, nids.at, nids.n * sizeof *l->at);
-            if (!hs_map_put_n(srv->timelines->ignored, (uint64_t)user, l, &old))
-                free(l);
-            free(old);
-        }
-    }
-    *ret = nids;
+    HS_TRY(hs_store_ignored(srv->db, a, user, ret));
+    hs_nid_lists_put(l, user, *ret, mark);
     return NULL;
 }
 

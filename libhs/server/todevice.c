@@ -4,7 +4,6 @@
 
 #include "base/checked.h"
 #include "base/json_out.h"
-#include "base/map.h"
 #include "base/vec.h"
 #include "core/canonical.h"
 #include "core/ids.h"
@@ -23,7 +22,7 @@
 #define PAGE          100
 #define TXN_SCOPE     (-1) /* of hs_txn_row: rooms have positive numbers */
 #define TXN_TEXT_MAX  255
-#define INBOXES_MAX   50000
+#define INBOXES_BYTES HS_MIB(16) /* at factor 1 */
 
 /* ── what is known of inboxes ── */
 
@@ -36,6 +35,8 @@ typedef struct {
 
 struct hs_inboxes {
     hs_map *map; /* user and device → inbox */
+    uint64_t seed;
+    hs_cache cache;
 };
 
 typedef struct {
@@ -61,6 +62,11 @@ static inbox *peek(hs_server *srv, hs_nid user, hs_str device_id)
     return key_of(user, device_id, &k) ? hs_map_get(srv->inboxes->map, hs_str_make(k.bytes, k.n)) : NULL;
 }
 
+static size_t bytes_of(size_t key_n)
+{
+    return sizeof(inbox) + key_n + HS_CACHE_SLOT;
+}
+
 static void empty(struct hs_inboxes *x)
 {
     size_t it = 0;
@@ -72,6 +78,20 @@ static void empty(struct hs_inboxes *x)
     hs_map_close(x->map);
 }
 
+/* All of them: they are small, and the store knows as well. */
+static void trim(void *ud)
+{
+    struct hs_inboxes *x = ud;
+    hs_map *fresh = hs_cache_over(&x->cache) ? hs_map_open(x->seed) : NULL;
+
+    if (!fresh)
+        return;
+    empty(x);
+    x->map = fresh;
+    x->cache.evicted += x->cache.entries;
+    x->cache.entries = x->cache.bytes = 0;
+}
+
 /* Made when it is not there; NULL without memory: then the store is asked. Valid until the next suspension. */
 static inbox *inbox_of(hs_server *srv, const hs_session *who)
 {
@@ -79,21 +99,16 @@ static inbox *inbox_of(hs_server *srv, const hs_session *who)
     inbox *b = peek(srv, who->user, who->device_id);
     inbox_key k;
 
+    hs_cache_asked(&x->cache, b != NULL);
     if (b || !key_of(who->user, who->device_id, &k))
         return b;
-    if (hs_map_count(x->map) >= INBOXES_MAX) {
-        hs_map *fresh = hs_map_open(srv->hash_seed);
-
-        if (!fresh)
-            return NULL;
-        empty(x);
-        x->map = fresh;
-    }
+    trim(x);
     b = calloc(1, sizeof *b);
     if (!b || !hs_map_put(x->map, hs_str_make(k.bytes, k.n), b, NULL)) {
         free(b);
         return NULL;
     }
+    hs_cache_added(&x->cache, bytes_of(k.n));
     *b = (inbox){ .known = hs_fanout_position(srv), .deleted = -1, .heard = hs_fanout_position(srv) };
     return b;
 }
@@ -123,9 +138,11 @@ hs_error *hs_todevice_open(hs_server *srv, hs_arena *a)
     struct hs_inboxes *x;
 
     HS_TRY(hs_alloc(a, 1, &x));
-    x->map = hs_map_open(srv->hash_seed);
+    x->seed = srv->hash_seed;
+    x->map = hs_map_open(x->seed);
     if (!x->map)
         return HS_ERR_NOMEM;
+    hs_cache_open(srv->caches, &x->cache, "inboxes", INBOXES_BYTES, trim, x);
     srv->inboxes = x;
     return hs_fanout_listen(srv, hear, srv);
 }

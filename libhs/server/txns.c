@@ -4,12 +4,12 @@
 #include "server/txns.h"
 
 #include "base/checked.h"
-#include "base/map.h"
+#include "server/caches.h"
 
 #include <stdlib.h>
 
-#define KEEP_MS  (INT64_C(30) * 60 * 1000)
-#define KEEP_MAX 200000
+#define KEEP_MS    (INT64_C(30) * 60 * 1000)
+#define TXNS_BYTES HS_MIB(64) /* at factor 1 */
 
 typedef struct txn {
     struct txn *next; /* by age */
@@ -24,8 +24,15 @@ struct hs_txns {
     hs_server *srv;
     hs_map *map;
     txn *oldest, *newest;
-    size_t n;
+    hs_cache cache;
 };
+
+static void expire(void *ud);
+
+static size_t bytes_of(const txn *x)
+{
+    return sizeof *x + 2 * x->key_n + x->id_n + HS_CACHE_SLOT;
+}
 
 hs_error *hs_txns_open(hs_server *srv, struct hs_txns **ret)
 {
@@ -36,6 +43,7 @@ hs_error *hs_txns_open(hs_server *srv, struct hs_txns **ret)
     t->map = hs_map_open(srv->hash_seed);
     if (!t->map)
         return HS_ERR_NOMEM;
+    hs_cache_open(srv->caches, &t->cache, "txns", TXNS_BYTES, expire, t);
     *ret = t;
     return NULL;
 }
@@ -60,16 +68,17 @@ void hs_txns_close(struct hs_txns *t)
     hs_map_close(t->map);
 }
 
-static void expire(struct hs_txns *t)
+static void expire(void *ud)
 {
+    struct hs_txns *t = ud;
     int64_t now = hs_loop_now(t->srv->loop);
 
-    while (t->oldest && (t->oldest->until < now || t->n > KEEP_MAX)) {
+    while (t->oldest && (t->oldest->until < now || hs_cache_over(&t->cache))) {
         txn *x = t->oldest;
         t->oldest = x->next;
         if (!t->oldest)
             t->newest = NULL;
-        t->n--;
+        hs_cache_removed(&t->cache, bytes_of(x));
         drop(t, x);
     }
 }
@@ -105,7 +114,7 @@ static void release(void *ud)
     else
         t->oldest = x;
     t->newest = x;
-    t->n++;
+    hs_cache_added(&t->cache, bytes_of(x));
 }
 
 hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_session *who, hs_str room_id,
@@ -121,6 +130,7 @@ hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_
         return NULL;
     HS_TRY(key_of(a, who, room_id, txn_id, &key));
     expire(t);
+    hs_cache_asked(&t->cache, hs_map_get(t->map, key) != NULL);
     while ((x = hs_map_get(t->map, key))) {
         if (!x->busy)
             return hs_str_dup(a, hs_str_make(x->id, x->id_n), ret_known);

@@ -1,7 +1,7 @@
 /* See unread.h. */
 #include "server/unread.h"
 
-#include "base/map.h"
+#include "server/caches.h"
 #include "server/event_persist.h"
 #include "server/names.h"
 #include "store/receipts.h"
@@ -10,24 +10,33 @@
 
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 500000 };
+#define UNREAD_BYTES ((size_t)64 << 20) /* at factor 1 */
 
 /* What a user's counts are made of: the room's totals when they last read, and the notes since. */
 typedef struct {
+    hs_lru_link lru;
+    hs_nid room, user;
     int64_t n_notify, n_high; /* subtracted from the room's */
     hs_unread_thread *threads;
     size_t threads_n, threads_cap;
 } entry;
 
 typedef struct {
-    hs_map *users;    /* of entry */
-    uint32_t version; /* moves with everything that moves counts: what was read meanwhile is not kept */
+    hs_map *users; /* of entry; never empty but while it is made */
+    /* Moves with everything that moves counts: what was read meanwhile is not kept. Unlike that of any room before. */
+    uint64_t version;
 } room_entries;
 
 struct hs_unreads {
     hs_map *rooms; /* of room_entries */
-    size_t count;
+    uint64_t versions;
+    hs_cache cache;
 };
+
+static size_t bytes_of(const entry *e)
+{
+    return sizeof *e + e->threads_cap * sizeof *e->threads + HS_CACHE_SLOT;
+}
 
 static void entry_free(entry *e)
 {
@@ -37,61 +46,71 @@ static void entry_free(entry *e)
     free(e);
 }
 
-static void drop_users(struct hs_unreads *u, room_entries *r)
+static void forget(struct hs_unreads *u, room_entries *r, entry *e)
 {
-    size_t it = 0;
-    hs_str key;
-    void *v;
-
-    while (hs_map_next(r->users, &it, &key, &v))
-        entry_free(v);
-    u->count -= hs_map_count(r->users);
-    hs_map_close(r->users);
-    r->users = NULL;
+    hs_map_remove_n(r->users, (uint64_t)e->user);
+    hs_lru_drop(&e->lru);
+    hs_cache_removed(&u->cache, bytes_of(e));
+    entry_free(e);
 }
 
-static void clear(struct hs_unreads *u)
+static void forget_room(struct hs_unreads *u, hs_nid room, room_entries *r)
 {
     size_t it = 0;
     hs_str key;
     void *v;
 
-    while (u->rooms && hs_map_next(u->rooms, &it, &key, &v)) {
-        room_entries *r = v;
+    while (hs_map_next(r->users, &it, &key, &v)) {
+        entry *e = v;
+        hs_lru_drop(&e->lru);
+        hs_cache_removed(&u->cache, bytes_of(e));
+        entry_free(e);
+    }
+    hs_map_close(r->users);
+    hs_map_remove_n(u->rooms, (uint64_t)room);
+    free(r);
+}
 
-        if (r->users)
-            drop_users(u, r);
-        r->version++;
+static void trim(void *ud)
+{
+    struct hs_unreads *u = ud;
+
+    for (hs_lru_link *l; (l = hs_cache_oldest(&u->cache)); u->cache.evicted++) {
+        entry *e = (entry *)(void *)((char *)l - offsetof(entry, lru));
+        hs_nid room = e->room;
+        room_entries *r = hs_map_get_n(u->rooms, (uint64_t)room);
+        forget(u, r, e);
+        if (!hs_map_count(r->users))
+            forget_room(u, room, r);
     }
 }
 
 static room_entries *room_of(hs_server *srv, hs_nid room)
 {
-    room_entries *r = hs_map_get_n(srv->unreads->rooms, (uint64_t)room);
+    struct hs_unreads *u = srv->unreads;
+    room_entries *r = hs_map_get_n(u->rooms, (uint64_t)room);
 
-    if (!r) {
-        r = calloc(1, sizeof *r);
-        if (r && !hs_map_put_n(srv->unreads->rooms, (uint64_t)room, r, NULL)) {
-            free(r);
-            return NULL;
-        }
-    }
-    if (r && !r->users)
+    if (r)
+        return r;
+    r = calloc(1, sizeof *r);
+    if (r)
         r->users = hs_map_open(srv->hash_seed);
-    return r && r->users ? r : NULL;
+    if (!r || !r->users || !hs_map_put_n(u->rooms, (uint64_t)room, r, NULL)) {
+        hs_map_close(r ? r->users : NULL);
+        free(r);
+        return NULL;
+    }
+    r->version = ++u->versions;
+    return r;
 }
 
 static void drop_user(struct hs_unreads *u, room_entries *r, hs_nid user)
 {
-    entry *e;
+    entry *e = hs_map_get_n(r->users, (uint64_t)user);
 
-    r->version++;
-    if (!r->users)
-        return;
-    e = hs_map_remove_n(r->users, (uint64_t)user);
+    r->version = ++u->versions;
     if (e)
-        u->count--;
-    entry_free(e);
+        forget(u, r, e);
 }
 
 /* false without memory */
@@ -168,13 +187,28 @@ static entry *build(const hs_unread_rows *rows, hs_nid room)
     return e;
 }
 
+/* Takes the entry, unless counts of the room have moved since it was read. */
+static void keep(hs_server *srv, entry *e, uint64_t version)
+{
+    struct hs_unreads *u = srv->unreads;
+    room_entries *r = hs_map_get_n(u->rooms, (uint64_t)e->room);
+
+    if (!r || r->version != version || hs_map_get_n(r->users, (uint64_t)e->user) ||
+        !hs_map_put_n(r->users, (uint64_t)e->user, e, NULL)) {
+        entry_free(e);
+        return;
+    }
+    hs_cache_added(&u->cache, bytes_of(e));
+    hs_lru_touch(&u->cache.lru, &e->lru);
+}
+
 static hs_error *load(hs_server *srv, hs_arena *a, hs_nid user, hs_room *const *rooms, const size_t *index, size_t n,
                       hs_unread *ret)
 {
     struct hs_unreads *u = srv->unreads;
     hs_unread_rows rows;
     hs_nid *nids;
-    uint32_t *versions;
+    uint64_t *versions;
 
     HS_TRY(hs_alloc(a, n, &nids));
     HS_TRY(hs_alloc(a, n, &versions));
@@ -190,27 +224,22 @@ static hs_error *load(hs_server *srv, hs_arena *a, hs_nid user, hs_room *const *
     /* What was counted in these rows is not to be added again when its news come: they come first, and then the rows
      * are of another version. */
     HS_TRY(hs_fanout_settle(srv, a));
-    if (u->count > ENTRIES_MAX)
-        clear(u);
     for (size_t i = 0; i < n; i++) {
-        room_entries *r = room_of(srv, nids[i]);
         entry *e = build(&rows, nids[i]);
-        void *old = NULL;
         hs_error *failed;
 
-        if (!e || !r) {
-            entry_free(e);
+        if (!e)
             return HS_ERR_NOMEM;
-        }
+        e->room = nids[i];
+        e->user = user;
         failed = tell(a, e, rooms[index[i]], &ret[index[i]]);
-        if (failed || r->version != versions[i] || !hs_map_put_n(r->users, (uint64_t)user, e, &old)) {
+        if (failed) {
             entry_free(e);
-            HS_TRY(failed);
-            continue;
+            return failed;
         }
-        u->count += old == NULL;
-        entry_free(old);
+        keep(srv, e, versions[i]);
     }
+    trim(u);
     return NULL;
 }
 
@@ -221,66 +250,84 @@ hs_error *hs_unread_get(hs_server *srv, hs_arena *a, hs_nid user, hs_room *const
     HS_TRY(hs_alloc(a, n, &missing));
     for (size_t i = 0; i < n; i++) {
         const room_entries *r = hs_map_get_n(srv->unreads->rooms, (uint64_t)rooms[i]->nid);
-        const entry *e = r && r->users ? hs_map_get_n(r->users, (uint64_t)user) : NULL;
+        entry *e = r ? hs_map_get_n(r->users, (uint64_t)user) : NULL;
 
-        if (e)
-            HS_TRY(tell(a, e, rooms[i], &ret[i]));
-        else
+        hs_cache_asked(&srv->unreads->cache, e != NULL);
+        if (!e) {
             missing[missing_n++] = i;
+            continue;
+        }
+        hs_lru_touch(&srv->unreads->cache.lru, &e->lru);
+        HS_TRY(tell(a, e, rooms[i], &ret[i]));
     }
     return missing_n ? load(srv, a, user, rooms, missing, missing_n, ret) : NULL;
 }
 
 /* ── news ── */
-static void note(struct hs_unreads *u, room_entries *r, const hs_news_note *n)
+/* Adds to a user's counts; false without memory. */
+static bool add_counted(struct hs_unreads *u, entry *e, const hs_news_note *n)
+{
+    size_t was = bytes_of(e);
+    bool ok = add(e, n->thread, n->d_notify, n->d_high);
+
+    hs_cache_resized(&u->cache, was, bytes_of(e));
+    return ok;
+}
+
+/* false: without memory, nothing known of the room is right any more. */
+static bool note(struct hs_unreads *u, room_entries *r, const hs_news_note *n)
 {
     size_t it = 0;
     hs_str key;
     void *v;
 
-    r->version++;
-    if (!r->users)
-        return;
+    r->version = ++u->versions;
     if (n->user) {
         v = hs_map_get_n(r->users, (uint64_t)n->user);
-        if (v && !add(v, n->thread, n->d_notify, n->d_high))
+        if (v && !add_counted(u, v, n))
             drop_user(u, r, n->user);
+        return true;
+    }
+    while (hs_map_next(r->users, &it, &key, &v))
+        if (!add_counted(u, v, n))
+            return false;
+    return true;
+}
+
+static void hear_event(struct hs_unreads *u, const hs_news_event *e)
+{
+    room_entries *r = hs_map_get_n(u->rooms, (uint64_t)e->room);
+    bool known = !e->redacts;
+
+    if (!r)
         return;
-    }
-    while (hs_map_next(r->users, &it, &key, &v)) {
-        if (!add(v, n->thread, n->d_notify, n->d_high)) {
-            drop_users(u, r);
-            return;
-        }
-    }
+    r->version = ++u->versions;
+    for (size_t k = 0; k < e->notes_n && known; k++)
+        known = note(u, r, &e->notes[k]);
+    if (known && e->target)
+        drop_user(u, r, e->target);
+    if (!known || !hs_map_count(r->users))
+        forget_room(u, e->room, r);
 }
 
 static void hear(void *ud, int64_t first, const hs_news *news)
 {
-    hs_server *srv = ud;
-    struct hs_unreads *u = srv->unreads;
+    struct hs_unreads *u = ((hs_server *)ud)->unreads;
 
     (void)first;
-    for (size_t i = 0; i < news->events_n; i++) {
-        const hs_news_event *e = &news->events[i];
-        room_entries *r = hs_map_get_n(u->rooms, (uint64_t)e->room);
+    for (size_t i = 0; i < news->events_n; i++)
+        hear_event(u, &news->events[i]);
+    for (size_t i = 0; i < news->receipts_n; i++) {
+        hs_nid room = news->receipts[i].room;
+        room_entries *r = hs_map_get_n(u->rooms, (uint64_t)room);
 
         if (!r)
             continue;
-        r->version++;
-        if (e->redacts && r->users)
-            drop_users(u, r);
-        for (size_t k = 0; k < e->notes_n; k++)
-            note(u, r, &e->notes[k]);
-        if (e->target)
-            drop_user(u, r, e->target);
+        drop_user(u, r, news->receipts[i].user);
+        if (!hs_map_count(r->users))
+            forget_room(u, room, r);
     }
-    for (size_t i = 0; i < news->receipts_n; i++) {
-        room_entries *r = hs_map_get_n(u->rooms, (uint64_t)news->receipts[i].room);
-
-        if (r)
-            drop_user(u, r, news->receipts[i].user);
-    }
+    trim(u);
 }
 
 /* ── rows ── */
@@ -346,6 +393,7 @@ hs_error *hs_unread_open(hs_server *srv, hs_arena *a)
     u->rooms = hs_map_open(srv->hash_seed);
     if (!u->rooms)
         return HS_ERR_NOMEM;
+    hs_cache_open(srv->caches, &u->cache, "unread", UNREAD_BYTES, trim, u);
     HS_TRY(hs_persist_listen(srv, persist, srv));
     return hs_fanout_listen(srv, hear, srv);
 }
@@ -359,11 +407,12 @@ void hs_unread_close(hs_server *srv)
 
     if (!u)
         return;
-    clear(u);
-    while (u->rooms && hs_map_next(u->rooms, &it, &key, &v))
-        free(v);
-    if (u->rooms)
-        hs_map_close(u->rooms);
+    while (u->rooms && (it = 0, hs_map_next(u->rooms, &it, &key, &v))) {
+        uint64_t room;
+        memcpy(&room, key.p, sizeof room);
+        forget_room(u, (hs_nid)room, v);
+    }
+    hs_map_close(u->rooms);
     free(u);
     srv->unreads = NULL;
 }

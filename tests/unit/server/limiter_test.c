@@ -15,7 +15,7 @@ static bool use(hs_limiter *l, const char *key, hs_limit_how how, int64_t now, i
 
 static void a_burst_is_let_through_and_what_comes_after_is_told_when_to_come_back(void **state)
 {
-    hs_limiter *l = hs_limiter_open(1);
+    hs_limiter *l = hs_limiter_open(1, NULL);
     int64_t retry = 0;
     (void)state;
 
@@ -32,7 +32,7 @@ static void a_burst_is_let_through_and_what_comes_after_is_told_when_to_come_bac
 
 static void keys_and_kinds_do_not_share_a_bucket(void **state)
 {
-    hs_limiter *l = hs_limiter_open(1);
+    hs_limiter *l = hs_limiter_open(1, NULL);
     int64_t retry;
     (void)state;
 
@@ -45,7 +45,7 @@ static void keys_and_kinds_do_not_share_a_bucket(void **state)
 
 static void a_peek_does_not_count_and_force_always_does(void **state)
 {
-    hs_limiter *l = hs_limiter_open(1);
+    hs_limiter *l = hs_limiter_open(1, NULL);
     int64_t retry;
     (void)state;
 
@@ -61,7 +61,7 @@ static void a_peek_does_not_count_and_force_always_does(void **state)
 static void a_rate_of_nothing_never_lets_in_again(void **state)
 {
     static const hs_rate_limit NEVER = { .per_second = 0, .burst = 1 };
-    hs_limiter *l = hs_limiter_open(1);
+    hs_limiter *l = hs_limiter_open(1, NULL);
     int64_t retry = 0;
     (void)state;
 
@@ -73,7 +73,7 @@ static void a_rate_of_nothing_never_lets_in_again(void **state)
 
 static void empty_buckets_are_forgotten(void **state)
 {
-    hs_limiter *l = hs_limiter_open(1);
+    hs_limiter *l = hs_limiter_open(1, NULL);
     int64_t retry;
     char key[32];
     (void)state;
