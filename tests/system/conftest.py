@@ -4,6 +4,8 @@ import secrets
 import pytest
 
 from mx import Client
+from pg import Cluster
+from redis_server import Redis
 from server import Server
 
 _names = itertools.count(1)
@@ -50,3 +52,19 @@ def room(alice, bob):
     room = alice.create_room(preset="public_chat")
     bob.join(room)
     return room
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL of somebody else's."""
+    c = Cluster()
+    yield c
+    c.close()
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """A Redis of somebody else's."""
+    r = Redis()
+    yield r
+    r.close()

@@ -34,6 +34,22 @@ def free_port():
         return s.getsockname()[1]
 
 
+def free_ports(n):
+    """The first of n ports in a row."""
+    while True:
+        first, sockets = free_port(), []
+        try:
+            for port in range(first, first + n):
+                sockets.append(socket.socket())
+                sockets[-1].bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+
+
 def wait_for(what, seconds=20, step=0.02):
     """Awaits a condition; the value that made it true is returned."""
     end = time.monotonic() + seconds

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from mx import Client
-from pg import Cluster
 from server import Server, program, wait_for
 
 
@@ -107,16 +106,9 @@ def test_a_directory_that_cannot_be_written_is_one_clear_line(own, tmp_path):
     assert len([line for line in done.stderr.splitlines() if line.startswith("hs:")]) == 1
 
 
-@pytest.fixture
-def cluster():
-    c = Cluster()
-    yield c
-    c.close()
-
-
-def test_the_configured_postgresql_is_used(own, cluster):
-    cluster.create("mine", "C")
-    own.config["database"] = {"name": "psycopg2", "args": {"host": cluster.dir, "user": "hs", "database": "mine", "cp_min": 1, "cp_max": 4}}
+def test_the_configured_postgresql_is_used(own, postgres):
+    postgres.create("mine", "C")
+    own.config["database"] = {"name": "psycopg2", "args": {"host": postgres.dir, "user": "hs", "database": "mine", "cp_min": 1, "cp_max": 4}}
     own.start()
     c = Client(own.base).register("elsewhere")
     assert c.text(c.create_room(), "kept elsewhere")
@@ -124,9 +116,9 @@ def test_the_configured_postgresql_is_used(own, cluster):
     assert own.stop() == 0
 
 
-def test_a_wrong_collation_is_one_clear_line(own, cluster):
-    cluster.create("wrong", "C.UTF-8")
-    own.config["database"] = {"name": "psycopg2", "args": {"host": cluster.dir, "user": "hs", "dbname": "wrong"}}
+def test_a_wrong_collation_is_one_clear_line(own, postgres):
+    postgres.create("wrong", "C.UTF-8")
+    own.config["database"] = {"name": "psycopg2", "args": {"host": postgres.dir, "user": "hs", "dbname": "wrong"}}
     own.start(wait=False)
     assert own.process.wait(60) != 0
     assert "collation" in own.log().lower() and "C.UTF-8" in own.log()

@@ -1,6 +1,5 @@
 """Workers as separate processes: by role, by Synapse's files, and several that one `hs run` starts."""
 
-import json
 import os
 import re
 import signal
@@ -11,9 +10,8 @@ import pytest
 import requests
 
 from mx import Client
-from pg import Cluster
-from redis_server import Redis
-from server import Server, free_port, program, wait_for
+from server import Server, free_port, free_ports, program, wait_for
+from workers import Site, Worker
 
 
 def alive(pid):
@@ -51,7 +49,12 @@ def test_several_workers_share_the_port_and_all_end_with_sigterm(many):
 
 def up(server):
     server.start()
-    wait_for(lambda: "is being served" in server.log() and len(workers(server)) == 3)
+
+    def all_serve():
+        assert server.process.poll() is None, server.log()[-3000:]
+        return "is being served" in server.log() and len(workers(server)) == 3
+
+    wait_for(all_serve, 60)
 
 
 def who_answers(base):
@@ -127,7 +130,7 @@ def test_a_mistake_that_only_a_worker_finds_ends_the_start(many):
 
 
 def test_every_worker_has_a_metrics_port_of_its_own(many):
-    port = free_port()
+    port = free_ports(3)
     many.config["listeners"].append({"port": port, "type": "metrics", "bind_addresses": ["127.0.0.1"]})
     many.config["enable_metrics"] = True
     up(many)
@@ -138,74 +141,10 @@ def test_every_worker_has_a_metrics_port_of_its_own(many):
 # ── hs worker ──
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    c = Cluster()
-    yield c
-    c.close()
-
-
-class Worker:
-    """One `hs worker` on the database and the files of a Server that need not run itself."""
-
-    def __init__(self, directory, *arguments, name="hs"):
-        self.log_path = os.path.join(directory, f"worker-{free_port()}.log")
-        command = [program(name)] + (["worker"] if name == "hs" else []) + list(arguments)
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=directory)
-
-    def log(self):
-        with open(self.log_path, errors="replace") as f:
-            return f.read()
-
-    def ready(self):
-        def up():
-            assert self.process.poll() is None, self.log()[-3000:]
-            return "worker.ready" in self.log()
-
-        wait_for(up, 30)
-        return self
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-_databases = iter(range(1000))
-
-
-@pytest.fixture(scope="module")
-def redis():
-    r = Redis()
-    yield r
-    r.close()
-
-
 @pytest.fixture
 def site(postgres, redis):
-    """The files of a server on an external database; site.worker(...) starts a worker of it."""
-    s = Server(name="site.test")
-    s.config["database"] = postgres.create(f"site{next(_databases)}")
-    s.config["signing_key"] = "ed25519 a_test wzDlg80PVkPjULDn6rJ9TLJ1nLDtTB3QDfUuy5gUnPM"
-    s.config["redis"] = redis.section
-    s.write_config()
-    started = []
-
-    def worker(*arguments, ready=True, **kw):
-        w = Worker(s.dir, *arguments, **kw)
-        started.append(w)
-        return w.ready() if ready else w
-
-    def write(name, text):
-        with open(os.path.join(s.dir, name), "w") as f:
-            f.write(text if isinstance(text, str) else json.dumps(text))
-        return os.path.join(s.dir, name)
-
-    s.worker, s.write, s.yaml = worker, write, os.path.join(s.dir, "homeserver.yaml")
+    s = Site(postgres, redis)
     yield s
-    for w in started:
-        w.stop()
     s.close()
 
 
@@ -234,20 +173,19 @@ def test_a_worker_serves_what_its_roles_have(site, roles, client, federation):
 def test_without_a_file_of_its_own_a_worker_takes_the_listeners_it_can_serve(site):
     port = free_port()
     site.config["listeners"] = [
-        {"port": site.port, "bind_addresses": ["127.0.0.1"], "type": "http", "resources": [{"names": ["client"]}]},
+        {"port": site.server.port, "bind_addresses": ["127.0.0.1"], "type": "http", "resources": [{"names": ["client"]}]},
         {"port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "resources": [{"names": ["federation"]}]},
     ]
     site.write_config()
     site.worker("federation", "-c", site.yaml)
     assert get(port, KEYS).status_code == 200
     with pytest.raises(requests.ConnectionError):
-        get(site.port, VERSIONS)
+        get(site.server.port, VERSIONS)
 
 
 def test_a_workers_file_of_synapse_is_accepted_as_it_is(site):
     port, socket_path = free_port(), os.path.join(site.dir, "w.sock")
     log = os.path.join(site.dir, "worker1.log")
-    os.chmod(site.dir, 0o777)  # the worker that root starts writes its log and pid there
     site.write("log.config", {"version": 1, "handlers": {"f": {"class": "logging.FileHandler", "filename": log}}, "root": {"level": "INFO", "handlers": ["f"]}})
     shared = site.write("shared.yaml", "instance_map:\n  main: {host: localhost, port: 9093}\nstream_writers: {events: worker1}\n")
     file = site.write(
@@ -280,7 +218,7 @@ worker_pid_file: {site.dir}/worker1.pid
     said = w.log()
     assert said.count("option instance_map has no effect") == 1 and said.count("option stream_writers has no effect") == 1
     with pytest.raises(requests.ConnectionError):
-        get(site.port, VERSIONS)  # `listeners` are those of the main process
+        get(site.server.port, VERSIONS)  # `listeners` are those of the main process
     assert w.stop() == 0
     assert not os.path.exists(os.path.join(site.dir, "worker1.pid"))
     assert "name=worker1" in open(log).read()
@@ -295,7 +233,6 @@ def test_the_names_of_synapses_programs_stand_for_roles(site, app, client):
 
 def test_a_worker_goes_to_the_background_once_it_serves(site):
     port, pid_file = free_port(), os.path.join(site.dir, "w.pid")
-    os.chmod(site.dir, 0o777)
     file = site.write("w.yaml", {"worker_app": "synapse.app.generic_worker", "worker_daemonize": True, "worker_pid_file": pid_file})
     w = site.worker("-c", site.yaml, "-c", file, "--listen", str(port), ready=False)
     assert w.process.wait(30) == 0
@@ -366,7 +303,6 @@ def test_a_worker_joins_the_postgresql_and_redis_of_a_running_server(many):
 
 def test_a_second_process_takes_over_a_unix_socket(site):
     path = os.path.join(site.dir, "w.sock")
-    os.chmod(site.dir, 0o777)
 
     def answers():
         with socket.socket(socket.AF_UNIX) as s:
