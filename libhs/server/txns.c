@@ -15,6 +15,8 @@ typedef struct txn {
     struct txn *next; /* by age */
     int64_t until;
     bool busy;
+    hs_txn *by; /* whose request is busy with it, and the request's arena */
+    const hs_arena *a;
     hs_fiber_queue waiting;
     size_t key_n, id_n;
     char *key, *id;
@@ -104,6 +106,8 @@ static void release(void *ud)
     h->entry = NULL;
     hs_fiber_wake_all(&x->waiting);
     x->busy = false;
+    x->by = NULL;
+    x->a = NULL;
     if (!x->id_n) {
         drop(t, x);
         return;
@@ -134,6 +138,10 @@ hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_
     while ((x = hs_map_get(t->map, key))) {
         if (!x->busy)
             return hs_str_dup(a, hs_str_make(x->id, x->id_n), ret_known);
+        if (x->a == a) { /* the handler runs once more: it would wait for itself */
+            *ret = x->by;
+            return NULL;
+        }
         hs_fiber_wait(srv->loop, &x->waiting);
     }
 
@@ -147,6 +155,8 @@ hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_
     memcpy(x->key, key.p, key.n);
     x->key_n = key.n;
     x->busy = true;
+    x->by = h;
+    x->a = a;
     *h = (hs_txn){ .txns = t, .entry = x };
     hs_error *e = hs_arena_on_reset(a, release, h);
     if (e) {

@@ -14,7 +14,7 @@ typedef struct {
     void *entry;
 } hs_txn;
 /* txn_id.p NULL: nothing to do, *ret NULL. *ret_known.p set: the answer that was given before; else the caller goes on
- * and says hs_txn_answer. Waits for another request of the same id. */
+ * and says hs_txn_answer. Waits for another request of the same id; within one request it may be begun again. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_txn_begin(hs_server *srv, hs_arena *a, struct hs_txns *t, const hs_session *who,
                                                 hs_str room_id, hs_str txn_id, hs_txn **ret, hs_str *ret_known);
 /* Gives `e` back. If there is one, the next of the same id may try now: the memory of a request may stay longer than
