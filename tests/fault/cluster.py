@@ -173,6 +173,7 @@ class Cluster:
         with open(f"{self.dir}/homeserver.yaml") as f:
             whole = json.load(f)
         whole["listeners"] = [listener]
+        whole["worker_name"] = name
         os.mkdir(f"{self.dir}/{name}")
         os.chmod(f"{self.dir}/{name}", 0o777)
         with open(f"{self.dir}/{name}/homeserver.yaml", "w") as f:

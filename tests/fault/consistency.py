@@ -99,6 +99,7 @@ class Faults:
         names = [f for f in FAULTS if f not in without and (cluster.redis or not f.startswith("redis"))]
         self.bag = names + [f for f in ("kill", "postgres") if f in names]  # these twice as often
         self.tasks = []
+        self.one_postgres, self.one_redis = asyncio.Lock(), asyncio.Lock()
 
     async def run(self, seconds):
         end = time.monotonic() + seconds
@@ -146,14 +147,16 @@ class Faults:
                 worker.resume()
 
     async def postgres(self):
-        await asyncio.to_thread(self.cluster.pg.stop)
-        await asyncio.sleep(self.rnd.choice([0, 0, 3.0]))
-        await asyncio.to_thread(self.cluster.pg.start)
+        async with self.one_postgres:
+            await asyncio.to_thread(self.cluster.pg.stop)
+            await asyncio.sleep(self.rnd.choice([0, 0, 3.0]))
+            await asyncio.to_thread(self.cluster.pg.start)
 
     async def redis_kill(self):
-        await asyncio.to_thread(self.cluster.redis.kill)
-        await asyncio.sleep(self.rnd.choice([0, 1.0, 6.0]))
-        await asyncio.to_thread(self.cluster.redis.start)
+        async with self.one_redis:
+            await asyncio.to_thread(self.cluster.redis.kill)
+            await asyncio.sleep(self.rnd.choice([0, 1.0, 6.0]))
+            await asyncio.to_thread(self.cluster.redis.start)
 
     async def redis_flush(self):
         await asyncio.to_thread(self.cluster.redis.flush)
