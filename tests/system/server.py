@@ -62,7 +62,21 @@ def wait_for(what, seconds=20, step=0.02):
         time.sleep(step)  # polling interval of the condition, not a guess about it
 
 
-class Server:
+KEY = "ed25519 a_test wzDlg80PVkPjULDn6rJ9TLJ1nLDtTB3QDfUuy5gUnPM"  # for servers whose processes share no directory
+
+
+def Server(*args, **kw):
+    """The server under test, of whatever processes HS_TOPOLOGY says: one, or a cluster (topology.py)."""
+    if os.environ.get("HS_TOPOLOGY", "one") == "cluster":
+        from topology import ManyProcesses
+
+        return ManyProcesses(*args, **kw)
+    return OneProcess(*args, **kw)
+
+
+class OneProcess:
+    """`hs run`."""
+
     def __init__(self, name="test", config=None, directory=None, options=()):
         self.name = name
         self.options = list(options)  # of hs run
@@ -120,11 +134,23 @@ class Server:
             self.await_ready()
         return self
 
-    def ready(self):
+    @staticmethod
+    def answers(base):
         try:
-            return requests.get(self.base + "/health", timeout=5).status_code == 200
+            return requests.get(base + "/health", timeout=5).status_code == 200
         except requests.RequestException:
             return False
+
+    def ready(self):
+        return self.answers(self.base)
+
+    def pid_of(self, role):
+        """A process that holds the role."""
+        return self.process.pid
+
+    def signal(self, number):
+        """To every process of the server."""
+        self.process.send_signal(number)
 
     def await_ready(self, seconds=60):
         def up():

@@ -4,7 +4,7 @@ import pytest
 
 from mx import Client
 from prom import Scrape
-from server import Server, wait_for
+from server import OneProcess, wait_for
 
 BASE_ROOMS = 128 << 20  # at factor 1, as in libhs/server
 USERS, ROOMS, MESSAGES = 12, 60, 6
@@ -40,7 +40,7 @@ def start(monkeypatch):
     def go(config=None, env=None):
         for name, value in (env or {}).items():
             monkeypatch.setenv(name, value)
-        servers.append(Server(config=config).start())
+        servers.append(OneProcess(config=config).start())
         return servers[-1]
 
     yield go
@@ -91,5 +91,5 @@ def test_factors_are_read_anew_on_hup(start):
     server = start({"caches": {"global_factor": 1}})
     server.config["caches"]["global_factor"] = 0.125
     server.write_config()
-    server.process.send_signal(signal.SIGHUP)
+    server.signal(signal.SIGHUP)
     wait_for(lambda: Scrape(server.base).value("hs_cache_budget_bytes", name="rooms") == BASE_ROOMS / 8)

@@ -9,7 +9,7 @@ from Crypto.PublicKey import ECC  # pycryptodome, which matrix-nio brings along
 from Crypto.Signature import eddsa
 
 from mx import Client
-from server import Server
+from server import OneProcess
 
 OLD = ECC.generate(curve="ed25519").public_key().export_key(format="raw")
 
@@ -24,7 +24,7 @@ def from_unpadded(text):
 
 @pytest.fixture(scope="module")
 def peer():
-    s = Server(
+    s = OneProcess(
         name="keys.test",
         config={
             "old_signing_keys": {"ed25519:auto": {"key": unpadded(OLD), "expired_ts": 1576767829750}},
@@ -91,7 +91,7 @@ def test_what_is_not_served_is_unrecognized(peer, method, path, status):
 
 
 def test_a_bad_old_key_is_one_clear_line():
-    s = Server(name="bad.test", config={"old_signing_keys": {"ed25519:a": {"key": "c2hvcnQ", "expired_ts": 1}}})
+    s = OneProcess(name="bad.test", config={"old_signing_keys": {"ed25519:a": {"key": "c2hvcnQ", "expired_ts": 1}}})
     try:
         s.start(wait=False)
         assert s.process.wait(30) != 0
@@ -101,7 +101,7 @@ def test_a_bad_old_key_is_one_clear_line():
 
 
 def test_a_listener_without_federation_serves_no_keys():
-    s = Server(name="client.test")
+    s = OneProcess(name="client.test")
     s.config["listeners"][0]["resources"] = [{"names": ["client", "replication"]}]
     try:
         s.start()

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from mx import Client
-from server import Server, free_port, wait_for
+from server import OneProcess, free_port, wait_for
 
 
 def certificate(directory, name):
@@ -28,7 +28,7 @@ def certificate(directory, name):
 
 @pytest.fixture
 def own():
-    s = Server(name="listen.test")
+    s = OneProcess(name="listen.test")
     yield s
     s.close()
 

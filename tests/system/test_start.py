@@ -9,12 +9,12 @@ import time
 import pytest
 
 from mx import Client
-from server import Server, program, wait_for
+from server import OneProcess, program, wait_for
 
 
 @pytest.fixture
 def own():
-    s = Server(name="start.test")
+    s = OneProcess(name="start.test")
     yield s
     s.close()
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from server import SECRET, Server, program
+from server import SECRET, OneProcess, program
 
 
 def tool(name, *args, text=None):
@@ -95,7 +95,7 @@ def test_two_servers_do_not_share_a_data_directory(server):
     ],
 )
 def test_a_configuration_that_cannot_be_is_one_line(yaml, text):
-    s = Server(name="refused.test", config=yaml)
+    s = OneProcess(name="refused.test", config=yaml)
     try:
         s.start(wait=False)
         assert s.process.wait(30) == 1
@@ -115,7 +115,7 @@ def test_the_service_manager_hears_of_start_reload_and_stop(tmp_path):
             if os.stat(above).st_uid == os.getuid() and above != above.parent and str(above).startswith("/tmp/"):
                 os.chmod(above, 0o755)
         manager.settimeout(60)
-        s = Server(name="notified.test")
+        s = OneProcess(name="notified.test")
         os.environ["NOTIFY_SOCKET"] = path
         try:
             s.start(wait=False)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from mx import Client
-from server import Server, free_port, free_ports, program, wait_for
+from server import OneProcess, free_port, free_ports, program, wait_for
 from workers import Site, Worker
 
 
@@ -27,7 +27,7 @@ def alive(pid):
 
 @pytest.fixture
 def many():
-    s = Server(name="many.test", options=["--workers", "3"])
+    s = OneProcess(name="many.test", options=["--workers", "3"])
     yield s
     s.close()
 
@@ -111,7 +111,7 @@ def test_a_taken_port_is_one_clear_line(many):
 
 def test_two_servers_never_share_a_port_by_mistake(many):
     many.start()
-    other = Server(name="other.test", options=["--workers", "2"])
+    other = OneProcess(name="other.test", options=["--workers", "2"])
     other.config["listeners"][0]["port"] = many.port
     try:
         other.start(wait=False)

@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 
-from server import Server, free_port, program, wait_for
+from server import KEY, OneProcess, free_port, program, wait_for
 
-KEY = "ed25519 a_test wzDlg80PVkPjULDn6rJ9TLJ1nLDtTB3QDfUuy5gUnPM"
 _databases = itertools.count(1)
 
 
@@ -48,7 +47,7 @@ class Site:
     """A server on an external PostgreSQL and Redis; site.worker(…) starts a process of it."""
 
     def __init__(self, postgres, redis, name="site.test", config=None):
-        self.server = Server(name=name, config=config)
+        self.server = OneProcess(name=name, config=config)
         self.dir, self.config = self.server.dir, self.server.config
         os.chmod(self.dir, 0o777)  # the workers that root starts write logs and pids there
         self.config["database"] = postgres.create(f"site{next(_databases)}")
