@@ -94,6 +94,11 @@ class Postgres:
             raise RuntimeError(done.stderr)
         return done.returncode == 0
 
+    def text(self, query, database="postgres"):
+        """What a query gives, as text."""
+        return subprocess.run(["psql", "-h", self.dir, "-U", "hs", "-d", database, "-qAtc", query], capture_output=True, text=True,
+                              check=True).stdout.strip()
+
     def create(self, name):
         self.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
 
