@@ -283,7 +283,9 @@ static hs_error *run_one(whole *w, hs_worker_options *o)
         return NULL;
     say_what_next(w);
     hs_loop_run(r->loop);
-    return NULL;
+    return hs_worker_lost(r->worker)
+               ? hs_err(r->a, 500, HS_M_UNKNOWN, "the database has lost what was saved, see the log")
+               : NULL;
 }
 
 static void finish(whole *w, bool served)

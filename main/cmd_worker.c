@@ -357,6 +357,7 @@ int hs_cmd_worker(int argc, char **argv)
         if (!r->stopping) {
             say_ready(&w);
             hs_loop_run(r->loop);
+            code = hs_worker_lost(r->worker);
         }
         hs_log(r->log, HS_LOG_INFO, "worker.stopped", "name=%.*s", HS_FMT(hs_worker_name(r->worker)));
     }

@@ -76,6 +76,11 @@ void hs_host_turn(hs_host *h, int max_ms)
     hs_loop_turn(h->loop, max_ms);
 }
 
+bool hs_host_ok(const hs_host *h)
+{
+    return !hs_worker_lost(h->worker);
+}
+
 static void woken(hs_post *p)
 {
     hs_host *h = p->ud;

@@ -296,6 +296,11 @@ hs_str hs_worker_name(const hs_worker *w)
     return w->srv.worker_name;
 }
 
+bool hs_worker_lost(const hs_worker *w)
+{
+    return w->srv.lost;
+}
+
 struct hs_server *hs_worker_server(hs_worker *w)
 {
     return &w->srv;

@@ -32,6 +32,7 @@ struct hs_server {
     hs_bus *bus;        /* news from and to the other workers */
     hs_str worker_name; /* of this process, different from every other's */
     unsigned roles;     /* HS_ROLE_* */
+    bool lost;          /* what is in memory is not in the database any more: the worker has to start anew */
     bool shared;        /* other workers write to the same database */
     hs_str server_name;
     hs_nid server_nid;

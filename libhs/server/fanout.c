@@ -47,6 +47,23 @@ static bool told(void *ud, hs_told_batch *batch)
     return true;
 }
 
+/* Caches and tokens hold what never happened. Nothing is answered from them, and whoever runs the worker starts it
+ * anew: clients then go on from where the database is. */
+static void went_back(void *ud, int64_t newest)
+{
+    struct hs_feed *f = ud;
+
+    if (f->srv->lost)
+        return;
+    hs_log(f->srv->log, HS_LOG_ERROR, "database.went_back",
+           "the database ends at position %lld, but %lld was saved: it is a standby that had not received everything, "
+           "or was "
+           "restored; this process ends and has to be started again",
+           (long long)newest, (long long)f->position);
+    f->srv->lost = true;
+    hs_loop_stop(f->srv->loop);
+}
+
 hs_error *hs_fanout_open(hs_server *srv, hs_arena *a)
 {
     struct hs_feed *f;
@@ -59,7 +76,7 @@ hs_error *hs_fanout_open(hs_server *srv, hs_arena *a)
     if (!f->rooms)
         return HS_ERR_NOMEM;
     srv->feed = f;
-    hs_write_set_hooks(srv->db, &(hs_write_hooks){ .encode = encode, .told = told, .ud = f });
+    hs_write_set_hooks(srv->db, &(hs_write_hooks){ .encode = encode, .told = told, .went_back = went_back, .ud = f });
     return NULL;
 }
 

@@ -427,11 +427,37 @@ static void look(hs_ticket *t)
     hs_conn_flush(t->writer);
 }
 
+static void on_check(hs_group *g)
+{
+    hs_ticket *t = g->ud;
+    int64_t newest = INT64_MAX;
+
+    t->checking = false;
+    if (!g->lost && !g->failed)
+        newest = (int64_t)hs_get_be(PQgetvalue(g->steps[0].res, 0, 0), 8);
+    hs_group_clear(g);
+    if (newest < t->durable && t->hooks.went_back)
+        t->hooks.went_back(t->hooks.ud, newest);
+}
+
+/* It may be another server than before: a standby that had not received everything. */
+static void check_newest(hs_ticket *t)
+{
+    if (!t->durable || t->checking)
+        return;
+    t->checking = true;
+    t->check_step = (hs_step){ .s = &FEED_NEWEST };
+    t->check = (hs_group){ .steps = &t->check_step, .n = 1, .done = on_check, .ud = t };
+    hs_conn_send(t->writer, &t->check);
+    hs_conn_flush(t->writer);
+}
+
 static void on_ready(hs_conn *c, void *ud)
 {
     hs_ticket *t = ud;
 
     t->writer = c;
+    check_newest(t);
     if (t->state == HS_TICKET_IDLE)
         t->stuck_since = 0;
     if (t->state == HS_TICKET_UNKNOWN)

@@ -38,8 +38,9 @@ struct hs_ticket {
     int64_t mark, seen, first_pos;
     hs_str msg;
     hs_told *told;
-    hs_group commit, flush, look;
-    hs_step flush_step, look_step;
+    hs_group commit, flush, look, check;
+    hs_step flush_step, look_step, check_step;
+    bool checking;
     hs_params look_params;
     size_t commit_step; /* of hs_commit; SIZE_MAX: no positions, no ticket */
     hs_write **owner;   /* of each step */

@@ -97,6 +97,8 @@ typedef struct {
     /* After the flush, in order of position among this worker's batches. True: all has been applied, the units' callers
      * resume. False: they wait for hs_write_told, since another worker's news come first. Must not suspend. */
     bool (*told)(void *ud, hs_told_batch *batch);
+    /* The database has lost what was durable: its newest position is below what was told. Said after a reconnect. */
+    void (*went_back)(void *ud, int64_t newest);
     void *ud;
 } hs_write_hooks;
 void hs_write_set_hooks(hs_db *db, const hs_write_hooks *hooks);

@@ -52,6 +52,8 @@ hs_error *hs_http_authenticate(hs_req *q)
         return NULL;
 
     HS_TRY(read_token(q, &token));
+    if (q->srv->lost)
+        return hs_err(q->a, 503, HS_M_UNKNOWN, "The server is starting again");
     if (!row->lax)
         HS_TRY(hs_fanout_fresh(q->srv, q->a));
     HS_TRY(hs_session_find(q->srv, q->a, token, &q->who));

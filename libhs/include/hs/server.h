@@ -20,6 +20,9 @@ typedef struct hs_host hs_host;
 HS_API HS_NODISCARD hs_error *hs_host_open(hs_arena *a, hs_str name, hs_str yaml, int log_fd, hs_host **ret);
 /* Serves for at most about max_ms and returns. Call it again and again. */
 HS_API void hs_host_turn(hs_host *h, int max_ms);
+/* False: the database has lost what was saved (a failover without all data). Requests get 503; close the host and open
+ * it again. */
+HS_API bool hs_host_ok(const hs_host *h);
 /* Ends a running hs_host_turn early. Any thread. */
 HS_API void hs_host_wake(hs_host *h);
 /* Answers what waits, for at most drain_ms, then closes everything. NULL is fine. */

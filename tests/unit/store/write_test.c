@@ -21,6 +21,7 @@ static struct {
     int told, encoded, units;
     bool keep; /* batches wait for hs_write_told */
     hs_told_batch *kept;
+    int64_t went_back_to; /* 0: never */
     void *news[64];
     size_t news_n;
 } seen;
@@ -31,6 +32,12 @@ static hs_error *encode(void *ud, hs_arena *a, const hs_told *units, size_t n, h
     (void)units;
     seen.encoded++;
     return hs_str_fmt(a, ret_msg, "units=%zu", n);
+}
+
+static void went_back(void *ud, int64_t newest)
+{
+    (void)ud;
+    seen.went_back_to = newest;
 }
 
 static bool told(void *ud, hs_told_batch *b)
@@ -55,7 +62,7 @@ static bool told(void *ud, hs_told_batch *b)
 static int open_db(void **state)
 {
     static test_db t;
-    static const hs_write_hooks hooks = { .encode = encode, .told = told };
+    static const hs_write_hooks hooks = { .encode = encode, .told = told, .went_back = went_back };
 
     test_db_open(&t);
     hs_write_set_hooks(t.db, &hooks);
@@ -619,6 +626,26 @@ static void a_batch_that_is_told_later_holds_its_callers_and_nobody_else(void **
     assert_true(hs_write_sent(t->db) == hs_write_ended(t->db));
 }
 
+/* A standby takes over that had not received the end. */
+static void a_database_that_has_lost_what_was_durable_is_noticed(void **state)
+{
+    test_db *t = *state;
+    hs_write_result r = write_message(t, ROOM + 30, 300, 0, -1);
+    char sql[160];
+
+    assert_int_equal(r.status, HS_WRITE_OK);
+    cut_sockets();
+    r = write_message(t, ROOM + 30, 301, 300, 0); /* back, and nothing is missing */
+    assert_int_equal(r.status, HS_WRITE_OK);
+    assert_int_equal(seen.went_back_to, 0);
+    snprintf(sql, sizeof sql, "DELETE FROM feed WHERE pos >= %lld", (long long)r.first);
+    test_pg_sql(t->conninfo, sql);
+    cut_sockets();
+    while (!seen.went_back_to)
+        hs_loop_turn(t->loop, 50);
+    assert_true(seen.went_back_to < r.first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_told_later_holds_its_callers_and_nobody_else),
         cmocka_unit_test(forgetting_the_feed_keeps_its_newest_row),
         cmocka_unit_test(a_writer_that_cannot_connect_answers_503_and_works_again_later),
+        cmocka_unit_test(a_database_that_has_lost_what_was_durable_is_noticed),
     };
     return cmocka_run_group_tests(tests, open_db, close_db);
 }
