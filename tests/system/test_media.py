@@ -63,7 +63,7 @@ def files(server, below="local_content"):
 
 
 def peak(server):
-    with open(f"/proc/{server.pid_of("media")}/status") as f:
+    with open(f"/proc/{server.pid_of('media')}/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM")) * 1024
 
 
@@ -498,7 +498,7 @@ def start_upload(server, token, size, sent, path=UPLOAD, method="POST"):
 def open_files(server):
     """What the server holds open below its media store."""
     base, found = os.path.realpath(os.path.join(server.dir, "media_store")), []
-    for fd in pathlib.Path(f"/proc/{server.pid_of("media")}/fd").iterdir():
+    for fd in pathlib.Path(f"/proc/{server.pid_of('media')}/fd").iterdir():
         try:
             at = os.readlink(fd)
         except FileNotFoundError:
