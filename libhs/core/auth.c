@@ -29,11 +29,6 @@ bool hs_auth_federates(const hs_event *create)
     return !hs_jv_is(federate) || hs_jv_type_of(federate) == HS_JV_TRUE;
 }
 
-static bool is_create(const hs_event *ev)
-{
-    return ev->is_state && !ev->state_key.n && hs_str_eq(ev->type, HS_S("m.room.create"));
-}
-
 /* Rule 1.4. */
 static bool additional_creators_ok(hs_jv list)
 {
@@ -89,7 +84,7 @@ hs_verdict hs_auth_check_auth_events(const hs_event *ev, const hs_event *const *
     size_t want_n = hs_auth_types(ev->rv, ev->type, ev->sender, ev->state_key, ev->is_state, ev->content, want);
     bool create = false;
 
-    if (is_create(ev))
+    if (ev->kind == HS_KIND_CREATE)
         return ALLOW("auth_events: of a create event");
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++)
@@ -101,7 +96,7 @@ hs_verdict hs_auth_check_auth_events(const hs_event *ev, const hs_event *const *
             return REJECT("auth_events: rejected entry", NULL);
         if (!hs_str_eq(auth[i]->room_id, ev->room_id))
             return REJECT("auth_events: entry of another room", NULL);
-        create = create || is_create(auth[i]);
+        create = create || auth[i]->kind == HS_KIND_CREATE;
     }
     if (!ev->rv->create_not_in_auth && !create)
         return REJECT("auth_events: no create event", "No create event in auth events");
@@ -161,7 +156,7 @@ hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state)
     /* Not a numbered rule: Client-Server API, "Size limits". Such events stay in the graph, so they are not dropped. */
     if (ev->oversized)
         return REJECT("size: a field has more than 255 bytes", "Event has a field that is too large");
-    if (is_create(ev))
+    if (ev->kind == HS_KIND_CREATE)
         return rule_create(ev);
 
     in.create = hs_auth_create(state);
@@ -175,7 +170,7 @@ hs_verdict hs_auth_check(const hs_event *ev, const hs_state_view *state)
         return REJECT("federate: sender of another server", "This room has been marked as unfederatable.");
     if (in.rv->aliases_rule && hs_str_eq(ev->type, HS_S("m.room.aliases")))
         return rule_aliases(ev);
-    if (hs_str_eq(ev->type, HS_S("m.room.member")))
+    if (ev->kind == HS_KIND_MEMBER)
         return hs_auth_member(&in, ev);
     return rules_of_members(&in, ev);
 }

@@ -39,16 +39,6 @@ size_t hs_auth_types(const hs_roomver *rv, hs_str type, hs_str sender, hs_str st
                      hs_state_key_pair ret[HS_AUTH_TYPES_MAX]);
 
 /* ── questions that services ask of a state ── */
-typedef enum {
-    HS_MEMBER_NONE,
-    HS_MEMBER_INVITE,
-    HS_MEMBER_JOIN,
-    HS_MEMBER_LEAVE,
-    HS_MEMBER_BAN,
-    HS_MEMBER_KNOCK
-} hs_membership;
-hs_membership hs_membership_parse(hs_str s); /* HS_MEMBER_NONE: not one */
-hs_str hs_membership_str(hs_membership m);
 hs_membership hs_auth_membership(const hs_state_view *state, hs_str user);
 
 #define HS_POWER_CREATOR INT64_MAX /* v12: above every number */

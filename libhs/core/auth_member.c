@@ -4,32 +4,11 @@
 #include "core/ids.h"
 #include "core/sign.h"
 
-static const hs_str MEMBERSHIPS[] = {
-    [HS_MEMBER_NONE] = HS_S_INIT(""),     [HS_MEMBER_INVITE] = HS_S_INIT("invite"),
-    [HS_MEMBER_JOIN] = HS_S_INIT("join"), [HS_MEMBER_LEAVE] = HS_S_INIT("leave"),
-    [HS_MEMBER_BAN] = HS_S_INIT("ban"),   [HS_MEMBER_KNOCK] = HS_S_INIT("knock"),
-};
-
-hs_membership hs_membership_parse(hs_str s)
-{
-    for (size_t i = HS_MEMBER_INVITE; i < sizeof MEMBERSHIPS / sizeof *MEMBERSHIPS; i++)
-        if (hs_str_eq(s, MEMBERSHIPS[i]))
-            return (hs_membership)i;
-    return HS_MEMBER_NONE;
-}
-
-hs_str hs_membership_str(hs_membership m)
-{
-    return MEMBERSHIPS[m];
-}
-
 hs_membership hs_auth_membership(const hs_state_view *state, hs_str user)
 {
     const hs_event *ev = state->get(state->ud, HS_S("m.room.member"), user);
 
-    if (!ev)
-        return HS_MEMBER_NONE;
-    return hs_membership_parse(hs_jv_str_or_null(hs_jv_get(ev->content, HS_S("membership"))));
+    return ev ? ev->membership : HS_MEMBER_NONE;
 }
 
 hs_str hs_auth_join_rule(const hs_state_view *state)
@@ -61,8 +40,8 @@ static hs_verdict member_join(const hs_auth_in *in, const hs_event *ev)
     hs_membership is = hs_auth_membership(in->state, ev->state_key);
     hs_str rule = hs_auth_join_rule(in->state);
 
-    if (ev->prev_n == 1 && hs_str_eq(ev->prev[0], in->create->event_id) &&
-        hs_str_eq(ev->state_key, hs_auth_creator(in->create)))
+    if (ev->prev_n == 1 && hs_str_eq(ev->state_key, hs_auth_creator(in->create)) &&
+        hs_str_eq(ev->prev[0], in->create->event_id))
         return ALLOW("member.join: of the creator");
     if (!hs_str_eq(ev->sender, ev->state_key))
         return REJECT("member.join: sender is not the target", "Cannot force another user to join.");
@@ -240,20 +219,19 @@ static hs_verdict member_knock(const hs_auth_in *in, const hs_event *ev)
 /* Rule 5.2. Signatures that are there were verified on receipt; here it matters that there is one. */
 static bool has_authorising_signature(const hs_event *ev)
 {
-    hs_jv via = hs_jv_get(ev->content, HS_S("join_authorised_via_users_server"));
     hs_id id;
 
-    if (!ev->rv->restricted || !hs_jv_is(via))
+    if (!ev->rv->restricted || !ev->has_via)
         return true;
+    hs_jv via = hs_jv_get(ev->content, HS_S("join_authorised_via_users_server"));
     return hs_user_id_parse(hs_jv_str_or_null(via), &id) &&
            hs_jv_type_of(hs_jv_get(hs_jv_get(ev->top, HS_S("signatures")), id.server)) == HS_JV_OBJ;
 }
 
 hs_verdict hs_auth_member(const hs_auth_in *in, const hs_event *ev)
 {
-    hs_str membership = hs_jv_str_or_null(hs_jv_get(ev->content, HS_S("membership")));
-
-    if (!ev->is_state || !membership.p)
+    if (!ev->is_state ||
+        (ev->membership == HS_MEMBER_NONE && !hs_jv_str_or_null(hs_jv_get(ev->content, HS_S("membership"))).p))
         return REJECT("member: no state_key or membership", NULL);
     /* Not in the specification: nobody of another server is made a member of a room that does not federate. */
     if (!hs_auth_federates(in->create) && !hs_str_eq(hs_auth_domain(in->create->sender), hs_auth_domain(ev->state_key)))
@@ -261,7 +239,7 @@ hs_verdict hs_auth_member(const hs_auth_in *in, const hs_event *ev)
     if (!has_authorising_signature(ev))
         return REJECT("member: not signed by the authorising user's server", "Event not signed by authorising server");
 
-    switch (hs_membership_parse(membership)) {
+    switch (ev->membership) {
     case HS_MEMBER_JOIN:
         return member_join(in, ev);
     case HS_MEMBER_INVITE:

@@ -94,7 +94,7 @@ static members gather(hs_jv top)
 /* v12: the room is named by the hash of its create event. */
 static hs_error *name_room(hs_arena *a, hs_event *e)
 {
-    if (!e->rv->room_id_is_hash || !e->is_state || e->state_key.n || !hs_str_eq(e->type, HS_S("m.room.create")))
+    if (!e->rv->room_id_is_hash || e->kind != HS_KIND_CREATE)
         return NULL;
     return hs_str_cat(a, &e->room_id, 2, HS_S("!"), hs_str_from(e->event_id, 1));
 }
@@ -113,6 +113,38 @@ static hs_error *give_id(hs_arena *a, hs_event *e)
         HS_TRY(hs_str_cat(a, &e->event_id, 2, HS_S("$"), text));
     }
     return name_room(a, e);
+}
+
+static const hs_str MEMBERSHIPS[] = {
+    [HS_MEMBER_NONE] = HS_S_INIT(""),     [HS_MEMBER_INVITE] = HS_S_INIT("invite"),
+    [HS_MEMBER_JOIN] = HS_S_INIT("join"), [HS_MEMBER_LEAVE] = HS_S_INIT("leave"),
+    [HS_MEMBER_BAN] = HS_S_INIT("ban"),   [HS_MEMBER_KNOCK] = HS_S_INIT("knock"),
+};
+
+hs_membership hs_membership_parse(hs_str s)
+{
+    for (size_t i = HS_MEMBER_INVITE; i < sizeof MEMBERSHIPS / sizeof *MEMBERSHIPS; i++)
+        if (hs_str_eq(s, MEMBERSHIPS[i]))
+            return (hs_membership)i;
+    return HS_MEMBER_NONE;
+}
+
+hs_str hs_membership_str(hs_membership m)
+{
+    return MEMBERSHIPS[m];
+}
+
+static hs_event_kind kind_of(const hs_event *e)
+{
+    if (hs_str_eq(e->type, HS_S("m.room.member")))
+        return HS_KIND_MEMBER;
+    if (!e->is_state || e->state_key.n)
+        return HS_KIND_OTHER;
+    if (hs_str_eq(e->type, HS_S("m.room.create")))
+        return HS_KIND_CREATE;
+    if (hs_str_eq(e->type, HS_S("m.room.power_levels")))
+        return HS_KIND_POWER_LEVELS;
+    return hs_str_eq(e->type, HS_S("m.room.join_rules")) ? HS_KIND_JOIN_RULES : HS_KIND_OTHER;
 }
 
 /* More bytes than a field may have, though not more characters, in a version that counts those. */
@@ -161,6 +193,11 @@ static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top,
     HS_TRY(read_refs(a, rv, m.prev_events, &e->prev, &e->prev_n));
     HS_TRY(read_refs(a, rv, m.auth_events, &e->auth, &e->auth_n));
     e->oversized = is_oversized(e);
+    e->kind = kind_of(e);
+    if (e->kind == HS_KIND_MEMBER) {
+        e->membership = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(e->content, HS_S("membership"))));
+        e->has_via = hs_jv_is(hs_jv_get(e->content, HS_S("join_authorised_via_users_server")));
+    }
 
     *ret = e;
     return NULL;

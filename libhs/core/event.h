@@ -8,6 +8,24 @@
 #include "base/tape.h"
 #include "core/roomver.h"
 
+/* The types that the rules know by name; with the empty state_key where it is said. */
+typedef enum {
+    HS_KIND_OTHER,
+    HS_KIND_CREATE,       /* state_key "" */
+    HS_KIND_POWER_LEVELS, /* state_key "" */
+    HS_KIND_JOIN_RULES,   /* state_key "" */
+    HS_KIND_MEMBER,       /* with and without state_key */
+} hs_event_kind;
+
+typedef enum {
+    HS_MEMBER_NONE,
+    HS_MEMBER_INVITE,
+    HS_MEMBER_JOIN,
+    HS_MEMBER_LEAVE,
+    HS_MEMBER_BAN,
+    HS_MEMBER_KNOCK
+} hs_membership;
+
 typedef struct hs_event {
     const hs_roomver *rv;
     hs_str json; /* canonical bytes of the whole PDU, with hashes and signatures, without unsigned and (v3+) event_id */
@@ -17,6 +35,9 @@ typedef struct hs_event {
     hs_str sender;
     hs_str state_key; /* with is_state */
     bool is_state;
+    hs_event_kind kind;
+    bool has_via;             /* a member's content has join_authorised_via_users_server */
+    hs_membership membership; /* of HS_KIND_MEMBER; HS_MEMBER_NONE: none, or not one that there is */
     bool oversized; /* before v11: a field of at most 255 characters but more bytes; stored, and refused by the rules */
     hs_str redacts; /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
     int64_t depth, origin_ts;
@@ -24,6 +45,9 @@ typedef struct hs_event {
     size_t prev_n, auth_n;
     hs_jv top, content;
 } hs_event;
+
+hs_membership hs_membership_parse(hs_str s); /* HS_MEMBER_NONE: not one */
+hs_str hs_membership_str(hs_membership m);
 
 /* Reads the canonical bytes of a PDU that was checked when it was accepted (from the store). Bytes are borrowed.
  * event_id may be empty: computed. */
@@ -40,8 +64,11 @@ typedef struct {
     hs_str type, sender;
     hs_str state_key;
     bool is_state;
-    hs_str content; /* canonical JSON object */
-    hs_str redacts; /* p NULL: none; versions before 11 put it at the top */
+    hs_event_kind kind;
+    bool has_via;             /* a member's content has join_authorised_via_users_server */
+    hs_membership membership; /* of HS_KIND_MEMBER; HS_MEMBER_NONE: none, or not one that there is */
+    hs_str content;           /* canonical JSON object */
+    hs_str redacts;           /* p NULL: none; versions before 11 put it at the top */
     int64_t depth, origin_ts;
     const hs_str *prev, *auth;
     size_t prev_n, auth_n;

@@ -15,14 +15,11 @@ static size_t add_signer(hs_str ret[HS_SIGNERS_MAX], size_t n, hs_str server)
 
 size_t hs_event_signers(const hs_event *e, hs_str ret[HS_SIGNERS_MAX])
 {
-    bool member = e->is_state && hs_str_eq(e->type, HS_S("m.room.member"));
-    hs_membership m = HS_MEMBER_NONE;
+    bool member = e->is_state && e->kind == HS_KIND_MEMBER;
     size_t n = 0;
 
-    if (member)
-        m = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(e->content, HS_S("membership"))));
     /* An invite that an identity server vouches for may be made by another server in its sender's name. */
-    if (m != HS_MEMBER_INVITE || !hs_jv_is(hs_jv_get(e->content, HS_S("third_party_invite"))))
+    if (!member || e->membership != HS_MEMBER_INVITE || !hs_jv_is(hs_jv_get(e->content, HS_S("third_party_invite"))))
         n = add_signer(ret, n, hs_auth_domain(e->sender));
     if (e->rv->event_id == HS_EVENT_ID_GIVEN)
         n = add_signer(ret, n, hs_auth_domain(e->event_id));

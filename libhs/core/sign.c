@@ -246,20 +246,35 @@ static int slot_kind(hs_str type, hs_str state_key)
     return HS_SLOT_OTHER;
 }
 
-int64_t hs_slot(const uint8_t key[16], hs_str type, hs_str state_key)
+static uint64_t key_hash(const uint8_t key[16], hs_str type, hs_str state_key, uint8_t *text)
 {
-    uint8_t text[2 * 255 + 1];
     uint8_t out[crypto_shorthash_BYTES];
     uint64_t hash;
-    /* Longer ones were refused at the door; cutting them here only keeps the function total. */
-    size_t t = type.n < 255 ? type.n : 255, k = state_key.n < 255 ? state_key.n : 255;
 
-    if (t)
-        memcpy(text, type.p, t);
-    text[t] = 0;
-    if (k)
-        memcpy(text + t + 1, state_key.p, k);
-    crypto_shorthash(out, text, t + 1 + k, key);
+    if (type.n)
+        memcpy(text, type.p, type.n);
+    text[type.n] = 0;
+    if (state_key.n)
+        memcpy(text + type.n + 1, state_key.p, state_key.n);
+    crypto_shorthash(out, text, type.n + 1 + state_key.n, key);
     memcpy(&hash, out, sizeof hash);
+    return hash;
+}
+
+/* Apart, since its buffer is cleared at each call. */
+__attribute__((noinline)) static uint64_t long_key_hash(const uint8_t key[16], hs_str type, hs_str state_key)
+{
+    uint8_t text[2 * 255 + 1];
+
+    return key_hash(key, type, state_key, text);
+}
+
+int64_t hs_slot(const uint8_t key[16], hs_str type, hs_str state_key)
+{
+    uint8_t text[80];
+    /* Longer ones were refused at the door; cutting them here only keeps the function total. */
+    hs_str t = hs_str_first(type, 255), k = hs_str_first(state_key, 255);
+    uint64_t hash = t.n + 1 + k.n <= sizeof text ? key_hash(key, t, k, text) : long_key_hash(key, t, k);
+
     return hs_slot_low(slot_kind(type, state_key)) | (int64_t)(hash & ((UINT64_C(1) << 60) - 1));
 }

@@ -1,43 +1,97 @@
 /* See stateres.h: the choice of the algorithm, and the parts that all share. */
 #include "core/stateres_impl.h"
 
-#include <stdlib.h>
-
 /* ── number → number, open addressing ── */
 
 static size_t place(const hs_num_map *m, int64_t key)
 {
     size_t i = (size_t)(((uint64_t)key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (m->cap - 1);
 
-    while (m->values[i] && m->keys[i] != key)
+    while (m->at[i].value && m->at[i].key != key)
         i = (i + 1) & (m->cap - 1);
     return i;
 }
 
 int64_t hs_num_map_get(const hs_num_map *m, int64_t key)
 {
-    return m->cap ? m->values[place(m, key)] : 0;
+    return m->cap ? m->at[place(m, key)].value : 0;
+}
+
+static hs_error *resize(hs_arena *a, hs_num_map *m, size_t cap)
+{
+    hs_num_map grown = { .n = m->n, .cap = cap };
+
+    HS_TRY(hs_alloc(a, grown.cap, &grown.at));
+    for (size_t i = 0; i < m->cap; i++)
+        if (m->at[i].value)
+            grown.at[place(&grown, m->at[i].key)] = m->at[i];
+    *m = grown;
+    return NULL;
+}
+
+hs_error *hs_num_map_reserve(hs_arena *a, hs_num_map *m, size_t n)
+{
+    size_t cap = 64;
+
+    while (cap / 2 < n && cap < SIZE_MAX / 4)
+        cap *= 2;
+    return cap > m->cap ? resize(a, m, cap) : NULL;
 }
 
 hs_error *hs_num_map_put(hs_arena *a, hs_num_map *m, int64_t key, int64_t value)
 {
-    if (m->n * 2 >= m->cap) {
-        hs_num_map grown = { .n = m->n, .cap = m->cap ? m->cap * 2 : 64 };
-        HS_TRY(hs_alloc(a, grown.cap, &grown.keys));
-        HS_TRY(hs_alloc(a, grown.cap, &grown.values));
-        for (size_t i = 0; i < m->cap; i++) {
-            if (!m->values[i])
-                continue;
-            size_t to = place(&grown, m->keys[i]);
-            grown.keys[to] = m->keys[i];
-            grown.values[to] = m->values[i];
+    if (m->n * 2 >= m->cap)
+        HS_TRY(resize(a, m, m->cap ? m->cap * 2 : 64));
+    hs_num_pair *at = &m->at[place(m, key)];
+    m->n += !at->value;
+    *at = (hs_num_pair){ key, value };
+    return NULL;
+}
+
+/* ── sorting: merges of runs that double, with the comparison in place; qsort's calls cost more than the rest ── */
+
+typedef struct {
+    int (*tie)(const void *ud, uint32_t x, uint32_t y);
+    const void *ud;
+} tie_break;
+
+static bool goes_first(const hs_sort_key *x, const hs_sort_key *y, const tie_break *t)
+{
+    if (x->a != y->a)
+        return x->a < y->a;
+    if (x->b != y->b)
+        return x->b < y->b;
+    return !t->tie || t->tie(t->ud, x->value, y->value) <= 0;
+}
+
+static void merge_runs(const hs_sort_key *from, size_t mid, size_t end, hs_sort_key *to, const tie_break *t)
+{
+    size_t l = 0, r = mid;
+
+    for (size_t i = 0; i < end; i++)
+        to[i] = r == end || (l < mid && goes_first(&from[l], &from[r], t)) ? from[l++] : from[r++];
+}
+
+hs_error *hs_sort_keys(hs_arena *a, hs_sort_key *at, size_t n, int (*tie)(const void *ud, uint32_t x, uint32_t y),
+                       const void *ud)
+{
+    const tie_break t = { tie, ud };
+    hs_sort_key *from = at, *to;
+
+    if (n < 2)
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &to));
+    for (size_t run = 1; run < n; run *= 2) {
+        for (size_t i = 0; i < n; i += 2 * run) {
+            size_t left = n - i, end = left < 2 * run ? left : 2 * run;
+            merge_runs(from + i, run < end ? run : end, end, to + i, &t);
         }
-        *m = grown;
+        hs_sort_key *swap = from;
+        from = to;
+        to = swap;
     }
-    size_t at = place(m, key);
-    m->n += !m->values[at];
-    m->keys[at] = key;
-    m->values[at] = value;
+    if (from != at)
+        memcpy(at, from, n * sizeof *at);
     return NULL;
 }
 
@@ -126,22 +180,21 @@ hs_error *hs_state_merge(hs_arena *a, const hs_state_entries *under, const hs_st
     return NULL;
 }
 
-static int by_slot(const void *x, const void *y)
-{
-    const hs_state_entry *a = x, *b = y;
-
-    return (a->slot > b->slot) - (a->slot < b->slot);
-}
-
 hs_error *hs_state_sorted(hs_arena *a, const hs_num_map *m, hs_state_entries *ret)
 {
     hs_state_entries out = { 0 };
+    hs_sort_key *keys;
+    size_t n = 0;
 
+    HS_TRY(hs_alloc(a, m->n, &keys));
     for (size_t i = 0; i < m->cap; i++)
-        if (m->values[i])
-            HS_TRY(hs_vec_push(a, &out, (hs_state_entry){ m->keys[i], m->values[i] }));
-    if (out.n)
-        qsort(out.at, out.n, sizeof *out.at, by_slot);
+        if (m->at[i].value)
+            keys[n++] = (hs_sort_key){ .a = m->at[i].key, .b = m->at[i].value };
+    HS_TRY(hs_sort_keys(a, keys, n, NULL, NULL));
+    HS_TRY(hs_alloc(a, n, &out.at));
+    out.n = out.cap = n;
+    for (size_t i = 0; i < n; i++)
+        out.at[i] = (hs_state_entry){ keys[i].a, keys[i].b };
     *ret = out;
     return NULL;
 }

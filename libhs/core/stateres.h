@@ -23,9 +23,15 @@ typedef struct {
     /* The event's auth events as numbers. */
     size_t (*auth)(void *ud, int64_t nid, const int64_t **ret);
     int64_t (*slot)(void *ud, hs_str type, hs_str state_key);
+    /* May be NULL. Told in bulk, and each number once, which events the two callbacks above will be asked for next: for
+     * callers that keep events elsewhere. It may suspend. */
+    HS_SUSPENDS hs_error *(*load)(void *ud, const int64_t *nids, size_t n);
     int64_t create; /* the room's create event */
     void *ud;
-    size_t max_conflicted; /* 0: 200,000; more is an error */
+    /* What a hostile room may cost. Past a limit the resolution is an error that says so; it never gives a wrong state.
+     */
+    size_t max_conflicted; /* events to be checked; 0: 200,000 */
+    size_t max_graph;      /* events that the walks meet in the auth graph; 0: 2,000,000 */
 } hs_resolver;
 
 HS_NODISCARD hs_error *hs_state_resolve(hs_arena *a, const hs_resolver *r, const hs_state_set *sets, size_t n,

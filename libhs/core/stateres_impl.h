@@ -6,14 +6,30 @@
 #include "base/vec.h"
 #include "core/stateres.h"
 
+#define HS_MAX_CONFLICTED 200000u
+#define HS_MAX_GRAPH      2000000u
+
 /* Number → number. A value of 0 means absent, and is what an absent key gives. */
 typedef struct {
-    int64_t *keys, *values;
+    int64_t key, value;
+} hs_num_pair;
+typedef struct {
+    hs_num_pair *at;
     size_t n, cap;
 } hs_num_map;
 
 int64_t hs_num_map_get(const hs_num_map *m, int64_t key);
+/* Room for n keys without growing. */
+HS_NODISCARD hs_error *hs_num_map_reserve(hs_arena *a, hs_num_map *m, size_t n);
 HS_NODISCARD hs_error *hs_num_map_put(hs_arena *a, hs_num_map *m, int64_t key, int64_t value);
+
+/* What is sorted: by `a`, then `b`, then what `tie` says of the two values (may be NULL). */
+typedef struct {
+    int64_t a, b;
+    uint32_t value;
+} hs_sort_key;
+HS_NODISCARD hs_error *hs_sort_keys(hs_arena *a, hs_sort_key *at, size_t n,
+                                    int (*tie)(const void *ud, uint32_t x, uint32_t y), const void *ud);
 
 typedef HS_VEC(hs_state_entry) hs_state_entries;
 

@@ -125,13 +125,51 @@ static int64_t resolve_normal(work *w, const hs_state_view *view, const candidat
 
 static int kind_of(const hs_event *ev)
 {
-    static const hs_str KINDS[] = { HS_S_INIT("m.room.power_levels"), HS_S_INIT("m.room.join_rules"),
-                                    HS_S_INIT("m.room.member") };
-
-    for (int i = 0; i < 3; i++)
-        if (hs_str_eq(ev->type, KINDS[i]) && (i == 2 || !ev->state_key.n))
-            return i;
+    switch (ev->kind) {
+    case HS_KIND_POWER_LEVELS:
+        return 0;
+    case HS_KIND_JOIN_RULES:
+        return 1;
+    case HS_KIND_MEMBER:
+        return 2;
+    case HS_KIND_CREATE:
+    case HS_KIND_OTHER:
+        break;
+    }
     return 3;
+}
+
+/* Tells the caller of the conflicted events, then of what the rules will look up in the agreed state for them. */
+static hs_error *load(hs_arena *a, const hs_resolver *r, const hs_state_split *split)
+{
+    HS_VEC(int64_t) nids = { 0 };
+    hs_num_map known = { 0 };
+
+    if (!r->load)
+        return NULL;
+    HS_TRY(hs_vec_push(a, &nids, r->create));
+    for (size_t i = 0; i < split->conflicted.n; i++)
+        HS_TRY(hs_vec_push(a, &nids, split->conflicted.at[i].event));
+    HS_TRY(r->load(r->ud, nids.at, nids.n));
+    for (size_t i = 0; i < nids.n; i++)
+        HS_TRY(hs_num_map_put(a, &known, nids.at[i], 1));
+    nids.n = 0;
+    for (size_t i = 0; i < split->conflicted.n; i++) {
+        const hs_event *ev = r->event(r->ud, split->conflicted.at[i].event);
+        hs_state_key_pair keys[HS_AUTH_TYPES_MAX];
+        if (!ev)
+            continue; /* candidates() says so */
+        size_t n = hs_auth_types(ev->rv, ev->type, ev->sender, ev->state_key, ev->is_state, ev->content, keys);
+        for (size_t k = 0; k < n; k++) {
+            int64_t slot = r->slot(r->ud, keys[k].type, keys[k].state_key);
+            int64_t nid = hs_state_at(split->agreed.at, split->agreed.n, slot);
+            if (!nid || hs_num_map_get(&known, nid))
+                continue;
+            HS_TRY(hs_num_map_put(a, &known, nid, 1));
+            HS_TRY(hs_vec_push(a, &nids, nid));
+        }
+    }
+    return nids.n ? r->load(r->ud, nids.at, nids.n) : NULL;
 }
 
 static hs_error *candidates(hs_arena *a, const hs_resolver *r, const hs_state_entries *from, candidate **ret)
@@ -182,6 +220,9 @@ hs_error *hs_state_resolve_v1(hs_arena *a, const hs_resolver *r, const hs_state_
     candidate *c;
 
     HS_TRY(hs_state_split_sets(a, sets, n, HS_ABSENT_AGREES, &split));
+    if (split.conflicted.n > (r->max_conflicted ? r->max_conflicted : HS_MAX_CONFLICTED))
+        return hs_err_internal(a, NULL, "state resolution: %zu conflicted events are too many", split.conflicted.n);
+    HS_TRY(load(a, r, &split));
     HS_TRY(candidates(a, r, &split.conflicted, &c));
     view.create = r->event(r->ud, r->create);
     if (!view.create)

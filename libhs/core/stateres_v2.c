@@ -16,10 +16,6 @@
  * in versions 1 and 2, where ids are chosen, even circular: each walk marks what it has met. */
 #include "core/stateres_impl.h"
 
-#include <stdlib.h>
-
-#define MAX_CONFLICTED 200000u
-
 enum {
     F_AGREED = 1,     /* in the unconflicted state or its auth chains, so in every chain */
     F_CONFLICTED = 2, /* in the conflicted state set */
@@ -31,17 +27,18 @@ enum {
     F_LOADED = 128,   /* `ev` was asked for */
 };
 
+/* One cache line. */
 typedef struct {
     int64_t nid;
     const hs_event *ev;
-    uint32_t *auth; /* nodes */
-    uint32_t auth_n;
+    int64_t slot;               /* of the event, when it is in a set, or F_LOADED and a state event; else 0 */
+    int64_t power;              /* of the sender, for step 1 */
+    uint32_t auth, auth_n;      /* its auth events: a range of work.edges */
     uint32_t in_sets, last_set; /* of the walk for the auth difference */
     uint32_t waits;             /* Kahn: auth events that are not out yet */
     int32_t mainline;           /* 0: not on it; else 1 for the oldest */
     uint8_t flags;
-    bool mainline_known;
-    int64_t power;
+    bool mainline_known, wanted;
 } node;
 
 typedef HS_VEC(uint32_t) indexes;
@@ -50,12 +47,16 @@ typedef struct {
     hs_arena *a;
     const hs_resolver *r;
     HS_VEC(node) nodes;
+    indexes edges;     /* nodes */
     hs_num_map by_nid; /* → index + 1 */
     hs_state_split split;
     indexes full;
     hs_num_map resolved; /* slot → event, what the checks have let in */
     bool from_agreed;    /* v2: the unconflicted state is below `resolved` */
     const node *checking;
+    size_t max_graph;
+    int64_t power_slot;
+    HS_VEC(int64_t) wanted; /* for the next call of load */
 } work;
 
 /* ── the graph ── */
@@ -65,6 +66,9 @@ static hs_error *node_for(work *w, int64_t nid, uint32_t *ret)
     int64_t known = hs_num_map_get(&w->by_nid, nid);
 
     if (!known) {
+        if (w->nodes.n == w->max_graph)
+            return hs_err_internal(w->a, NULL, "state resolution: more than %zu events in the auth graph",
+                                   w->max_graph);
         HS_TRY(hs_vec_push(w->a, &w->nodes, (node){ .nid = nid }));
         known = (int64_t)w->nodes.n;
         HS_TRY(hs_num_map_put(w->a, &w->by_nid, nid, known));
@@ -73,22 +77,61 @@ static hs_error *node_for(work *w, int64_t nid, uint32_t *ret)
     return NULL;
 }
 
-/* Makes nodes of the auth events. The node array may move: take the pointer again after it. */
+/* Makes nodes of the auth events. Both arrays may move: take pointers again after it. */
 static hs_error *expand(work *w, uint32_t i)
 {
     const int64_t *nids = NULL;
-    uint32_t *auth;
 
     if (w->nodes.at[i].flags & F_EXPANDED)
         return NULL;
     size_t n = w->r->auth(w->r->ud, w->nodes.at[i].nid, &nids);
-    HS_TRY(hs_alloc(w->a, n, &auth));
-    for (size_t k = 0; k < n; k++)
-        HS_TRY(node_for(w, nids[k], &auth[k]));
-    w->nodes.at[i].auth = auth;
+    uint32_t from = (uint32_t)w->edges.n;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t to;
+        HS_TRY(node_for(w, nids[k], &to));
+        HS_TRY(hs_vec_push(w->a, &w->edges, to));
+    }
+    w->nodes.at[i].auth = from;
     w->nodes.at[i].auth_n = (uint32_t)n;
     w->nodes.at[i].flags |= F_EXPANDED;
     return NULL;
+}
+
+static uint32_t auth_node(const work *w, const node *n, uint32_t k)
+{
+    return w->edges.at[n->auth + k];
+}
+
+/* ── events, of which callers may want to hear beforehand ── */
+
+static hs_error *want(work *w, uint32_t i)
+{
+    node *n = &w->nodes.at[i];
+
+    if (!w->r->load || n->wanted)
+        return NULL;
+    n->wanted = true;
+    HS_TRY(hs_vec_push(w->a, &w->wanted, n->nid));
+    return NULL;
+}
+
+/* With the auth events of what the node stands for. */
+static hs_error *want_auth(work *w, uint32_t i)
+{
+    if (!w->r->load)
+        return NULL;
+    HS_TRY(expand(w, i));
+    for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++)
+        HS_TRY(want(w, auth_node(w, &w->nodes.at[i], k)));
+    return NULL;
+}
+
+static hs_error *load_wanted(work *w)
+{
+    size_t n = w->wanted.n;
+
+    w->wanted.n = 0;
+    return n ? w->r->load(w->r->ud, w->wanted.at, n) : NULL;
 }
 
 /* NULL: unknown. */
@@ -98,6 +141,8 @@ static const hs_event *event_of(work *w, uint32_t i)
 
     if (!(n->flags & F_LOADED)) {
         n->ev = w->r->event(w->r->ud, n->nid);
+        if (n->ev && n->ev->is_state && !n->slot)
+            n->slot = w->r->slot(w->r->ud, n->ev->type, n->ev->state_key);
         n->flags |= F_LOADED;
     }
     return n->ev;
@@ -120,13 +165,26 @@ static hs_error *mark_agreed(work *w)
         uint32_t i = todo.at[--todo.n];
         HS_TRY(expand(w, i));
         for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++) {
-            node *next = &w->nodes.at[w->nodes.at[i].auth[k]];
-            if (next->flags & F_AGREED)
+            uint32_t next = auth_node(w, &w->nodes.at[i], k);
+            if (w->nodes.at[next].flags & F_AGREED)
                 continue;
-            next->flags |= F_AGREED;
-            HS_TRY(hs_vec_push(w->a, &todo, w->nodes.at[i].auth[k]));
+            w->nodes.at[next].flags |= F_AGREED;
+            HS_TRY(hs_vec_push(w->a, &todo, next));
         }
     }
+    return NULL;
+}
+
+/* Counts the node for the set whose stamp it is, once. */
+static hs_error *enter(work *w, indexes *todo, uint32_t i, uint32_t stamp)
+{
+    node *at = &w->nodes.at[i];
+
+    if ((at->flags & F_AGREED) || at->last_set == stamp)
+        return NULL;
+    at->last_set = stamp;
+    at->in_sets++;
+    HS_TRY(hs_vec_push(w->a, todo, i));
     return NULL;
 }
 
@@ -140,18 +198,12 @@ static hs_error *count_chains(work *w, const hs_state_set *sets, size_t n)
         for (size_t k = 0; k < sets[s].n; k++) {
             uint32_t i;
             HS_TRY(node_for(w, sets[s].at[k].event, &i));
-            HS_TRY(hs_vec_push(w->a, &todo, i));
+            HS_TRY(enter(w, &todo, i, stamp));
             while (todo.n) {
                 i = todo.at[--todo.n];
-                node *at = &w->nodes.at[i];
-                if ((at->flags & F_AGREED) || at->last_set == stamp)
-                    continue;
-                at->last_set = stamp;
-                at->in_sets++;
                 HS_TRY(expand(w, i));
-                at = &w->nodes.at[i];
-                for (uint32_t p = 0; p < at->auth_n; p++)
-                    HS_TRY(hs_vec_push(w->a, &todo, at->auth[p]));
+                for (uint32_t p = 0; p < w->nodes.at[i].auth_n; p++)
+                    HS_TRY(enter(w, &todo, auth_node(w, &w->nodes.at[i], p), stamp));
             }
         }
     }
@@ -182,7 +234,7 @@ static hs_error *mark_subgraph(work *w)
             HS_TRY(expand(w, top));
             node *at = &w->nodes.at[top];
             if (stack.at[stack.n - 1].next < at->auth_n) {
-                uint32_t down = at->auth[stack.at[stack.n - 1].next++];
+                uint32_t down = auth_node(w, at, stack.at[stack.n - 1].next++);
                 if (w->nodes.at[down].flags & F_ENTERED)
                     continue;
                 w->nodes.at[down].flags |= F_ENTERED;
@@ -192,7 +244,7 @@ static hs_error *mark_subgraph(work *w)
             if (at->flags & F_CONFLICTED)
                 at->flags |= F_REACHES;
             for (uint32_t p = 0; p < at->auth_n; p++)
-                at->flags |= (uint8_t)(w->nodes.at[at->auth[p]].flags & F_REACHES);
+                at->flags |= (uint8_t)(w->nodes.at[auth_node(w, at, p)].flags & F_REACHES);
             stack.n--;
         }
     }
@@ -201,7 +253,7 @@ static hs_error *mark_subgraph(work *w)
 
 static hs_error *find_full_conflicted(work *w, const hs_state_set *sets, size_t n)
 {
-    size_t max = w->r->max_conflicted ? w->r->max_conflicted : MAX_CONFLICTED;
+    size_t max = w->r->max_conflicted ? w->r->max_conflicted : HS_MAX_CONFLICTED;
 
     HS_TRY(mark_agreed(w));
     HS_TRY(count_chains(w, sets, n));
@@ -209,37 +261,78 @@ static hs_error *find_full_conflicted(work *w, const hs_state_set *sets, size_t 
         uint32_t i;
         HS_TRY(node_for(w, w->split.conflicted.at[k].event, &i));
         w->nodes.at[i].flags |= F_CONFLICTED;
+        w->nodes.at[i].slot = w->split.conflicted.at[k].slot;
     }
     if (w->r->rv->stateres == HS_STATERES_V2_1)
         HS_TRY(mark_subgraph(w));
 
     for (uint32_t i = 0; i < w->nodes.n; i++) {
-        node *at = &w->nodes.at[i];
+        const node *at = &w->nodes.at[i];
         bool differs = !(at->flags & F_AGREED) && at->in_sets > 0 && at->in_sets < n;
         if (!differs && !(at->flags & (F_CONFLICTED | F_REACHES)))
             continue;
-        const hs_event *ev = event_of(w, i);
-        if (!ev)
-            return hs_err_internal(w->a, NULL, "state resolution: event %lld is unknown", (long long)at->nid);
-        if (!ev->is_state)
-            continue;
-        at->flags |= F_FULL;
         HS_TRY(hs_vec_push(w->a, &w->full, i));
         if (w->full.n > max)
             return hs_err_internal(w->a, NULL, "state resolution: more than %zu conflicted events", max);
+        HS_TRY(want(w, i));
     }
+    HS_TRY(load_wanted(w));
     return NULL;
+}
+
+/* What is no state event cannot become state, wherever its author has put it. */
+static hs_error *keep_state_events(work *w)
+{
+    size_t kept = 0;
+
+    for (size_t k = 0; k < w->full.n; k++) {
+        uint32_t i = w->full.at[k];
+        const hs_event *ev = event_of(w, i);
+        if (!ev)
+            return hs_err_internal(w->a, NULL, "state resolution: event %lld is unknown",
+                                   (long long)w->nodes.at[i].nid);
+        if (!ev->is_state)
+            continue;
+        w->nodes.at[i].flags |= F_FULL;
+        w->full.at[kept++] = i;
+        HS_TRY(want_auth(w, i));
+    }
+    w->full.n = kept;
+    return load_wanted(w);
+}
+
+/* What the rules will look up in the agreed state for any of the events to be checked. */
+static hs_error *load_looked_up(work *w)
+{
+    if (!w->r->load)
+        return NULL;
+    for (size_t k = 0; k < w->full.n; k++) {
+        const hs_event *ev = w->nodes.at[w->full.at[k]].ev;
+        hs_state_key_pair keys[HS_AUTH_TYPES_MAX];
+        size_t n = hs_auth_types(ev->rv, ev->type, ev->sender, ev->state_key, ev->is_state, ev->content, keys);
+        for (size_t j = 0; j < n; j++) {
+            int64_t slot = w->r->slot(w->r->ud, keys[j].type, keys[j].state_key);
+            int64_t nid = hs_state_at(w->split.agreed.at, w->split.agreed.n, slot);
+            uint32_t i;
+            if (!nid)
+                continue;
+            HS_TRY(node_for(w, nid, &i));
+            HS_TRY(want(w, i));
+        }
+    }
+    return load_wanted(w);
 }
 
 /* ── views of state ── */
 
-static const hs_event *auth_event(work *w, const node *n, hs_str type, hs_str state_key, bool skip_rejected)
+static const hs_event *auth_event(work *w, const node *n, int64_t slot, bool skip_rejected)
 {
     for (uint32_t k = 0; k < n->auth_n; k++) {
-        const hs_event *ev = event_of(w, n->auth[k]);
-        if (!ev || !ev->is_state || !hs_str_eq(ev->type, type) || !hs_str_eq(ev->state_key, state_key))
+        uint32_t i = auth_node(w, n, k);
+        const hs_event *ev = event_of(w, i);
+        if (!ev || !ev->is_state || w->nodes.at[i].slot != slot)
             continue;
-        if (!skip_rejected || !w->r->rejected(w->r->ud, w->nodes.at[n->auth[k]].nid))
+        if (!skip_rejected || !w->r->rejected(w->r->ud, w->nodes.at[i].nid))
             return ev;
     }
     return NULL;
@@ -250,7 +343,7 @@ static const hs_event *get_auth(void *ud, hs_str type, hs_str state_key)
 {
     work *w = ud;
 
-    return auth_event(w, w->checking, type, state_key, false);
+    return auth_event(w, w->checking, w->r->slot(w->r->ud, type, state_key), false);
 }
 
 static int64_t resolved_at(const work *w, int64_t slot)
@@ -262,32 +355,38 @@ static int64_t resolved_at(const work *w, int64_t slot)
     return nid;
 }
 
+/* Most questions are about the checked event's own key. */
+static int64_t slot_of(const work *w, hs_str type, hs_str state_key)
+{
+    const hs_event *ev = w->checking->ev;
+
+    if (hs_str_eq(ev->state_key, state_key) && hs_str_eq(ev->type, type))
+        return w->checking->slot;
+    return w->r->slot(w->r->ud, type, state_key);
+}
+
 /* Iterative auth checks: the state so far, and the event's own auth events where it has nothing. */
 static const hs_event *get_resolved(void *ud, hs_str type, hs_str state_key)
 {
     work *w = ud;
-    int64_t nid = resolved_at(w, w->r->slot(w->r->ud, type, state_key));
+    int64_t slot = slot_of(w, type, state_key), nid = resolved_at(w, slot);
 
     if (nid && !w->r->rejected(w->r->ud, nid)) {
         const hs_event *ev = w->r->event(w->r->ud, nid);
         if (ev)
             return ev;
     }
-    return auth_event(w, w->checking, type, state_key, true);
+    return auth_event(w, w->checking, slot, true);
 }
 
 /* ── step 1: reverse topological power ordering ── */
 
 static bool is_power_event(const hs_event *ev)
 {
-    if (!ev->state_key.n &&
-        (hs_str_eq(ev->type, HS_S("m.room.power_levels")) || hs_str_eq(ev->type, HS_S("m.room.join_rules")) ||
-         hs_str_eq(ev->type, HS_S("m.room.create"))))
+    if (ev->kind == HS_KIND_POWER_LEVELS || ev->kind == HS_KIND_JOIN_RULES || ev->kind == HS_KIND_CREATE)
         return true;
-    if (!hs_str_eq(ev->type, HS_S("m.room.member")) || hs_str_eq(ev->sender, ev->state_key))
-        return false;
-    hs_membership m = hs_membership_parse(hs_jv_str_or_null(hs_jv_get(ev->content, HS_S("membership"))));
-    return m == HS_MEMBER_LEAVE || m == HS_MEMBER_BAN;
+    return (ev->membership == HS_MEMBER_LEAVE || ev->membership == HS_MEMBER_BAN) &&
+           !hs_str_eq(ev->sender, ev->state_key);
 }
 
 /* Sets F_POWER on the power events and on what of their auth chains is in the full conflicted set. */
@@ -306,7 +405,7 @@ static hs_error *choose_power(work *w, indexes *ret)
         HS_TRY(hs_vec_push(w->a, &out, i));
         HS_TRY(expand(w, i));
         for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++)
-            HS_TRY(hs_vec_push(w->a, &todo, w->nodes.at[i].auth[k]));
+            HS_TRY(hs_vec_push(w->a, &todo, auth_node(w, &w->nodes.at[i], k)));
     }
     *ret = out;
     return NULL;
@@ -387,7 +486,7 @@ static hs_error *sort_by_power(work *w, const indexes *set, const hs_event *crea
     for (size_t k = 0; k < set->n; k++) {
         node *at = &w->nodes.at[set->at[k]];
         for (uint32_t p = 0; p < at->auth_n; p++) {
-            uint32_t below = at->auth[p];
+            uint32_t below = auth_node(w, at, p);
             if (!(w->nodes.at[below].flags & F_POWER))
                 continue;
             HS_TRY(hs_vec_push(w->a, &edges, (upward){ set->at[k], first[below] }));
@@ -423,7 +522,7 @@ static hs_error *check_all(work *w, const indexes *order, const hs_event *create
             continue;
         w->checking = n;
         if (hs_auth_check(n->ev, &view).ok)
-            HS_TRY(hs_num_map_put(w->a, &w->resolved, w->r->slot(w->r->ud, n->ev->type, n->ev->state_key), n->nid));
+            HS_TRY(hs_num_map_put(w->a, &w->resolved, n->slot, n->nid));
     }
     return NULL;
 }
@@ -436,10 +535,12 @@ static hs_error *power_parent(work *w, uint32_t i, uint32_t *ret)
 {
     *ret = NO_NODE;
     HS_TRY(expand(w, i));
+    HS_TRY(want_auth(w, i));
+    HS_TRY(load_wanted(w));
     for (uint32_t k = 0; k < w->nodes.at[i].auth_n; k++) {
-        uint32_t up = w->nodes.at[i].auth[k];
+        uint32_t up = auth_node(w, &w->nodes.at[i], k);
         const hs_event *ev = event_of(w, up);
-        if (ev && ev->is_state && !ev->state_key.n && hs_str_eq(ev->type, HS_S("m.room.power_levels"))) {
+        if (ev && ev->is_state && w->nodes.at[up].slot == w->power_slot) {
             *ret = up;
             return NULL;
         }
@@ -449,7 +550,7 @@ static hs_error *power_parent(work *w, uint32_t i, uint32_t *ret)
 
 static hs_error *mark_mainline(work *w)
 {
-    int64_t nid = resolved_at(w, w->r->slot(w->r->ud, HS_S("m.room.power_levels"), HS_S("")));
+    int64_t nid = resolved_at(w, w->power_slot);
     indexes line = { 0 };
     uint32_t i;
 
@@ -489,60 +590,69 @@ static hs_error *mainline_of(work *w, uint32_t i, int32_t *ret)
     return NULL;
 }
 
-typedef struct {
-    uint32_t node;
-    int32_t mainline;
-    const hs_event *ev;
-} ranked;
-
-static int by_mainline(const void *x, const void *y)
+static int by_id(const void *ud, uint32_t x, uint32_t y)
 {
-    const ranked *a = x, *b = y;
+    const work *w = ud;
 
-    if (a->mainline != b->mainline)
-        return a->mainline < b->mainline ? -1 : 1;
-    if (a->ev->origin_ts != b->ev->origin_ts)
-        return a->ev->origin_ts < b->ev->origin_ts ? -1 : 1;
-    return hs_str_cmp(a->ev->event_id, b->ev->event_id);
+    return hs_str_cmp(w->nodes.at[x].ev->event_id, w->nodes.at[y].ev->event_id);
 }
 
 static hs_error *sort_by_mainline(work *w, indexes *ret)
 {
-    HS_VEC(ranked) rest = { 0 };
+    hs_sort_key *rest;
+    size_t n = 0;
     indexes out = { 0 };
 
     HS_TRY(mark_mainline(w));
+    HS_TRY(hs_alloc(w->a, w->full.n, &rest));
     for (size_t k = 0; k < w->full.n; k++) {
-        ranked r = { .node = w->full.at[k], .ev = w->nodes.at[w->full.at[k]].ev };
-        if (w->nodes.at[r.node].flags & F_POWER)
+        uint32_t i = w->full.at[k];
+        int32_t place;
+        if (w->nodes.at[i].flags & F_POWER)
             continue;
-        HS_TRY(mainline_of(w, r.node, &r.mainline));
-        HS_TRY(hs_vec_push(w->a, &rest, r));
+        HS_TRY(mainline_of(w, i, &place));
+        rest[n++] = (hs_sort_key){ .a = place, .b = w->nodes.at[i].ev->origin_ts, .value = i };
     }
-    if (rest.n)
-        qsort(rest.at, rest.n, sizeof *rest.at, by_mainline);
-    for (size_t k = 0; k < rest.n; k++)
-        HS_TRY(hs_vec_push(w->a, &out, rest.at[k].node));
+    HS_TRY(hs_sort_keys(w->a, rest, n, by_id, w));
+    for (size_t k = 0; k < n; k++)
+        HS_TRY(hs_vec_push(w->a, &out, rest[k].value));
     *ret = out;
     return NULL;
 }
 
 hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_set *sets, size_t n, hs_state_set *ret)
 {
-    work w = { .a = a, .r = r, .from_agreed = r->rv->stateres == HS_STATERES_V2 };
+    work w = { .a = a,
+               .r = r,
+               .from_agreed = r->rv->stateres == HS_STATERES_V2,
+               .power_slot = r->slot(r->ud, HS_S("m.room.power_levels"), HS_S("")),
+               .max_graph = r->max_graph ? r->max_graph : HS_MAX_GRAPH };
     indexes power = { 0 }, order = { 0 }, rest = { 0 };
     hs_state_entries resolved = { 0 };
 
+    size_t entries = 0;
+
+    for (size_t i = 0; i < n; i++)
+        entries += sets[i].n;
     HS_TRY(hs_state_split_sets(a, sets, n, HS_ABSENT_IS_CONFLICT, &w.split));
     if (!w.split.conflicted.n) {
         *ret = (hs_state_set){ w.split.agreed.at, w.split.agreed.n };
         return NULL;
     }
-    const hs_event *create = r->event(r->ud, r->create);
+    uint32_t of_create;
+    HS_TRY(hs_num_map_reserve(a, &w.by_nid, entries));
+    HS_TRY(hs_alloc(a, entries + 64, &w.nodes.at));
+    w.nodes.cap = entries + 64;
+    HS_TRY(hs_num_map_reserve(a, &w.resolved, w.split.conflicted.n));
+    HS_TRY(node_for(&w, r->create, &of_create));
+    HS_TRY(want(&w, of_create));
+    HS_TRY(find_full_conflicted(&w, sets, n));
+    const hs_event *create = event_of(&w, of_create);
     if (!create)
         return hs_err_internal(a, NULL, "state resolution: the create event is unknown");
 
-    HS_TRY(find_full_conflicted(&w, sets, n));
+    HS_TRY(keep_state_events(&w));
+    HS_TRY(load_looked_up(&w));
     HS_TRY(choose_power(&w, &power)); /* 1 */
     HS_TRY(sort_by_power(&w, &power, create, &order));
     HS_TRY(check_all(&w, &order, create)); /* 2 */

@@ -22,7 +22,7 @@ CREATE = '$create'
 class Event:
     """As much of Synapse's EventBase as the rules and the resolution look at."""
 
-    def __init__(self, row, version):
+    def __init__(self, row, version, create=CREATE):
         self.event_id, self.room_id, self.type, self.sender = row['id'], row['room_id'], row['type'], row['sender']
         self.content, self.origin_server_ts, self.depth = row['content'], row['ts'], row['depth']
         self.room_version, self.format_version = version, version.event_format
@@ -30,7 +30,7 @@ class Event:
         self.signatures, self.unsigned, self.redacts = {'x': {}}, {}, None
         self.key, self.prev, self.auth = row.get('state_key'), row['prev'], list(row['auth'])
         if version.msc4291_room_ids_as_hashes and self.type != 'm.room.create':
-            self.auth.append(CREATE)  # implied by the room id
+            self.auth.append(create)  # implied by the room id
 
     @property
     def state_key(self):

@@ -34,7 +34,8 @@ static const hs_event *get(void *ud, hs_str type, hs_str state_key)
 }
 
 /* An event of ours in the hostile one's room, so that the rules get past their first line. */
-static const hs_event *ours(hs_arena *a, const hs_event *like, hs_str type, hs_str sender, hs_str content)
+static const hs_event *ours(hs_arena *a, const hs_event *like, hs_event_kind kind, hs_str type, hs_str sender,
+                            hs_str content)
 {
     hs_event *e;
     hs_jv top;
@@ -47,6 +48,8 @@ static const hs_event *ours(hs_arena *a, const hs_event *like, hs_str type, hs_s
                      .type = type,
                      .sender = sender,
                      .is_state = true,
+                     .kind = kind,
+                     .membership = kind == HS_KIND_MEMBER ? HS_MEMBER_JOIN : HS_MEMBER_NONE,
                      .content = top,
                      .top = top };
     return e;
@@ -57,10 +60,10 @@ static void judge(hs_arena *a, const hs_event *e)
     room r = { .hostile = e };
     hs_state_key_pair types[HS_AUTH_TYPES_MAX];
 
-    r.create = ours(a, e, HS_S("m.room.create"), HS_S("@c:x"), HS_S("{\"creator\":\"@c:x\"}"));
-    r.power = ours(a, e, HS_S("m.room.power_levels"), HS_S("@c:x"),
+    r.create = ours(a, e, HS_KIND_CREATE, HS_S("m.room.create"), HS_S("@c:x"), HS_S("{\"creator\":\"@c:x\"}"));
+    r.power = ours(a, e, HS_KIND_POWER_LEVELS, HS_S("m.room.power_levels"), HS_S("@c:x"),
                    HS_S("{\"events\":{\"m.room.name\":50},\"users\":{\"@c:x\":100,\"@u:x\":50}}"));
-    r.member = ours(a, e, HS_S("m.room.member"), HS_S("@u:x"), HS_S("{\"membership\":\"join\"}"));
+    r.member = ours(a, e, HS_KIND_MEMBER, HS_S("m.room.member"), HS_S("@u:x"), HS_S("{\"membership\":\"join\"}"));
     if (!r.create || !r.power || !r.member)
         return;
 

@@ -317,6 +317,156 @@ static void more_conflicts_than_the_limit_are_an_error(void **state)
     hs_arena_close(a);
 }
 
+/* ── asking in bulk ── */
+
+/* A caller that keeps its events elsewhere: what was not loaded is unknown. */
+typedef struct {
+    test_server *s;
+    bool *loaded;
+    size_t calls, events;
+} lazy;
+
+static const hs_event *lazy_event(void *ud, int64_t nid)
+{
+    lazy *l = ud;
+
+    return l->loaded[nid] ? l->s->events[nid].ev : NULL;
+}
+
+static bool lazy_rejected(void *ud, int64_t nid)
+{
+    lazy *l = ud;
+
+    assert_true(l->loaded[nid]);
+    return l->s->events[nid].rejected;
+}
+
+static size_t lazy_auth(void *ud, int64_t nid, const int64_t **ret)
+{
+    const lazy *l = ud;
+
+    *ret = l->s->events[nid].auth;
+    return l->s->events[nid].auth_n;
+}
+
+static int64_t lazy_slot(void *ud, hs_str type, hs_str state_key)
+{
+    return test_slot(((lazy *)ud)->s, type, state_key);
+}
+
+static hs_error *lazy_load(void *ud, const int64_t *nids, size_t n)
+{
+    lazy *l = ud;
+
+    for (size_t i = 0; i < n; i++) {
+        assert_false(l->loaded[nids[i]]); /* each once */
+        l->loaded[nids[i]] = true;
+    }
+    l->calls++;
+    l->events += n;
+    return NULL;
+}
+
+static void what_is_asked_for_was_announced_in_bulk(void **state)
+{
+    size_t calls = 0, resolutions = 0;
+    (void)state;
+
+    for (const hs_roomver *const *v = hs_roomver_all(); *v; v++) {
+        hs_arena *a = hs_arena_open((size_t)1 << 28);
+        const char *version;
+        assert_null(hs_cstr(a, (*v)->name, &version));
+        test_server *s = test_server_open(a, version);
+        unsigned seed = 77;
+
+        test_play_start(s);
+        test_play_random(s, &seed, 100);
+        for (size_t k = 0; k < 40; k++) {
+            hs_state_set sets[3], out;
+            int64_t expected[TEST_SLOTS_MAX];
+            bool loaded[TEST_EVENTS_MAX + 1] = { false };
+            lazy l = { .s = s, .loaded = loaded };
+            hs_resolver r = { .rv = *v,
+                              .event = lazy_event,
+                              .rejected = lazy_rejected,
+                              .auth = lazy_auth,
+                              .slot = lazy_slot,
+                              .load = lazy_load,
+                              .create = test_number(s, HS_S("$create")),
+                              .ud = &l };
+            for (size_t i = 0; i < 3; i++)
+                sets[i] = test_set(s, s->events[s->n - test_random(&seed) % 40].state);
+            test_resolve(s, sets, 3, expected);
+            assert_null(hs_state_resolve(a, &r, sets, 3, &out));
+            for (size_t i = 0; i < out.n; i++)
+                assert_int_equal(expected[out.at[i].slot], out.at[i].event);
+            calls += l.calls;
+            resolutions++;
+        }
+        free(s);
+        hs_arena_close(a);
+    }
+    print_message("%zu calls of load for %zu resolutions\n", calls, resolutions);
+    assert_true(calls < resolutions * 8);
+}
+
+static hs_error *failing_load(void *ud, const int64_t *nids, size_t n)
+{
+    (void)ud;
+    (void)nids;
+    (void)n;
+    return HS_ERR_NOMEM;
+}
+
+static void a_load_that_fails_ends_the_resolution(void **state)
+{
+    static const char *const VERSIONS[] = { "1", "11", "12" };
+    (void)state;
+
+    for (size_t v = 0; v < 3; v++) {
+        hs_arena *a = hs_arena_open((size_t)1 << 24);
+        test_server *s = test_server_open(a, VERSIONS[v]);
+        int64_t one[TEST_SLOTS_MAX];
+        hs_state_set sets[2], out;
+        unsigned seed = 3;
+
+        test_play_start(s);
+        test_play_random(s, &seed, 60);
+        memcpy(one, s->events[s->n].state, sizeof one);
+        one[test_slot(s, HS_S("m.room.power_levels"), HS_S(""))] = test_number(s, HS_S("$open")); /* any other */
+        sets[0] = test_set(s, s->events[s->n].state);
+        sets[1] = test_set(s, one);
+        hs_resolver r = test_resolver(s);
+        r.load = failing_load;
+        assert_ptr_equal(hs_state_resolve(a, &r, sets, 2, &out), HS_ERR_NOMEM);
+        free(s);
+        hs_arena_close(a);
+    }
+}
+
+/* X08 F22: work is bounded, and past the bound there is an error that says which. */
+static void a_graph_past_the_limit_is_an_error(void **state)
+{
+    hs_arena *a = hs_arena_open((size_t)1 << 24);
+    test_server *s = test_server_open(a, "12");
+    hs_state_set sets[2], out;
+    (void)state;
+
+    test_play_start(s);
+    sets[0] = test_set(s, s->events[s->n].state);
+    sets[1] = test_set(s, s->events[1].state);
+    hs_resolver r = test_resolver(s);
+    r.max_graph = 4;
+    hs_error *err = hs_state_resolve(a, &r, sets, 2, &out);
+    assert_non_null(err);
+    assert_non_null(memmem(err->cause ? err->cause->message.p : err->message.p,
+                           err->cause ? err->cause->message.n : err->message.n, "4 events in the auth graph", 26));
+    r.max_graph = 30;
+    assert_null(hs_state_resolve(a, &r, sets, 2, &out));
+    free(s);
+    hs_arena_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +477,9 @@ int main(void)
         cmocka_unit_test(neither_the_order_nor_the_number_of_equal_states_matters),
         cmocka_unit_test(no_state_and_one_state_need_no_resolution),
         cmocka_unit_test(more_conflicts_than_the_limit_are_an_error),
+        cmocka_unit_test(what_is_asked_for_was_announced_in_bulk),
+        cmocka_unit_test(a_load_that_fails_ends_the_resolution),
+        cmocka_unit_test(a_graph_past_the_limit_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
