@@ -70,7 +70,8 @@ bool hs_write_chain_broken(const hs_write_chain *c);
 void hs_write_follow(hs_write *w, hs_write_chain *c);
 /* What is told once durable; `news` must live in the unit's arena. The store does not look inside. */
 void hs_write_news(hs_write *w, void *news);
-/* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned. A lost
+/* Suspends until durable (or stale). An error means: not written, or the outcome could not be learned in time; then the
+ * unit is still told if it turns out to have been written, and what is in its arena lives until then. A lost
  * connection is followed up: the unit is looked for after reconnecting and answered by what is true. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_write_commit(hs_write *w, hs_write_result *ret);
 

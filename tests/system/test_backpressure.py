@@ -15,7 +15,8 @@ import requests
 
 from mx import Client, Refused, quote
 from postgres import Postgres, children
-from server import Server, free_port, wait_for
+from server import OneProcess as Server
+from server import free_port, wait_for
 
 ANSWER_S = 20  # the longest that anything waits for PostgreSQL: 15 s and a little
 
@@ -249,6 +250,37 @@ def test_a_full_disk_is_said_once_and_over_when_there_is_space(postgres):
             found = history(alice, room)
             assert len(found["full19"]) == 1 and "full18" not in found
         postgres.sql("DROP DATABASE small WITH (FORCE)")
+
+
+def test_a_private_database_whose_log_has_no_space_comes_back_when_there_is_some():
+    with mounted(260) as disk:
+        os.mkdir(f"{disk}/data")
+        server = Server(directory=f"{disk}/data")
+        server.log_path = f"{disk}.log"  # on another disk
+        try:
+            server.start()
+            alice = Client(server.base).register("alice")
+            room = alice.create_room()
+            retry(put_message, alice, room, "before")
+            fill(disk)
+            owner = os.stat(server.dir).st_uid
+            psql = ["psql", "-h", f"{server.dir}/postgres.run", "-U", "hs", "-d", "hs", "-Atc", "SELECT pg_switch_wal()"]
+
+            def panics():
+                subprocess.run(psql, capture_output=True, user=owner)
+                with open(f"{server.dir}/postgres.log", errors="replace") as f:
+                    return "PANIC" in f.read() or "store.lost" in server.log()
+
+            wait_for(panics, 60, 0.2)
+            status, seconds, later, _ = put_message(alice, room, "during")
+            assert status == 503 and int(later) >= 1 and seconds < ANSWER_S
+            os.unlink(f"{disk}/filler")
+            retry(put_message, alice, room, "during", seconds=60)
+            assert {k: len(v) for k, v in history(alice, room).items()} == {"before": 1, "during": 1}
+            assert server.process.poll() is None
+        finally:
+            server.close()
+            os.unlink(server.log_path)
 
 
 class Bouncer:

@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -217,6 +220,40 @@ static void reads_survive_the_loss_of_every_connection(void **state)
     }
 }
 
+/* A host that takes connections and says nothing, as one behind a network that drops packets. */
+static void a_host_that_says_nothing_does_not_keep_us_from_the_next(void **state)
+{
+    static const hs_stmt ONE = { .name = "t_one", .sql = "SELECT 1::bigint", .cols = "n" };
+    const test_db *shared = *state;
+    char dir[] = "/tmp/hs-db-test-XXXXXX", conninfo[512], real[256], user_db[128];
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    test_db t = { .conninfo = conninfo };
+    int silent = socket(AF_UNIX, SOCK_STREAM, 0);
+    hs_rows *rows;
+    hs_error *e;
+
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(sscanf(shared->conninfo, "host=%255s %127[^\n]", real, user_db), 2);
+    snprintf(conninfo, sizeof conninfo, "host=%s,%s %s target_session_attrs=read-write", dir, real, user_db);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s/.s.PGSQL.5432", dir);
+    test_db_open(&t); /* nobody listens on the first yet */
+    test_ok(hs_db_query(t.db, t.a, &ONE, &rows));
+    assert_int_equal(bind(silent, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(listen(silent, 50), 0);
+    test_pg_sql(shared->conninfo, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                  " WHERE pid <> pg_backend_pid() AND datname = current_database()");
+    e = hs_db_query(t.db, t.a, &ONE, &rows); /* may meet the loss */
+    for (int64_t until = hs_loop_now(t.loop) + 8000; e; e = hs_db_query(t.db, t.a, &ONE, &rows)) {
+        assert_int_equal(e->status, 503);
+        assert_true(hs_loop_now(t.loop) < until);
+        hs_loop_turn(t.loop, 50);
+    }
+    test_db_close(&t);
+    close(silent);
+    unlink(to.sun_path);
+    rmdir(dir);
+}
+
 static void sleep_long(void *ud)
 {
     static const hs_stmt LONG = { .name = "t_long", .sql = "SELECT pg_sleep(5)::text", .cols = "t" };
@@ -333,6 +370,7 @@ int main(void)
         cmocka_unit_test(text_that_is_not_utf8_or_holds_nul_is_the_callers_mistake),
         cmocka_unit_test(what_is_not_committed_is_rolled_back_with_the_arena),
         cmocka_unit_test(reads_survive_the_loss_of_every_connection),
+        cmocka_unit_test(a_host_that_says_nothing_does_not_keep_us_from_the_next),
         cmocka_unit_test(closing_lets_everybody_out_first),
         cmocka_unit_test(numbers_are_never_given_twice),
         cmocka_unit_test(a_database_that_cannot_be_used_is_refused_in_one_line),
