@@ -18,9 +18,8 @@
 #define STALE_TRIES 6
 
 struct hs_room_pending {
-    hs_stored *tip;           /* NULL: the durable head */
-    int64_t n_notify, n_high; /* running totals once the tip is in */
-    hs_write_chain *chain;    /* of the units between the durable head and the tip */
+    hs_stored *tip;        /* NULL: the durable head */
+    hs_write_chain *chain; /* of the units between the durable head and the tip */
     size_t in_flight;
 };
 
@@ -361,16 +360,12 @@ hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_roo
         HS_TRY(hs_vec_push(a, &w->heads, p->tip));
         HS_TRY(hs_stored_hold(a, p->tip));
         w->depth = p->tip->ev->depth;
-        w->n_notify = p->n_notify;
-        w->n_high = p->n_high;
     } else {
         for (size_t i = 0; i < room->heads.n; i++) {
             HS_TRY(hs_vec_push(a, &w->heads, room->head_events[i]));
             HS_TRY(hs_stored_hold(a, room->head_events[i]));
         }
         w->depth = room->depth;
-        w->n_notify = room->n_notify;
-        w->n_high = room->n_high;
     }
     w->line = room->is_new ? -1 : room->line;
     w->snap = room->is_new ? 0 : room->snap;
@@ -450,8 +445,6 @@ static hs_error *run_message(hs_server *srv, hs_arena *a, hs_room *room, hs_room
     hs_stored *tip = hs_stored_ref(w->heads.at[0]);
     hs_stored_unref(p->tip);
     p->tip = tip;
-    p->n_notify = w->n_notify;
-    p->n_high = w->n_high;
     p->in_flight++;
     hs_unlock(&room->order); /* whoever waits runs at the loop's next turn: our unit is queued first */
     e = hs_write_commit(w->unit, ret);

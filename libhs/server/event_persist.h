@@ -76,7 +76,6 @@ typedef struct {
     const hs_stored *event;
     uint32_t at; /* its position in the unit, for 'p' params */
     const hs_push_outcome *push;
-    int64_t n_notify, n_high; /* the room's running totals once it is in */
 } hs_persist_event;
 typedef hs_error *hs_persist_hook(void *ud, hs_arena *a, hs_write *w, const hs_persist_event *e);
 HS_NODISCARD hs_error *hs_persist_listen(hs_server *srv, hs_persist_hook *fn, void *ud);

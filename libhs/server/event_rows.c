@@ -243,11 +243,7 @@ hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
         w->redacted = in->redacts;
         w->summary_changed = w->summary_changed || is_in_summary(w, in->redacts);
     }
-    w->n_notify += in->push->d_notify;
-    w->n_high += in->push->d_high;
-    hs_persist_event pe = {
-        .room = w->room, .event = s, .at = news.at, .push = in->push, .n_notify = w->n_notify, .n_high = w->n_high
-    };
+    hs_persist_event pe = { .room = w->room, .event = s, .at = news.at, .push = in->push };
     for (size_t i = 0; i < c->hooks_n; i++)
         HS_TRY(c->hooks[i](c->hook_ud[i], w->a, w->unit, &pe));
     w->last_at = news.at;

@@ -35,8 +35,7 @@ struct hs_room_write {
     int32_t line, snap;
     int64_t seen_pos;           /* 0: only the snapshot matters */
     HS_VEC(hs_overlay) overlay; /* state set by the unit's earlier events */
-    int64_t n_notify, n_high;
-    hs_nid redacted; /* by this unit; 0: nothing */
+    hs_nid redacted;            /* by this unit; 0: nothing */
     uint32_t last_at;
     /* what is told and counted at the end */
     HS_VEC(hs_news_event) events;

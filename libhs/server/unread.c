@@ -375,8 +375,7 @@ static hs_error *persist(void *ud, hs_arena *a, hs_write *w, const hs_persist_ev
         if (!e->room->is_new)
             HS_TRY(hs_room_membership(srv, a, e->room, ev->state_key, &was));
         if (was != HS_MEMBER_JOIN && hs_user_is_local(srv, ev->state_key)) {
-            return hs_store_receipt_join(w, e->at, e->room->nid, user, e->event->nid, e->n_notify, e->n_high,
-                                         e->event->received_ts);
+            return hs_store_receipt_join(w, e->at, e->room->nid, user, e->event->nid, e->event->received_ts);
         }
     }
     return NULL;

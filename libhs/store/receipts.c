@@ -27,18 +27,18 @@ hs_error *hs_store_receipt_put(hs_write *w, uint32_t at, const hs_receipt_row *r
 static const hs_stmt RECEIPT_JOIN = {
     .name = "receipt_join",
     .sql = "INSERT INTO receipt(room_nid, user_nid, type, thread_nid, event_nid, ts, pos, event_pos, n_notify, n_high)"
-           " VALUES ($1, $2, '', -1, $3, $4, hs_pos($5), hs_pos($5), $6, $7)"
+           " SELECT $1, $2, '', -1, $3, $4, j.pos, j.pos, t.n_notify, t.n_high FROM (SELECT hs_pos($5) AS pos) j"
+           " JOIN LATERAL (SELECT n_notify, n_high FROM timeline WHERE room_nid = $1 AND pos = j.pos) t ON true"
            " ON CONFLICT (room_nid, user_nid, type, thread_nid) DO UPDATE SET event_nid = excluded.event_nid,"
            " ts = excluded.ts, pos = excluded.pos, event_pos = excluded.event_pos, n_notify = excluded.n_notify,"
            " n_high = excluded.n_high",
-    .params = "nnnnpnn",
-    .big = "receipt",
+    .params = "nnnnp",
+    .big = "timeline receipt",
 };
 
-hs_error *hs_store_receipt_join(hs_write *w, uint32_t at, hs_nid room, hs_nid user, hs_nid event, int64_t n_notify,
-                                int64_t n_high, int64_t ts)
+hs_error *hs_store_receipt_join(hs_write *w, uint32_t at, hs_nid room, hs_nid user, hs_nid event, int64_t ts)
 {
-    return hs_write_after(w, &RECEIPT_JOIN, room, user, event, ts, at, n_notify, n_high);
+    return hs_write_after(w, &RECEIPT_JOIN, room, user, event, ts, at);
 }
 
 static const hs_stmt RECEIPT_POS = {

@@ -21,9 +21,9 @@ typedef struct {
 
 /* Sets a receipt unless there is one at or after row->event_pos; the totals are taken from the timeline. */
 HS_NODISCARD hs_error *hs_store_receipt_put(hs_write *w, uint32_t at, const hs_receipt_row *row);
-/* The implicit one: everything up to position `at` of this unit counts as read. */
+/* The implicit one: everything up to position `at` of this unit, an event's of the room, counts as read. */
 HS_NODISCARD hs_error *hs_store_receipt_join(hs_write *w, uint32_t at, hs_nid room, hs_nid user, hs_nid event,
-                                             int64_t n_notify, int64_t n_high, int64_t ts);
+                                             int64_t ts);
 /* *ret_pos: event position of the user's receipt of that type and thread; 0: none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_receipt_pos(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_str type,
                                                         hs_nid thread, int64_t *ret_pos);

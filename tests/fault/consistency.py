@@ -286,17 +286,22 @@ async def judge_unread(world, events, places):
     """A client that comes anew is told the counts that the history gives."""
     wrong, compared = [], 0
 
+    async def counts(u, **kw):
+        answer = await u.sure("GET", "/sync", query={"filter": '{"room":{"timeline":{"limit":1}}}'}, **kw)
+        rooms = answer.body.get("rooms", {}).get("join", {})
+        return answer.worker, {r: part.get("unread_notifications", {}).get("notification_count", 0) for r, part in rooms.items() if r in world.rooms}
+
     async def one(u):
         nonlocal compared
-        answer = await u.sure("GET", "/sync", query={"filter": '{"room":{"timeline":{"limit":1}}}'})
-        for id, part in answer.body.get("rooms", {}).get("join", {}).items():
-            if id not in world.rooms:
-                continue
+        worker, said = await counts(u)
+        for room, n in said.items():
             compared += 1
-            must = judge.unread(events[id], places[id], u.id, world.pair(world.rooms[id], u).receipt)
-            said = part.get("unread_notifications", {}).get("notification_count", 0)
-            if said != must:
-                wrong.append(("unread count", f"{u.id} in {id} at worker {answer.worker}: {said}, by the history {must}"))
+            receipt = world.pair(world.rooms[room], u).receipt
+            must = judge.unread(events[room], places[room], u.id, receipt)
+            if n != must:
+                all_say = [(await counts(u, only=w))[1].get(room) for w in range(len(world.net.bases))]
+                text = f"{u.id} in {room} at worker {worker}: {n}, by the history {must} (read up to #{places[room].get(receipt)} of {len(places[room])}), all workers: {all_say}"
+                wrong.append(("unread count", text))
 
     await several(4, [lambda u=u: one(u) for u in world.users])
     return wrong, compared

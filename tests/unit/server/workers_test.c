@@ -365,6 +365,32 @@ static void who_remembers_that_nothing_relates_to_an_event_hears_of_what_does(vo
     }
 }
 
+/* The join is written by a worker that has not heard of the message before it. */
+static void what_was_said_before_a_join_is_read_whoever_knew_of_it(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}");
+    hs_member_change change = { .action = HS_CHANGE_JOIN, .room_id = room_id };
+    hs_arena *a = x->w[0].db.a;
+
+    test_send(&x->w[1], alice, room_id, "heard of", NULL);
+    test_ok(hs_fanout_fresh(x->w[0].srv, a));
+    hs_bus_local_set_down(x->bus, true);
+    test_send(&x->w[1], alice, room_id, "not heard of", NULL);
+    test_ok(hs_room_member_change(x->w[0].srv, bob, a, &change, NULL));
+    hs_bus_local_set_down(x->bus, false);
+    for (size_t i = 0; i < WORKERS; i++) {
+        hs_room *room;
+        hs_unread got;
+
+        test_ok(hs_fanout_fresh(x->w[i].srv, a));
+        test_ok(hs_room_find(x->w[i].srv, a, room_id, &room));
+        test_ok(hs_unread_get(x->w[i].srv, a, bob->user, &room, 1, &got));
+        assert_int_equal(got.notify, 0);
+    }
+}
+
 /* As http does it: the handler runs once more, in the arena of the request. */
 static void who_was_refused_by_what_is_old_may_try_again_within_the_request(void **state)
 {
@@ -391,6 +417,7 @@ ON_FIBER(who_remembers_that_nothing_relates_to_an_event_hears_of_what_does)
 ON_FIBER(every_worker_has_the_same_room_in_memory)
 ON_FIBER(writers_on_all_workers_make_one_order_that_all_show)
 ON_FIBER(unread_counts_are_the_same_everywhere)
+ON_FIBER(what_was_said_before_a_join_is_read_whoever_knew_of_it)
 ON_FIBER(nothing_is_missed_while_the_bus_is_down)
 
 int main(void)
@@ -403,6 +430,7 @@ int main(void)
         TEST(every_worker_has_the_same_room_in_memory),
         TEST(writers_on_all_workers_make_one_order_that_all_show),
         TEST(unread_counts_are_the_same_everywhere),
+        TEST(what_was_said_before_a_join_is_read_whoever_knew_of_it),
         TEST(nothing_is_missed_while_the_bus_is_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
