@@ -401,7 +401,7 @@ def main():
     opts = args.parse_args()
     chosen = opts.only.split(",") if opts.only else list(BENCHES)
     scale = 0.2 if opts.quick else 1.0
-    pg = Postgres()
+    pg = Postgres(shared_buffers="512MB", max_connections=100)
     results = {}
     targets = [Ours("hs", pg)] + ([] if opts.no_synapse else [Synapse("synapse", pg, synapse_python())])
     try:

@@ -1,6 +1,5 @@
 """What the fault programs break: PostgreSQL, Redis and workers of one homeserver, each of which can be killed, stopped and started again."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,26 +10,14 @@ import threading
 
 import requests
 
+import redis_server
 from postgres import Postgres
-from server import Server, free_port, program, wait_for
+from server import KEY, OneProcess, free_port, program, wait_for
 
 
-class Redis:
-    """On a unix socket, remembering nothing: what a restart finds is empty."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="hs-fault-redis-")
-        os.chmod(self.dir, 0o755)
-        self.path = f"{self.dir}/redis.sock"
-        self.process = None
-        self.start()
-
+class Redis(redis_server.Redis):
     def start(self):
-        with open(f"{self.dir}/log", "ab") as log:
-            self.process = subprocess.Popen(
-                ["redis-server", "--port", "0", "--unixsocket", self.path, "--unixsocketperm", "777", "--save", "", "--appendonly", "no"],
-                stdout=log, stderr=log, cwd=self.dir, start_new_session=True,
-            )
+        super().start()
         wait_for(lambda: self.ask("PING") == b"+PONG", 10)
 
     def ask(self, word):
@@ -45,14 +32,6 @@ class Redis:
 
     def flush(self):
         self.ask("FLUSHALL")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def close(self):
-        self.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Worker:
@@ -136,17 +115,16 @@ class Cluster:
 
     def __init__(self, n, config=None):
         self.pg = Postgres(shared_buffers="128MB")
-        self.pg.create("hs")
         self.redis = Redis() if n > 1 else None
         self.dir = tempfile.mkdtemp(prefix="hs-fault-")
-        base = Server(name="fault", directory=self.dir, config=config)
+        base = OneProcess(name="fault", directory=self.dir, config=config)
         os.chmod(self.dir, 0o777)  # for whom the workers become when they give up root
-        base.config["database"] = {"name": "psycopg2", "args": {"host": self.pg.dir, "user": "hs", "dbname": "hs", "cp_min": 2, "cp_max": 8}}
-        base.config["signing_key_path"] = f"{self.dir}/signing.key"
+        base.config["database"] = self.pg.create("hs")
+        base.config["database"]["args"] |= {"cp_min": 2, "cp_max": 8}
+        base.config["signing_key"] = KEY
         base.config["media_store_path"] = f"{self.dir}/media"
-        base.config["macaroon_secret_key"] = base.config["form_secret"] = "fault"
         if self.redis:
-            base.config["redis"] = {"enabled": True, "path": self.redis.path}
+            base.config["redis"] = self.redis.section
         base.write_config()
         self.workers = []
         try:
@@ -157,10 +135,8 @@ class Cluster:
 
     def start(self, n, base):
         self.workers = [self.make_worker(i, base.port if n == 1 else free_port(), n) for i in range(n)]
-        for i, w in enumerate(self.workers):
+        for w in self.workers:
             w.start()
-            if not i:
-                w.await_ready()  # it makes the schema and the signing key
         for w in self.workers:
             w.await_ready()
 
@@ -168,17 +144,8 @@ class Cluster:
         name = f"client{i}"
         if n == 1:
             return Worker(name, [program(), "run", "--data-directory", self.dir], self.dir, port)
-        path = f"{self.dir}/{name}.yaml"
-        listener = {"port": port, "type": "http", "bind_addresses": ["127.0.0.1"], "x_forwarded": True, "resources": [{"names": ["client", "health"]}]}
-        with open(f"{self.dir}/homeserver.yaml") as f:
-            whole = json.load(f)
-        whole["listeners"] = [listener]
-        whole["worker_name"] = name
-        os.mkdir(f"{self.dir}/{name}")
-        os.chmod(f"{self.dir}/{name}", 0o777)
-        with open(f"{self.dir}/{name}/homeserver.yaml", "w") as f:
-            json.dump(whole, f)
-        return Worker(name, [program(), "run", "--data-directory", f"{self.dir}/{name}"], self.dir, port)
+        command = [program(), "worker", "client", "-c", f"{self.dir}/homeserver.yaml", "--name", name, "--listen", str(port)]
+        return Worker(name, command, self.dir, port)
 
     def look_after(self):
         for w in self.workers:

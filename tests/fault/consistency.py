@@ -148,7 +148,7 @@ class Faults:
 
     async def postgres(self):
         async with self.one_postgres:
-            await asyncio.to_thread(self.cluster.pg.stop)
+            await asyncio.to_thread(self.cluster.pg.stop, "immediate")
             await asyncio.sleep(self.rnd.choice([0, 0, 3.0]))
             await asyncio.to_thread(self.cluster.pg.start)
 

@@ -8,7 +8,8 @@ import tempfile
 
 
 class Cluster:
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = {"listen_addresses": "", "max_connections": 300, **settings}
         self.dir = tempfile.mkdtemp(prefix="hs-pg-")
         self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -19,7 +20,7 @@ class Cluster:
         self.start()
 
     def start(self):
-        options = f"-c listen_addresses= -c max_connections=300 -k {self.dir}"
+        options = f"-k {self.dir} " + " ".join(f"-c {k}={v}" for k, v in self.settings.items())
         self.run("pg_ctl", "-D", f"{self.dir}/data", "-w", "-l", f"{self.dir}/log", "-o", options, "start")
 
     def stop(self, mode="fast"):
