@@ -15,6 +15,8 @@ static const struct {
     { "generate", hs_cmd_generate, "write a homeserver.yaml with keys and secrets" },
     { "routes", hs_cmd_routes, "list every operation that is served" },
     { "config-docs", hs_cmd_config_docs, "describe every option of homeserver.yaml" },
+    { "thumbnailer", hs_cmd_thumbnailer,
+      "started by workers: decodes images in a sandbox; --check says whether it can" },
     { "version", hs_cmd_version, "what this is and what it was built with" },
 };
 #define COMMANDS_N (sizeof COMMANDS / sizeof *COMMANDS)

@@ -9,6 +9,7 @@ int hs_cmd_worker(int argc, char **argv);
 int hs_cmd_generate(int argc, char **argv);
 int hs_cmd_routes(int argc, char **argv);
 int hs_cmd_config_docs(int argc, char **argv);
+int hs_cmd_thumbnailer(int argc, char **argv);
 int hs_cmd_version(int argc, char **argv);
 
 /* "hs: <message>" on standard error; 1. */

@@ -240,6 +240,7 @@ hs_error *hs_runner_open_worker(hs_runner *r, hs_worker_options *o)
 
     o->config = r->config;
     o->log = r->log;
+    o->program = "/proc/self/exe"; /* found even where its path may no longer be entered */
     HS_TRY(hs_worker_open(r->loop, r->a, o, &w));
     r->worker = w;
     return hs_worker_listen(w, r->a);

@@ -15,6 +15,7 @@ typedef struct {
     hs_logger *log;
     hs_str conninfo;                     /* p NULL: the configuration's database */
     unsigned roles;                      /* HS_ROLE_*; 0: all */
+    const char *program;                 /* hs, which knows the subcommand thumbnailer; NULL: on PATH */
     hs_str name;                         /* different from every other worker's of this server; p NULL: "main" */
     const hs_config_listener *listeners; /* NULL: the configuration's; must outlive the worker */
     size_t listeners_n;

@@ -7,9 +7,14 @@
 #include "runtime/http_framing.h"
 #include "runtime/http_impl.h"
 
+#include <errno.h>
 #include <h2o/http1.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+/* What is read from a socket at once: of a head, in buffers of h2o's usual size; of a body. */
+#define HEAD_PIECE HS_KIB(4)
+#define PIECE      HS_KIB(256)
 /* What is cheaper to have whole. */
 #define SMALL_BODY HS_KIB(64)
 /* A body that nobody wants is still read to its end, or many clients would not see the answer; up to a limit. */
@@ -91,13 +96,47 @@ static void look_at_head(hs_conn *c)
                            .length = fields.length };
 }
 
+/* h2o itself reads until the kernel has no more, into a buffer that doubles: tens of MiB when a client is fast. Hence
+ * it only tells us that there is something. What comes over TLS it reads and decodes nevertheless. */
+static const char *read_piece(h2o_socket_t *sock, size_t most, size_t *ret_n)
+{
+    h2o_iovec_t room;
+    ssize_t n;
+
+    *ret_n = 0;
+    if (sock->ssl)
+        return NULL;
+    room = h2o_buffer_reserve(&sock->input, most);
+    if (!room.base)
+        return h2o_socket_error_out_of_memory;
+    do
+        n = read(h2o_socket_get_fd(sock), room.base, most < PIECE ? room.len : most);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN ? NULL : n == 0 ? h2o_socket_error_closed : h2o_socket_error_io;
+    sock->input->size += (size_t)n;
+    *ret_n = (size_t)n;
+    return NULL;
+}
+
 static void on_read(h2o_socket_t *sock, const char *err)
 {
     hs_conn *c = sock->on_close.data;
     bool gone = false;
+    size_t n;
 
-    if (!err && !c->passed && sock->input->size && sock->input->bytes[0] == 'P')
-        look_at_head(c);
+    if (!err && !c->passed) {
+        err = read_piece(sock, HEAD_PIECE, &n);
+        if (!err && !n && !sock->ssl)
+            return;
+    }
+    if (!err && !c->passed && sock->input->size) {
+        c->passed = sock->input->bytes[0] != 'P';
+        if (!c->passed)
+            look_at_head(c);
+        if (c->passed) /* the rest of this request is h2o's to read */
+            h2o_socket_dont_read(sock, 0);
+    }
     c->gone = &gone;
     c->h2o_read(sock, err);
     if (!gone)
@@ -115,6 +154,7 @@ static void watch(hs_conn *c)
     c->h2o_read = sock->_cb.read;
     sock->_cb.read = on_read;
     c->passed = sock->input->size != 0;
+    h2o_socket_dont_read(sock, !c->passed && !sock->ssl);
 }
 
 /* Over TLS the first request may have come with the end of the handshake. */
@@ -196,6 +236,7 @@ void hs_http_body_begin(hs_parked *x)
         x->body.length = -1;
         return;
     }
+    h2o_socket_dont_read(x->conn->sock, !x->conn->sock->ssl);
     x->conn->window_at = hs_loop_now(x->http->loop);
     x->conn->window_n = 0;
     copy_head(x->req);
@@ -228,7 +269,10 @@ static void on_more(h2o_socket_t *sock, const char *err)
 {
     const hs_conn *c = sock->on_close.data;
     hs_parked *x = c->busy;
+    size_t n;
 
+    if (!err)
+        err = read_piece(sock, PIECE, &n);
     if (err)
         x->body.broken = true;
     if (!err && sock->input->size <= x->body.head)
@@ -332,8 +376,11 @@ static void on_unwanted(h2o_socket_t *sock, const char *err)
 {
     const hs_conn *c = sock->on_close.data;
     hs_parked *x = c->busy;
-    size_t n = arrived(x);
+    size_t n;
 
+    if (!err)
+        err = read_piece(sock, PIECE, &n);
+    n = arrived(x);
     drop(x, n);
     x->body.left -= n;
     if (err || !x->body.left)

@@ -314,7 +314,9 @@ static void write_error(hs_parked *x, const hs_error *e)
     hs_json_end(j);
     add_retry_after(r, e);
     if (e->status >= 500) /* a server that is short of something says so once, not for each request */
-        hs_log_error(x->http->o.log, e->status == 503 && e->retry_ms ? HS_LOG_DEBUG : HS_LOG_ERROR,
+        hs_log_error(x->http->o.log,
+                     (e->status == 503 && e->retry_ms) || e->code == HS_M_NOT_YET_UPLOADED ? HS_LOG_DEBUG
+                                                                                           : HS_LOG_ERROR,
                      hs_http_request_id(x, id), "http.failed", e);
 }
 

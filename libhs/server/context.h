@@ -29,6 +29,8 @@ struct hs_server {
     hs_metrics *metrics;
     const hs_config *config;
     hs_db *db;
+    /* hs itself, for subcommands that run as processes of their own. */
+    const char *program;
     hs_bus *bus;        /* news from and to the other workers */
     hs_str worker_name; /* of this process, different from every other's */
     unsigned roles;     /* HS_ROLE_* */
@@ -54,6 +56,7 @@ struct hs_server {
     struct hs_unreads *unreads;     /* unread.c: counts of those who asked */
     struct hs_timelines *timelines; /* timeline_dress.c: what state events replaced, who ignores whom */
     struct hs_leases *leases;       /* leases.c: once-only duties */
+    struct hs_thumbs *thumbs;       /* media_thumb.c: the process that makes them */
     struct hs_media *media;         /* media.c: where files are kept; NULL without the media role */
     struct hs_feed *feed;           /* fanout.c: what has been told, last position per room */
     hs_fiber_lock tags_lock;        /* account_data.c: one change of tags at a time */

@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "core/ids.h"
+#include "server/media_thumb.h"
 
 #include <stdlib.h>
 
@@ -105,11 +106,8 @@ hs_error *hs_media_reserve(hs_server *srv, const hs_session *who, hs_arena *a, h
 
     HS_TRY(hs_store_media_unused(srv->db, a, who->user, now, &pending, &first));
     if (pending >= srv->config->max_pending_media_uploads && !who->is_appservice) {
-        hs_error *e = hs_err(a, 429, HS_M_LIMIT_EXCEEDED, "Too Many Requests");
-        if (e != HS_ERR_NOMEM)
-            HS_TRY(hs_str_fmt(a, &e->extra, "\"retry_after_ms\":%lld",
-                              (long long)(pending && first > now ? first - now : 1000)));
-        return e;
+        return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, pending && first > now ? first - now : 1000,
+                            "Too Many Requests");
     }
     HS_TRY(new_id(a, &row.media_id));
     HS_TRY(hs_store_media_add(srv->db, a, &row, &is_new));
@@ -342,7 +340,7 @@ hs_error *hs_media_open(hs_server *srv, hs_arena *a)
         hs_metric_get(srv->metrics, HS_COUNTER, "hs_media_downloads_total", "Downloads and thumbnails served", NULL);
     m->seen = hs_map_open(srv->hash_seed);
     srv->media = m;
-    if (!m->seen || hs_timer_arm(srv->loop, &m->timer, ROUND_MS)) {
+    if (!m->seen || hs_media_thumbs_open(srv) || hs_timer_arm(srv->loop, &m->timer, ROUND_MS)) {
         hs_media_close(srv);
         return HS_ERR_NOMEM;
     }
@@ -368,6 +366,7 @@ void hs_media_close(hs_server *srv)
         if (!hs_fiber_self(srv->loop))
             (void)!hs_loop_run_fiber(srv->loop, run, m);
     }
+    hs_media_thumbs_close(srv);
     hs_map_close(m->seen);
     hs_folder_close(m->folder);
     srv->media = NULL;

@@ -87,8 +87,8 @@ class Bodies(unittest.TestCase):
         self.assertLess(peak(self.server) - before, GROWTH)
 
     def test_a_slow_handler_holds_the_sender_back(self):
-        self.s.sendall(head(10**12, "/sink?slow=1000"))
-        self.s.settimeout(0.3)
+        self.s.sendall(head(10**12, "/sink?slow=200"))
+        self.s.settimeout(0.15)
         sent, block = 0, b"x" * MIB
         with self.assertRaises(TimeoutError):
             while sent < 500 * MIB:

@@ -7,9 +7,9 @@ import pathlib
 import re
 import secrets
 import socket
+import subprocess
 import threading
 import time
-import urllib.parse
 
 import pytest
 import requests
@@ -342,6 +342,53 @@ def test_unknown_media_paths_are_unrecognized(alice):
     ):
         r = alice.raw(method, path)
         assert refusal(r) == (status, "M_UNRECOGNIZED")
+
+
+# ── quarantine ──
+
+
+def sql(server, text):
+    """As the owner of the private PostgreSQL."""
+    owner = os.stat(os.path.join(server.dir, "postgres")).st_uid
+    command = ["psql", "-qXAt", "-h", os.path.join(server.dir, "postgres.run"), "-U", "hs", "-d", "hs", "-c", text]
+    return subprocess.run(command, user=owner, check=True, capture_output=True, text=True, cwd="/").stdout.strip()
+
+
+def test_quarantined_media_are_served_on_no_path():
+    s = Server(config={"enable_authenticated_media": False, "dynamic_thumbnails": True}).start()
+    try:
+        alice = Client(s.base).register("alice")
+        admin = Client(s.base).register_with_secret("system-tests-secret", "admin", admin=True)
+        data = (pathlib.Path(__file__).parent / "images" / "moving.gif").read_bytes()
+        id = put(alice, data, "image/gif")
+        paths = [f"{prefix}/{what}" for prefix in ("/_matrix/client/v1/media", "/_matrix/media/v3", "/_matrix/media/r0", "/_matrix/media/v1")
+                 for what in (f"download/test/{id}", f"download/test/{id}/x.gif", f"thumbnail/test/{id}?width=32&height=32",
+                              f"thumbnail/test/{id}?width=32&height=32&method=crop&animated=true")]
+        for path in paths:
+            assert alice.raw("GET", path).status_code == 200, path
+        sql(s, f"UPDATE media SET quarantined_by = 1 WHERE media_id = '{id}'")
+        for path in paths:
+            assert refusal(alice.raw("GET", path)) == (404, "M_NOT_FOUND"), path
+            assert alice.raw("HEAD", path).status_code == 404
+            assert alice.raw("GET", path, headers={"If-None-Match": "1"}).status_code == 404
+            assert alice.raw("GET", path, headers={"Range": "bytes=0-1"}).status_code == 404
+        query = {"admin_unsafely_bypass_quarantine": "true"}
+        path = f"/_matrix/client/v1/media/download/test/{id}"
+        assert alice.raw("GET", path, query=query).status_code == 400
+        assert admin.raw("GET", path).status_code == 404
+        assert admin.raw("GET", path, query=query).content == data
+        again = put(alice, data, "image/gif")  # the same bytes under another id
+        assert refusal(download(alice, again)) == (404, "M_NOT_FOUND")
+        assert download(alice, put(alice, data + b"x")).status_code == 200
+    finally:
+        s.close()
+
+
+def test_when_media_was_read_is_noted(server, alice):
+    id = put(alice)
+    assert sql(server, f"SELECT access_ts IS NULL FROM media WHERE media_id = '{id}'") == "t"
+    download(alice, id)
+    wait_for(lambda: sql(server, f"SELECT access_ts IS NULL FROM media WHERE media_id = '{id}'") == "f", 80, 2)
 
 
 # ── ids first, content later ──

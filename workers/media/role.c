@@ -6,12 +6,15 @@
 extern const hs_route hs_routes_media_upload[];
 extern const hs_route hs_routes_media_download[];
 extern const hs_route hs_routes_media_download_old[];
+extern const hs_route hs_routes_media_thumbnail[];
+extern const hs_route hs_routes_media_thumbnail_old[];
 extern const hs_route hs_routes_media_config[];
 extern const hs_route hs_routes_media_config_old[];
 
 static const hs_route_set SETS[] = {
     { "/_matrix/media/", hs_routes_media_upload },     { "/_matrix/media/", hs_routes_media_download_old },
     { "/_matrix/client/", hs_routes_media_download },  { "/_matrix/client/", hs_routes_media_config },
+    { "/_matrix/client/", hs_routes_media_thumbnail }, { "/_matrix/media/", hs_routes_media_thumbnail_old },
     { "/_matrix/media/", hs_routes_media_config_old },
 };
 

@@ -1,6 +1,6 @@
 /* Uploads. Spec: Client-Server API, "Content repository", uploadContent, createContent, uploadContentToMXC. */
 #include "server/context.h"
-#include "server/media.h"
+#include "server/media_thumb.h"
 
 #include "runtime/http.h"
 
@@ -41,7 +41,9 @@ static hs_error *receive(hs_req *q, const hs_media_upload *in, hs_media_row **re
             break;
         HS_TRY(hs_new_file_write(file, q->a, piece));
     }
-    return hs_media_finish(q->srv, q->who, q->a, file, in, ret);
+    HS_TRY(hs_media_finish(q->srv, q->who, q->a, file, in, ret));
+    hs_media_thumbs_make(q->srv, q->a, *ret);
+    return NULL;
 }
 
 static hs_error *content_uri(const hs_req *q, hs_str media_id, hs_str *ret)
