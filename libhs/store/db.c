@@ -269,7 +269,7 @@ static hs_error *wait_for_connections(hs_db *db, hs_arena *a)
 
 static hs_error *open_all(hs_db *db, hs_arena *a, const hs_db_options *o)
 {
-    HS_TRY(hs_migrate(a, db->conninfo, o->allow_unsafe_locale));
+    HS_TRY(hs_migrate(a, db->conninfo, o->allow_unsafe_locale, o->log));
     hs_loop_read_clocks(db->loop); /* migrating may have taken longer than a connection may */
     HS_TRY(open_connections(db, o->readers, o->metrics));
     HS_TRY(wait_for_connections(db, a));

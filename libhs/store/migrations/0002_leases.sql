@@ -2,6 +2,7 @@
 -- A worker that takes part has one row in lease_member and renews it every second, by this server's clock: workers' clocks are
 -- never compared. A share is held as long as its holder's row is alive, so that renewing is one update however much is held.
 -- `epoch` rises whenever a share changes hands, and never falls.
+-- works with: 1
 
 DROP TABLE lease;                                          -- of the first release, which never used it
 CREATE TABLE lease(duty text, shard int, holder text NOT NULL, epoch bigint NOT NULL, taken_ts bigint NOT NULL,  -- holder '': nobody

@@ -1,4 +1,5 @@
 -- hs_commit takes its positions when nothing can refuse them any more: a stale batch leaves no hole for readers to look into.
+-- works with: 1
 CREATE OR REPLACE FUNCTION hs_commit(w bigint[], s bigint[], n int, ts bigint, mark bigint, msg bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   first bigint; k int := 1; last int := coalesce(array_length(w, 1), 0);
