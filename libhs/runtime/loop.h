@@ -65,6 +65,16 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_offload(hs_loop *loop, hs_arena *a, void (
 /* fn is told after each turn how long it worked, waiting excluded. One at a time; NULL ends it. */
 void hs_loop_observe(hs_loop *loop, void (*fn)(void *ud, double seconds), void *ud);
 
+/* How much is under way. */
+typedef struct {
+    size_t fibers, timers;
+    unsigned offload_queued, offload_running;
+} hs_loop_load;
+hs_loop_load hs_loop_load_of(hs_loop *loop);
+/* A histogram of how long work waited for a thread; NULL ends it. */
+struct hs_metric;
+void hs_loop_meter_offload(hs_loop *loop, struct hs_metric *seconds);
+
 /* h2o's own handle, for http_h2o.c. */
 void *hs_loop_h2o(hs_loop *loop);
 

@@ -58,6 +58,7 @@ struct hs_loop {
     hs_post *deferred, *deferred_last;
 
     struct hs_threads *threads;
+    struct hs_metric *offload_wait; /* may be NULL */
 };
 
 /* timer.c */

@@ -20,12 +20,14 @@
 
 /* The Prometheus client libraries' default, which Synapse uses. */
 static const double BUCKETS[] = { .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10 };
-#define BUCKETS_N (sizeof BUCKETS / sizeof *BUCKETS)
+static const double FINE[] = { .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10 };
+static const double SIZES[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256 };
+#define COUNT(a) (sizeof(a) / sizeof *(a))
 
 typedef struct series {
     struct series *next;
     double v;         /* value, or the sum of a histogram */
-    uint64_t *counts; /* BUCKETS_N + 1, of histograms */
+    uint64_t *counts; /* buckets_n + 1, of histograms */
     size_t key_n;
     char key[];
 } series;
@@ -33,6 +35,8 @@ typedef struct series {
 struct hs_metric {
     hs_metric *next;
     hs_metric_kind kind;
+    const double *buckets; /* NULL: not a histogram */
+    size_t buckets_n;
     char *name, *help;
     char *labels; /* cut at its blanks */
     const char *label[MAX_LABELS];
@@ -156,6 +160,10 @@ static hs_metric *metric_new(hs_metric_kind kind, const char *name, const char *
     if (!f)
         return NULL;
     f->kind = kind;
+    if (kind == HS_HISTOGRAM || kind == HS_HISTOGRAM_FINE || kind == HS_HISTOGRAM_SIZES) {
+        f->buckets = kind == HS_HISTOGRAM ? BUCKETS : kind == HS_HISTOGRAM_FINE ? FINE : SIZES;
+        f->buckets_n = kind == HS_HISTOGRAM ? COUNT(BUCKETS) : kind == HS_HISTOGRAM_FINE ? COUNT(FINE) : COUNT(SIZES);
+    }
     f->last = &f->first;
     f->name = strdup(name);
     f->help = strdup(help);
@@ -226,12 +234,12 @@ static series *series_new(hs_metric *f, hs_str key)
 
     if (!s)
         return NULL;
-    if (f->kind == HS_HISTOGRAM)
-        s->counts = calloc(BUCKETS_N + 1, sizeof *s->counts);
+    if (f->buckets)
+        s->counts = calloc(f->buckets_n + 1, sizeof *s->counts);
     s->key_n = key.n;
     if (key.n)
         memcpy(s->key, key.p, key.n);
-    if ((f->kind == HS_HISTOGRAM && !s->counts) || !hs_map_put(f->map, key, s, NULL)) {
+    if ((f->buckets && !s->counts) || !hs_map_put(f->map, key, s, NULL)) {
         free(s->counts);
         free(s);
         return NULL;
@@ -323,7 +331,7 @@ void hs_metric_observe(hs_metric *f, double v, ...)
     va_end(ap);
     if (!s || !s->counts)
         return;
-    while (i < BUCKETS_N && v > BUCKETS[i])
+    while (i < f->buckets_n && v > f->buckets[i])
         i++;
     s->counts[i]++;
     s->v += v;
@@ -392,12 +400,11 @@ static void add_histogram(hs_buf *out, const hs_metrics *m, const hs_metric *f, 
     uint64_t below = 0;
     char le[32];
 
-    for (size_t i = 0; i <= BUCKETS_N; i++) {
+    for (size_t i = 0; i <= f->buckets_n; i++) {
+        double most = i < f->buckets_n ? f->buckets[i] : 0;
         below += s->counts[i];
-        if (i < BUCKETS_N)
-            snprintf(le, sizeof le, BUCKETS[i] >= 1 && (double)(int)BUCKETS[i] == BUCKETS[i] ? "%.1f" : "%g",
-                     BUCKETS[i]);
-        add_series(out, m, f, s, "_bucket", i < BUCKETS_N ? le : "+Inf", (double)below);
+        snprintf(le, sizeof le, most >= 1 && (double)(int)most == most ? "%.1f" : "%g", most);
+        add_series(out, m, f, s, "_bucket", i < f->buckets_n ? le : "+Inf", (double)below);
     }
     add_series(out, m, f, s, "_sum", NULL, s->v);
     add_series(out, m, f, s, "_count", NULL, (double)below);
@@ -467,7 +474,11 @@ static void add_process(hs_buf *out, const hs_metrics *m)
 
 void hs_metrics_write(hs_metrics *m, hs_buf *out)
 {
-    static const char *const KINDS[] = { [HS_COUNTER] = "counter", [HS_GAUGE] = "gauge", [HS_HISTOGRAM] = "histogram" };
+    static const char *const KINDS[] = { [HS_COUNTER] = "counter",
+                                         [HS_GAUGE] = "gauge",
+                                         [HS_HISTOGRAM] = "histogram",
+                                         [HS_HISTOGRAM_FINE] = "histogram",
+                                         [HS_HISTOGRAM_SIZES] = "histogram" };
 
     if (!m)
         return;
@@ -477,7 +488,7 @@ void hs_metrics_write(hs_metrics *m, hs_buf *out)
     for (const hs_metric *f = m->first; f; f = f->next) {
         add_head(out, f->name, f->help, KINDS[f->kind]);
         for (const series *s = f->first; s; s = s->next) {
-            if (f->kind == HS_HISTOGRAM)
+            if (f->buckets)
                 add_histogram(out, m, f, s);
             else
                 add_series(out, m, f, s, "", NULL, s->v);

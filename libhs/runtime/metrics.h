@@ -8,14 +8,20 @@
 typedef struct hs_metrics hs_metrics;
 typedef struct hs_metric hs_metric;
 
-typedef enum { HS_COUNTER, HS_GAUGE, HS_HISTOGRAM } hs_metric_kind;
+typedef enum {
+    HS_COUNTER,
+    HS_GAUGE,
+    HS_HISTOGRAM,       /* Synapse's buckets, for seconds */
+    HS_HISTOGRAM_FINE,  /* from a millisecond on */
+    HS_HISTOGRAM_SIZES, /* 1, 2, 4 … 256 */
+} hs_metric_kind;
 
 hs_metrics *hs_metrics_open(void);
 void hs_metrics_close(hs_metrics *m);
 /* The label server_name that each synapse_* series carries, as Synapse's do. */
 void hs_metrics_set_server_name(hs_metrics *m, hs_str name);
 /* Finds or makes a family; `labels` are names separated by blanks, NULL for none. NULL without memory; the functions
- * below accept NULL. Histograms have Synapse's buckets for seconds. */
+ * below accept NULL. */
 hs_metric *hs_metric_get(hs_metrics *m, hs_metric_kind kind, const char *name, const char *help, const char *labels);
 /* Label values in the order of the names; bounded: past 2,000 series of a family the rest is counted as "other". */
 void hs_metric_add(hs_metric *f, double v, ...); /* const char *, … one per label */

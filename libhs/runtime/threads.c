@@ -2,10 +2,12 @@
  * those who ask for them. */
 #include "base/checked.h"
 #include "runtime/loop_impl.h"
+#include "runtime/metrics.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define THREADS   4u
 #define MAX_QUEUE 256u
@@ -19,6 +21,7 @@ typedef struct job {
     hs_loop *loop;
     hs_fiber *fiber;
     hs_post post;
+    double queued, begun; /* seconds, monotonic */
     bool done;
 } job;
 
@@ -26,15 +29,24 @@ typedef struct hs_threads {
     pthread_mutex_t lock;
     pthread_cond_t work;
     job *first, *last;
-    unsigned queued, idle, started;
+    unsigned queued, idle, started, running;
     bool stop;
     pthread_t threads[THREADS];
 } hs_threads;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static void on_done(hs_post *p)
 {
     job *j = p->ud;
 
+    hs_metric_observe(j->loop->offload_wait, j->begun - j->queued);
     j->done = true;
     hs_fiber_wake(j->fiber);
 }
@@ -55,10 +67,13 @@ static void *thread_main(void *ud)
         job *j = t->first;
         t->first = j->next;
         t->queued--;
+        t->running++;
         pthread_mutex_unlock(&t->lock);
+        j->begun = seconds_now();
         j->fn(j->ud);
         hs_loop_post(j->loop, &j->post);
         pthread_mutex_lock(&t->lock);
+        t->running--;
     }
     pthread_mutex_unlock(&t->lock);
     return NULL;
@@ -128,11 +143,31 @@ hs_error *hs_offload(hs_loop *loop, hs_arena *a, void (*fn)(void *ud), void *ud)
 
     if (!t)
         return HS_ERR_NOMEM;
+    j.queued = seconds_now();
     if (!enqueue(t, &j))
         return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, 1000, "Too Many Requests");
     while (!j.done)
         hs_fiber_suspend(loop);
     return NULL;
+}
+
+hs_loop_load hs_loop_load_of(hs_loop *loop)
+{
+    hs_threads *t = loop->threads;
+    hs_loop_load load = { .fibers = loop->live_n, .timers = loop->heap_n };
+
+    if (!t)
+        return load;
+    pthread_mutex_lock(&t->lock);
+    load.offload_queued = t->queued;
+    load.offload_running = t->running;
+    pthread_mutex_unlock(&t->lock);
+    return load;
+}
+
+void hs_loop_meter_offload(hs_loop *loop, hs_metric *seconds)
+{
+    loop->offload_wait = seconds;
 }
 
 /* Jobs that no thread has begun are left: their fibers go with the loop. */

@@ -43,6 +43,7 @@ struct hs_server {
     uint64_t hash_seed; /* for hs_map_open */
     hs_arena *arena;    /* for what lives as long as the server */
 
+    struct hs_gauges *gauges;       /* gauges.c: metrics of the whole */
     struct hs_caches *caches;       /* caches.c: what the caches may take */
     struct hs_peers *peers;         /* peers.c: the other workers */
     struct hs_names *names;         /* names.c: user ids, room ids, servers ↔ numbers, cached */

@@ -224,6 +224,35 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
     return (hs_rate_limit){ 0 };
 }
 
+/* By hs_limit: Synapse's names of the options. */
+static const char *const NAMES[HS_LIMIT_KINDS] = {
+    [HS_LIMIT_MESSAGE] = "rc_message",
+    [HS_LIMIT_REGISTRATION] = "rc_registration",
+    [HS_LIMIT_REGISTRATION_TOKEN] = "rc_registration_token_validity",
+    [HS_LIMIT_LOGIN_ADDRESS] = "rc_login.address",
+    [HS_LIMIT_LOGIN_ACCOUNT] = "rc_login.account",
+    [HS_LIMIT_LOGIN_FAILED] = "rc_login.failed_attempts",
+    [HS_LIMIT_ADMIN_REDACTION] = "rc_admin_redaction",
+    [HS_LIMIT_JOINS_LOCAL] = "rc_joins.local",
+    [HS_LIMIT_JOINS_REMOTE] = "rc_joins.remote",
+    [HS_LIMIT_JOINS_PER_ROOM] = "rc_joins_per_room",
+    [HS_LIMIT_INVITES_PER_ROOM] = "rc_invites.per_room",
+    [HS_LIMIT_INVITES_PER_USER] = "rc_invites.per_user",
+    [HS_LIMIT_INVITES_PER_ISSUER] = "rc_invites.per_issuer",
+    [HS_LIMIT_ROOM_CREATION] = "rc_room_creation",
+    [HS_LIMIT_REPORTS] = "rc_reports",
+    [HS_LIMIT_USER_DIRECTORY] = "rc_user_directory",
+    [HS_LIMIT_PRESENCE] = "rc_presence.per_user",
+    [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
+    [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
+};
+
+hs_metric *hs_limit_metric(hs_server *srv)
+{
+    return hs_metric_get(srv->metrics, HS_COUNTER, "synapse_rate_limit_reject_total", "Requests refused with 429",
+                         "rate_limiter_name");
+}
+
 hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how)
 {
     int64_t retry_ms;
@@ -231,5 +260,6 @@ hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, h
     if (hs_limiter_use(srv->limiter, kind, configured(srv->config, kind), key, how, hs_loop_now(srv->loop), &retry_ms))
         return NULL;
 
+    hs_metric_add(hs_limit_metric(srv), 1, NAMES[kind]);
     return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, retry_ms < 0 ? 0 : retry_ms, "Too Many Requests");
 }

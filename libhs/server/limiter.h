@@ -37,6 +37,9 @@ typedef enum {
 /* `key`: a user id, room id or address. 429 M_LIMIT_EXCEEDED with retry_after_ms when the bucket is full. */
 HS_NODISCARD hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how);
 
+/* What was refused, by kind; for whoever wants it to exist before. */
+hs_metric *hs_limit_metric(hs_server *srv);
+
 /* ── the buckets alone, for whoever has a clock and rates of their own ── */
 typedef struct hs_limiter hs_limiter;
 

@@ -2,6 +2,7 @@
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
 #include "bus/bus_redis.h"
 #include "server/caches.h"
+#include "server/gauges.h"
 #include "server/leases.h"
 #include "server/limiter.h"
 #include "server/names.h"
@@ -133,11 +134,13 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_typing_open(srv, srv->arena)); /* wakes who waits */
     HS_TRY(hs_fanout_start(srv));
     hs_caches_check(srv);
+    HS_TRY(hs_gauges_open(srv, srv->arena));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 
 void hs_server_close_services(hs_server *srv)
 {
+    hs_gauges_close(srv);
     hs_leases_close(srv); /* first: duties use everything else */
     hs_fanout_stop(srv);
     hs_sync_filters_close(srv);

@@ -141,7 +141,7 @@ static void run_queued(hs_db *db, hs_group_queue *q, hs_group *g)
 
     g->done = wake_waiting;
     g->waiting = &w;
-    g->since = hs_loop_now(db->loop);
+    int64_t queued = g->since = hs_loop_now(db->loop);
     bool served = q == &db->reads ? idlest_reader(db) != NULL : exec_usable(db);
     g->refused = q->n >= QUEUE_MAX;
     /* when those who wait already wait in vain, nobody joins them */
@@ -151,6 +151,9 @@ static void run_queued(hs_db *db, hs_group_queue *q, hs_group *g)
         flush_soon(db);
         hs_waiting_wait(db, &w);
         hs_metric_add(db->queries, (double)g->n);
+        hs_meter_waited(db, g->away ? hs_loop_now(db->loop) - queued : g->since - queued);
+        if (!g->away)
+            hs_meter_group(db, g);
     }
     hs_db_note(db, g, q == &db->execs);
 }
@@ -180,6 +183,7 @@ void hs_db_run_on(hs_db *db, hs_conn *c, hs_group *g)
     hs_conn_flush(c);
     hs_waiting_wait(db, &w);
     hs_metric_add(db->queries, (double)g->n);
+    hs_meter_group(db, g);
     hs_db_note(db, g, true);
 }
 
@@ -298,7 +302,9 @@ hs_error *hs_db_open(hs_loop *loop, hs_arena *a, const hs_db_options *o, hs_db *
     db->refused = hs_metric_get(o->metrics, HS_COUNTER, "hs_refused_total",
                                 "What was refused with 503 or 429 because the server or its database could not keep up",
                                 "reason");
-    e = db->conninfo ? open_all(db, a, o) : HS_ERR_NOMEM;
+    e = db->conninfo ? hs_meter_open(db, o->metrics) : HS_ERR_NOMEM;
+    if (!e)
+        e = open_all(db, a, o);
     if (e) {
         hs_db_close(db);
         return e;
@@ -333,6 +339,7 @@ void hs_db_close(hs_db *db)
     hs_fiber_wake_all(&db->nid_queue);
     while (db->waiting) /* their waits have ended, in errors; what they ask now is refused at once */
         turn_once(db->loop);
+    hs_meter_close(db);
     free(db->conninfo);
     free(db);
 }

@@ -61,7 +61,19 @@ struct hs_db {
     bool is_short, said_short; /* PostgreSQL lacked space or memory when it was last asked to write; the log says so */
     int64_t said_at;           /* ms; 0: never */
     hs_metric *queries, *failures, *reconnects, *refused;
+    struct hs_meter *meter;
 };
+
+/* meter.c */
+HS_NODISCARD hs_error *hs_meter_open(hs_db *db, hs_metrics *metrics);
+void hs_meter_close(hs_db *db);
+/* Something waited so long for a connection. */
+void hs_meter_waited(hs_db *db, int64_t ms);
+/* A group that was sent has ended. */
+void hs_meter_group(hs_db *db, const hs_group *g);
+void hs_meter_batch(hs_db *db, size_t units);
+/* A unit that was given to hs_write_commit at `since` is durable. */
+void hs_meter_unit(hs_db *db, int64_t since, size_t events);
 
 /* refuse.c */
 typedef enum {

@@ -172,6 +172,7 @@ static void send_batch(hs_ticket *t)
         send_flush(t);
     hs_conn_flush(t->writer);
     hs_metric_add(t->batches, 1);
+    hs_meter_batch(t->db, t->units_n);
 }
 
 static void kick_now(hs_post *p)

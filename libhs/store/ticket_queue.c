@@ -37,6 +37,8 @@ static const char *const OUTCOMES[] = {
 void hs_unit_end(hs_ticket *t, hs_write *w, hs_write_status status)
 {
     w->result.status = status;
+    if (status == HS_WRITE_OK)
+        hs_meter_unit(t->db, w->since, w->items.n);
     resume(t, w, OUTCOMES[status]);
 }
 

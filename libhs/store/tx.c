@@ -147,6 +147,9 @@ hs_error *hs_tx_begin(hs_db *db, hs_arena *a, hs_tx **ret)
         hs_waiting_wait(db, &w.waiting);
         db->tx_waiting--;
         tx->slot = w.slot;
+        hs_meter_waited(db, hs_loop_now(db->loop) - w.since);
+    } else if (tx->slot) {
+        hs_meter_waited(db, 0);
     }
     if (!tx->slot)
         return hs_db_refuse(db, a, HS_REFUSED_AWAY);

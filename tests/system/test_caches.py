@@ -4,7 +4,7 @@ import pytest
 
 from mx import Client
 from prom import Scrape
-from server import OneProcess, wait_for
+from server import OneProcess, program, wait_for
 
 BASE_ROOMS = 128 << 20  # at factor 1, as in libhs/server
 USERS, ROOMS, MESSAGES = 12, 60, 6
@@ -66,7 +66,8 @@ def test_small_caches_stay_small_and_answers_stay_the_same(start):
         assert large.value("synapse_util_caches_cache_evicted_size", name=name, reason="size") == 0
         assert small.value("synapse_util_caches_cache_size", name=name) < large.value("synapse_util_caches_cache_size", name=name)
     print(f"memory grew by {grown[0] / 2**20:.1f} MiB with large caches and {grown[1] / 2**20:.1f} MiB with small ones")
-    assert grown[1] < grown[0]
+    if "asan" not in program():  # AddressSanitizer keeps what is freed for a while
+        assert grown[1] < grown[0]
 
 
 def test_factors_of_single_caches_and_of_the_environment(start):
