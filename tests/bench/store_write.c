@@ -1,8 +1,8 @@
 /* How many messages a second one process writes durably, and what one costs in CPU: ours and PostgreSQL's.
- * HS_TEST_PG=DIR bench_store_write [seconds]   (DIR of tests/support/pg.sh)
+ * HS_TEST_PG=DIR bench_store_write [seconds [workers]]   (DIR of tests/support/pg.sh)
  *
  * Each fiber sends one message after the other into a room of its own: event row, transaction id, timeline row, feed
- * row, flush. */
+ * row, flush. With `workers`: so many processes on one database, which share the ticket; 64 fibers each. */
 #include "store/events.h"
 #include "store/state.h"
 #include "support/pg.h"
@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { JSON_BYTES = 704 };
 
@@ -170,10 +172,76 @@ static void run(int fibers, double seconds)
     free(s);
 }
 
+/* One of several workers: sends for a second before and after, and writes what it sent in between, per second. */
+static void work(const char *conninfo, int number, double seconds, int out)
+{
+    static const hs_write_hooks hooks = { .encode = encode };
+    test_db t = { .conninfo = conninfo };
+    sender s[64];
+    bool stop = false;
+    int running = 64;
+    double start, sent = 0, before = 0;
+
+    test_db_open(&t);
+    hs_write_set_hooks(t.db, &hooks);
+    for (int i = 0; i < 64; i++) {
+        s[i] = (sender){ .t = &t, .room = 1000 * (number + 1) + i, .stop = &stop, .running = &running };
+        must(hs_fiber_spawn(t.loop, send_messages, &s[i]));
+    }
+    for (int part = 0; part < 3; part++) {
+        start = now_s(CLOCK_MONOTONIC);
+        while (now_s(CLOCK_MONOTONIC) - start < (part == 1 ? seconds : 1))
+            hs_loop_turn(t.loop, 10);
+        sent = 0;
+        for (int i = 0; i < 64; i++)
+            sent += (double)s[i].sent;
+        if (part == 0)
+            before = sent;
+        if (part == 1)
+            sent = (sent - before) / (now_s(CLOCK_MONOTONIC) - start);
+        if (part == 1 && write(out, &sent, sizeof sent) != sizeof sent)
+            exit(1);
+    }
+    stop = true;
+    while (running)
+        hs_loop_turn(t.loop, 10);
+    _exit(0);
+}
+
+static void run_workers(int workers, double seconds)
+{
+    test_db t = { .conninfo = test_pg_create("") };
+    double total = 0, one, pg;
+    int ends[2];
+
+    test_db_open(&t); /* the schema */
+    if (pipe(ends))
+        exit(1);
+    for (int i = 0; i < workers; i++)
+        if (fork() == 0)
+            work(t.conninfo, i, seconds, ends[1]);
+    sleep(1);
+    pg = postgres_cpu(&t);
+    sleep((unsigned)seconds);
+    pg = postgres_cpu(&t) - pg;
+    for (int i = 0; i < workers; i++)
+        if (read(ends[0], &one, sizeof one) == sizeof one)
+            total += one;
+    while (wait(NULL) > 0)
+        ;
+    printf("%2d workers: %7.0f messages/s, PostgreSQL %5.1f us of CPU a message\n", workers, total,
+           pg / (total * seconds) * 1e6);
+    test_db_close(&t);
+}
+
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
 
+    if (argc > 2) {
+        run_workers((int)strtol(argv[2], NULL, 10), seconds);
+        return 0;
+    }
     run(1, seconds);
     run(8, seconds);
     run(64, seconds);
