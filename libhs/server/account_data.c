@@ -96,9 +96,9 @@ static hs_error *write_data(hs_server *srv, hs_arena *a, const hs_session *who, 
     HS_TRY(hs_alloc(hs_write_arena(w), 1, &news));
     HS_TRY(hs_alloc(hs_write_arena(w), 1, &told));
     *told = (hs_news_user){ .user = who->user, .at = at, .what = HS_NEWS_ACCOUNT_DATA, .room = room };
-    HS_TRY(hs_str_dup(hs_write_arena(w), type, &told->type));
+    told->type = type;
     *news = (hs_news){ .users = told, .users_n = 1 };
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     return hs_write_commit(w, &result);
 }
 

@@ -381,8 +381,7 @@ hs_error *hs_room_write_finish(hs_room_write *w)
     HS_TRY(hs_alloc(w->a, 1, &news));
     news->events = w->events.at;
     news->events_n = w->events.n;
-    hs_write_news(w->unit, news);
-    return NULL;
+    return hs_news_give(w->unit, news);
 }
 
 static struct hs_room_pending *pending_of(hs_room *room)

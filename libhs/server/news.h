@@ -75,6 +75,11 @@ typedef struct hs_news {
     size_t to_device_n;
 } hs_news;
 
+/* What the unit tells. Its texts are copied to the unit's arena: a request may be answered, and what it was read from
+ * be gone, before the unit is told (hs_write_commit). Events must be held by that arena, lists and numbers lie in it.
+ */
+HS_NODISCARD hs_error *hs_news_give(hs_write *w, const hs_news *news);
+
 /* fanout.c: installs the store's hooks. Services that keep state from the feed register here, in the order in which
  * they must see it: the room cache first, waiters last. A listener hears what this worker wrote and, where there are
  * others, what they wrote, in one order of position; it must not suspend. */

@@ -118,7 +118,7 @@ static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kin
     HS_TRY(hs_alloc(hs_write_arena(w), 1, &told));
     *told = (hs_news_user){ .user = user, .at = at, .what = HS_NEWS_PROFILE };
     *news = (hs_news){ .users = told, .users_n = 1 };
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     return hs_write_commit(w, &result);
 }
 

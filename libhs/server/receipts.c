@@ -101,7 +101,7 @@ static hs_error *write_receipt(hs_server *srv, const hs_session *who, hs_arena *
         told->thread_id = in->thread_id;
     news->receipts = told;
     news->receipts_n = 1;
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     return hs_write_commit(w, &result);
 }
 
@@ -153,7 +153,7 @@ static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_aren
     *told = (hs_news_user){ who->user, pos, HS_NEWS_ACCOUNT_DATA, room->nid, HS_S("m.fully_read") };
     news->users = told;
     news->users_n = 1;
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     return hs_write_commit(w, &result);
 }
 

@@ -345,7 +345,7 @@ hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     *user = (hs_news_user){ .user = who->user, .at = at, .what = HS_NEWS_ROOMS, .room = room->nid };
     news->users = user;
     news->users_n = 1;
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     HS_TRY(hs_write_commit(w, &res));
     return NULL;
 }

@@ -264,7 +264,7 @@ hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids)
             HS_TRY(hs_str_dup(a, device_ids.at[i], &told[i].type));
     }
     *news = (hs_news){ .users = told, .users_n = n };
-    hs_write_news(w, news);
+    HS_TRY(hs_news_give(w, news));
     HS_TRY(hs_write_commit(w, &result));
     return result.status == HS_WRITE_OK ? NULL : hs_err_internal(a, NULL, "a session's row was there already");
 }

@@ -349,8 +349,7 @@ static hs_error *tell(hs_write *w, const hs_todevice_target *targets, size_t n, 
     for (size_t i = 0; i < n; i++)
         told[i] = (hs_news_to_device){ .user = targets[i].user, .device_id = targets[i].device_id, .at = at };
     *news = (hs_news){ .to_device = told, .to_device_n = n };
-    hs_write_news(w, news);
-    return NULL;
+    return hs_news_give(w, news);
 }
 
 /* One position for all: no device gets two messages of one request. */

@@ -31,6 +31,9 @@ def running(section, **config):
     try:
         server.start()
         yield server
+    except BaseException:
+        print(server.log()[-5000:])
+        raise
     finally:
         server.close()
 
@@ -53,8 +56,7 @@ def pause(postgres):
 
 
 def go_on(postgres):
-    # runuser stops itself when its child is stopped.
-    for pid in [*everybody(postgres), postgres.process.pid]:
+    for pid in everybody(postgres):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
@@ -183,7 +185,7 @@ def test_a_database_that_is_stopped_and_started_needs_no_restart_of_ours(postgre
         poll.start()
         writer = clients(server, alice, 1)[0]
         for round in range(2):
-            postgres.stop()
+            postgres.stop("immediate")
             status, seconds, later, _ = put_message(writer, room, f"gone{round}")
             assert status == 503 and int(later) >= 1 and seconds < ANSWER_S
             r = requests.post(server.base + "/_matrix/client/v3/login", timeout=60, json={
@@ -222,8 +224,8 @@ def test_a_full_disk_is_said_once_and_over_when_there_is_space(postgres):
     with mounted(80) as disk:
         os.mkdir(f"{disk}/space")
         shutil.chown(f"{disk}/space", "postgres", "postgres")
-        postgres.sql(f"CREATE TABLESPACE small LOCATION '{disk}/space'")
-        postgres.sql("CREATE DATABASE small TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TABLESPACE small")
+        postgres.sql("postgres", f"CREATE TABLESPACE small LOCATION '{disk}/space'")
+        postgres.sql("postgres", "CREATE DATABASE small TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TABLESPACE small")
         with running(database(postgres.dir, "small")) as server:
             alice = Client(server.base).register("alice")
             room = alice.create_room()
@@ -249,7 +251,7 @@ def test_a_full_disk_is_said_once_and_over_when_there_is_space(postgres):
             wait_for(lambda: "store.enough" in server.log())
             found = history(alice, room)
             assert len(found["full19"]) == 1 and "full18" not in found
-        postgres.sql("DROP DATABASE small WITH (FORCE)")
+        postgres.sql("postgres", "DROP DATABASE small WITH (FORCE)")
 
 
 def test_a_private_database_whose_log_has_no_space_comes_back_when_there_is_some():
@@ -395,7 +397,7 @@ def test_a_pool_that_is_exhausted_is_503_until_it_is_not(bouncer, postgres):
         server.start()
         try:
             hogs += [subprocess.Popen(hog, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(20)]
-            wait_for(lambda: postgres.text("SELECT count(*) FROM pg_stat_activity WHERE datname = 'hs'") == "12")
+            wait_for(lambda: postgres.sql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = 'hs'") == "12")
             wait_for(lambda: pooler.waiting() >= 5)
 
             media = alice.post("/_matrix/media/v1/create")["content_uri"].removeprefix("mxc://")
@@ -420,16 +422,12 @@ def test_a_pool_that_is_exhausted_is_503_until_it_is_not(bouncer, postgres):
 def standby_of(primary):
     """A synchronous standby: what is acknowledged is on its disk too."""
     p = Postgres.__new__(Postgres)
-    p.dir = tempfile.mkdtemp(prefix="hs-test-standby-")
-    p.data = f"{p.dir}/data"
-    p.bin, p.as_user = primary.bin, primary.as_user
+    p.dir = tempfile.mkdtemp(prefix="hs-pg-standby-")
+    p.bin, p.user, p.settings = primary.bin, primary.user, primary.settings
     os.chmod(p.dir, 0o755)
     if os.getuid() == 0:
         shutil.chown(p.dir, "postgres", "postgres")
-    subprocess.run([*p.as_user, f"{p.bin}/pg_basebackup", "-h", primary.dir, "-U", "hs", "-D", p.data, "-R", "-X", "stream", "-c", "fast"],
-                   check=True, cwd="/tmp")
-    with open(f"{p.data}/postgresql.conf", "a") as f:
-        f.write(f"unix_socket_directories = '{p.dir}'\n")
+    p.run("pg_basebackup", "-h", primary.dir, "-U", "hs", "-D", f"{p.dir}/data", "-R", "-X", "stream", "-c", "fast")
     p.start()
     try:
         yield p
@@ -439,8 +437,8 @@ def standby_of(primary):
 
 def test_a_failover_to_a_synchronous_standby_loses_nothing_acknowledged(postgres):
     with standby_of(postgres) as standby:
-        postgres.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        postgres.sql("SELECT pg_reload_conf()")
+        postgres.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        postgres.sql("postgres", "SELECT pg_reload_conf()")
         hosts = f"{postgres.dir},{standby.dir}"
         with running(database(hosts, target_session_attrs="read-write")) as server:
             pid = server.process.pid
@@ -461,9 +459,9 @@ def test_a_failover_to_a_synchronous_standby_loses_nothing_acknowledged(postgres
             for t in threads:
                 t.start()
             wait_for(lambda: all(len(a) > 30 for a in acked), 60)
-            postgres.stop()
+            postgres.stop("immediate")
             before = [len(a) for a in acked]
-            standby.sql("SELECT pg_promote()")
+            standby.sql("postgres", "SELECT pg_promote()")
             wait_for(lambda: all(len(a) > n + 30 for a, n in zip(acked, before)), 60)
             stop.set()
             for t in threads:
