@@ -21,7 +21,7 @@ enum {
     F_CONFLICTED = 2, /* in the conflicted state set */
     F_FULL = 4,       /* in the full conflicted set */
     F_POWER = 8,      /* chosen in step 1 */
-    F_REACHES = 16,   /* an auth path leads from it to a conflicted event */
+    F_REACHES = 16,   /* in the conflicted state subgraph */
     F_ENTERED = 32,   /* by the walk for F_REACHES */
     F_EXPANDED = 64,  /* `auth` is filled */
     F_LOADED = 128,   /* `ev` was asked for */
@@ -210,44 +210,66 @@ static hs_error *count_chains(work *w, const hs_state_set *sets, size_t n)
     return NULL;
 }
 
-/* A node of a walk that returns to it, and which of its auth events comes next. */
+/* The auth edges among some nodes the other way: lists through two arrays. */
 typedef struct {
-    uint32_t node, next;
-} step;
+    uint32_t above, next; /* next: an index of `edges` + 1 */
+} upward;
+typedef struct {
+    uint32_t *first; /* by node; an index + 1 */
+    HS_VEC(upward) edges;
+} uppers;
 
-/* v2.1: sets F_REACHES. From every conflicted event down the auth events; a node reaches a conflicted one when it is
- * one or when something below it does, which is known when the walk leaves it. All that the walk meets hangs below a
- * conflicted event, so what reaches one as well is on a path between two. */
+/* The edges between nodes with `flag`, of which `set` are all. */
+static hs_error *find_uppers(work *w, const indexes *set, uint8_t flag, uppers *ret)
+{
+    uppers out = { .first = NULL };
+
+    HS_TRY(hs_alloc(w->a, w->nodes.n, &out.first));
+    for (size_t k = 0; k < set->n; k++) {
+        const node *at = &w->nodes.at[set->at[k]];
+        for (uint32_t p = 0; p < at->auth_n; p++) {
+            uint32_t below = auth_node(w, at, p);
+            if (!(w->nodes.at[below].flags & flag))
+                continue;
+            HS_TRY(hs_vec_push(w->a, &out.edges, (upward){ set->at[k], out.first[below] }));
+            out.first[below] = (uint32_t)out.edges.n;
+        }
+    }
+    *ret = out;
+    return NULL;
+}
+
+static hs_error *mark(work *w, indexes *list, uint32_t i, uint8_t flag)
+{
+    if (w->nodes.at[i].flags & flag)
+        return NULL;
+    w->nodes.at[i].flags |= flag;
+    HS_TRY(hs_vec_push(w->a, list, i));
+    return NULL;
+}
+
+/* v2.1: sets F_REACHES on the conflicted events and what is on an auth path from one to another: down from all of them
+ * first, then, among what that has met, up from all of them. */
 static hs_error *mark_subgraph(work *w)
 {
-    HS_VEC(step) stack = { 0 };
+    indexes below = { 0 }, above = { 0 };
+    uppers up;
 
     for (size_t k = 0; k < w->split.conflicted.n; k++) {
         uint32_t i;
         HS_TRY(node_for(w, w->split.conflicted.at[k].event, &i));
-        if (w->nodes.at[i].flags & F_ENTERED)
-            continue;
-        HS_TRY(hs_vec_push(w->a, &stack, (step){ i, 0 }));
-        w->nodes.at[i].flags |= F_ENTERED;
-        while (stack.n) {
-            uint32_t top = stack.at[stack.n - 1].node;
-            HS_TRY(expand(w, top));
-            node *at = &w->nodes.at[top];
-            if (stack.at[stack.n - 1].next < at->auth_n) {
-                uint32_t down = auth_node(w, at, stack.at[stack.n - 1].next++);
-                if (w->nodes.at[down].flags & F_ENTERED)
-                    continue;
-                w->nodes.at[down].flags |= F_ENTERED;
-                HS_TRY(hs_vec_push(w->a, &stack, (step){ down, 0 }));
-                continue;
-            }
-            if (at->flags & F_CONFLICTED)
-                at->flags |= F_REACHES;
-            for (uint32_t p = 0; p < at->auth_n; p++)
-                at->flags |= (uint8_t)(w->nodes.at[auth_node(w, at, p)].flags & F_REACHES);
-            stack.n--;
-        }
+        HS_TRY(mark(w, &below, i, F_ENTERED));
+        HS_TRY(mark(w, &above, i, F_REACHES));
     }
+    for (size_t k = 0; k < below.n; k++) {
+        HS_TRY(expand(w, below.at[k]));
+        for (uint32_t p = 0; p < w->nodes.at[below.at[k]].auth_n; p++)
+            HS_TRY(mark(w, &below, auth_node(w, &w->nodes.at[below.at[k]], p), F_ENTERED));
+    }
+    HS_TRY(find_uppers(w, &below, F_ENTERED, &up));
+    for (size_t k = 0; k < above.n; k++)
+        for (uint32_t e = up.first[above.at[k]]; e; e = up.edges.at[e - 1].next)
+            HS_TRY(mark(w, &above, up.edges.at[e - 1].above, F_REACHES));
     return NULL;
 }
 
@@ -468,40 +490,26 @@ static hs_error *find_power(work *w, uint32_t i, const hs_event *create)
     return NULL;
 }
 
-/* An event that waits for the one whose list this is in; `next` is an index + 1. */
-typedef struct {
-    uint32_t above, next;
-} upward;
-
-/* Kahn's algorithm over the auth edges inside `set`. The edges upwards are kept as lists in two arrays. */
+/* Kahn's algorithm over the auth edges inside `set`. */
 static hs_error *sort_by_power(work *w, const indexes *set, const hs_event *create, indexes *ret)
 {
     indexes heap = { 0 }, out = { 0 };
-    HS_VEC(upward) edges = { 0 };
-    uint32_t *first;
+    uppers up;
 
     for (size_t k = 0; k < set->n; k++)
         HS_TRY(find_power(w, set->at[k], create));
-    HS_TRY(hs_alloc(w->a, w->nodes.n, &first));
-    for (size_t k = 0; k < set->n; k++) {
-        node *at = &w->nodes.at[set->at[k]];
-        for (uint32_t p = 0; p < at->auth_n; p++) {
-            uint32_t below = auth_node(w, at, p);
-            if (!(w->nodes.at[below].flags & F_POWER))
-                continue;
-            HS_TRY(hs_vec_push(w->a, &edges, (upward){ set->at[k], first[below] }));
-            first[below] = (uint32_t)edges.n;
-            at->waits++;
-        }
-        if (!at->waits)
+    HS_TRY(find_uppers(w, set, F_POWER, &up));
+    for (size_t e = 0; e < up.edges.n; e++)
+        w->nodes.at[up.edges.at[e].above].waits++;
+    for (size_t k = 0; k < set->n; k++)
+        if (!w->nodes.at[set->at[k]].waits)
             HS_TRY(heap_push(w, &heap, set->at[k]));
-    }
     while (heap.n) {
         uint32_t i = heap_pop(w, &heap);
         HS_TRY(hs_vec_push(w->a, &out, i));
-        for (uint32_t e = first[i]; e; e = edges.at[e - 1].next)
-            if (--w->nodes.at[edges.at[e - 1].above].waits == 0)
-                HS_TRY(heap_push(w, &heap, edges.at[e - 1].above));
+        for (uint32_t e = up.first[i]; e; e = up.edges.at[e - 1].next)
+            if (--w->nodes.at[up.edges.at[e - 1].above].waits == 0)
+                HS_TRY(heap_push(w, &heap, up.edges.at[e - 1].above));
     }
     *ret = out;
     return NULL;

@@ -1,6 +1,8 @@
 /* See history.h. */
 #include "support/history.h"
 
+#include "core/sign.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -258,6 +260,47 @@ static const char *any_of(unsigned *seed, const char *const *texts, size_t n)
 #define ANY(seed, ...)                                                                                                 \
     any_of(seed, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
+/* ── what an identity server says ── */
+
+static hs_signing_key *identity_server(hs_arena *a)
+{
+    static const uint8_t SEED[32] = { 77 };
+    hs_signing_key *key;
+
+    assert_null(hs_signing_key_open(a, HS_S("0"), SEED, &key));
+    return key;
+}
+
+static const char *third_party_keys(hs_arena *a, unsigned *seed)
+{
+    hs_str key, text;
+    const char *c;
+
+    assert_null(
+        hs_base64_encode(a, hs_str_make((const char *)hs_signing_key_public(identity_server(a)), 32), false, &key));
+    if (test_random(seed) % 4 == 0)
+        key = HS_S("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    assert_null(hs_str_fmt(a, &text,
+                           test_random(seed) % 2 ? "{'public_key':'%.*s'}" : "{'public_keys':[{'public_key':'%.*s'}]}",
+                           HS_FMT(key)));
+    assert_null(hs_cstr(a, text, &c));
+    return c;
+}
+
+static const char *third_party_invite(hs_arena *a, unsigned *seed, const char *user)
+{
+    hs_str what, sig, text;
+    const char *c;
+
+    assert_null(hs_str_fmt(a, &what, "{\"mxid\":\"%s\",\"token\":\"%s\"}", user, ANY(seed, "t1", "t2")));
+    assert_null(hs_sign_json(a, what, HS_S("id.example"), identity_server(a), &sig));
+    assert_null(hs_str_fmt(a, &text, "{'membership':'invite','third_party_invite':{'display_name':'d','signed':%.*s}}",
+                           HS_FMT(sig)));
+    assert_null(hs_cstr(a, text, &c));
+    return c;
+}
+
+/* Now and then with strings for numbers, which versions before 10 take, and with defaults. */
 static const char *random_power(hs_arena *a, unsigned *seed)
 {
     unsigned v[10];
@@ -268,9 +311,11 @@ static const char *random_power(hs_arena *a, unsigned *seed)
         v[i] = test_random(seed) % 3 * 50;
     assert_null(
         hs_str_fmt(a, &text,
-                   "{'ban':%u,'events':{'m.room.name':%u,'m.room.topic':%u},'invite':%u,'kick':%u,"
-                   "'notifications':{'room':%u},'users':{'@alice:x':%u,'@bob:x':%u,'@charlie:x':%u,'@dora:y':%u}}",
-                   v[0], v[1], v[2], v[3], v[4], v[5], test_random(seed) % 4 ? 100 : 50, v[7], v[8], v[9]));
+                   "{'ban':%u,'events':{'m.room.name':%u,'m.room.topic':%u}%s,'invite':%u,'kick':%s,"
+                   "'notifications':{'room':%u}%s,'users':{'@alice:x':%u,'@bob:x':%u,'@charlie:x':%u,'@dora:y':%u}%s}",
+                   v[0], v[1], v[2], ANY(seed, "", "", "", ",'events_default':10"), v[3],
+                   ANY(seed, "50", "50", "0", "100", "' 50 '"), v[5], ANY(seed, "", "", "", ",'state_default':0"),
+                   test_random(seed) % 4 ? 100 : 50, v[7], v[8], v[9], ANY(seed, "", "", "", ",'users_default':50")));
     assert_null(hs_cstr(a, text, &c));
     return c;
 }
@@ -283,13 +328,35 @@ static test_event_in random_event(hs_arena *a, unsigned *seed, size_t i)
     assert_null(hs_str_fmt(a, &text, "$%03u-%zu:x", test_random(seed) % 1000, i));
     assert_null(hs_cstr(a, text, &in.id));
     in.type = "m.room.member";
-    switch (test_random(seed) % 8) {
+    switch (test_random(seed) % 12) {
     case 0:
     case 1:
         in.state_key = in.sender;
         in.content = ANY(seed, "{'membership':'join'}", "{'membership':'join'}", "{'membership':'join'}",
                          "{'membership':'leave'}", "{'membership':'leave'}", "{'membership':'knock'}",
-                         "{'join_authorised_via_users_server':'@bob:x','membership':'join'}");
+                         "{'join_authorised_via_users_server':'@bob:x','membership':'join'}",
+                         "{'join_authorised_via_users_server':'@alice:x','membership':'join'}",
+                         "{'join_authorised_via_users_server':'@nobody:x','membership':'join'}");
+        break;
+    case 8:
+        in.state_key = random_user(seed);
+        in.content = third_party_invite(a, seed, test_random(seed) % 8 ? in.state_key : "@other:x");
+        break;
+    case 9:
+        in.type = "m.room.third_party_invite";
+        in.state_key = ANY(seed, "t1", "t2");
+        in.content = third_party_keys(a, seed);
+        break;
+    case 10:
+        in.state_key = in.sender;
+        in.content = ANY(seed, "{'membership':'knock'}", "{'membership':'join'}", "{'membership':'leave'}");
+        break;
+    case 11:
+        in.type = ANY(seed, "m.room.aliases", "m.room.redaction", "x.own");
+        in.state_key = ANY(seed, "x", "y", "@bob:x");
+        in.redacts = ANY(seed, "$any:x", "$any:y");
+        if (!strcmp(in.type, "m.room.redaction"))
+            in.state_key = NULL;
         break;
     case 2:
         in.state_key = random_user(seed);

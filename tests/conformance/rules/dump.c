@@ -45,6 +45,8 @@ static void put_event(hs_json_out *j, test_server *s, size_t i)
     hs_json_str(j, "sender", e->sender);
     if (e->is_state)
         hs_json_str(j, "state_key", e->state_key);
+    if (e->redacts.p)
+        hs_json_str(j, "redacts", e->redacts);
     hs_json_raw(j, "content", hs_jv_raw(e->content));
     hs_json_int(j, "ts", e->origin_ts);
     hs_json_int(j, "depth", e->depth);
@@ -53,6 +55,32 @@ static void put_event(hs_json_out *j, test_server *s, size_t i)
     hs_json_bool(j, "rejected", s->events[i].rejected);
     put_state(j, "before", s, before);
     put_state(j, "after", s, s->events[i].state);
+    hs_json_end(j);
+}
+
+enum { EXTRA = 24 };
+
+/* States that no event has brought together. */
+static void put_extra(hs_json_out *j, test_server *s, unsigned *seed)
+{
+    hs_json_arr_at(j, "extra");
+    for (size_t k = 0; k < EXTRA; k++) {
+        int64_t out[TEST_SLOTS_MAX], from[4];
+        hs_state_set sets[4];
+        size_t n = 2 + test_random(seed) % 3;
+        for (size_t i = 0; i < n; i++) {
+            from[i] = (int64_t)(s->n - test_random(seed) % (s->n - 8));
+            sets[i] = test_set(s, s->events[from[i]].state);
+        }
+        test_resolve(s, sets, n, out);
+        hs_json_obj(j);
+        hs_json_arr_at(j, "of");
+        for (size_t i = 0; i < n; i++)
+            hs_json_v_str(j, s->events[from[i]].ev->event_id);
+        hs_json_end(j);
+        put_state(j, "resolved", s, out);
+        hs_json_end(j);
+    }
     hs_json_end(j);
 }
 
@@ -77,6 +105,7 @@ static bool dump(const hs_roomver *rv, unsigned seed)
     for (size_t i = 1; i <= s->n; i++)
         put_event(&j, s, i);
     hs_json_end(&j);
+    put_extra(&j, s, &seed);
     hs_json_end(&j);
     bool ok = !hs_buf_flatten(&b, &text) && fwrite(text.p, 1, text.n, stdout) == text.n && putchar('\n') != EOF;
     free(s);
