@@ -82,6 +82,14 @@ const uint8_t *hs_signing_key_public(const hs_signing_key *k)
     return k->public;
 }
 
+void hs_public_key(const uint8_t seed[32], uint8_t ret[32])
+{
+    uint8_t secret[crypto_sign_SECRETKEYBYTES];
+
+    crypto_sign_seed_keypair(ret, secret, seed);
+    sodium_memzero(secret, sizeof secret);
+}
+
 void hs_sign_bytes(const hs_signing_key *k, hs_str bytes, uint8_t ret[64])
 {
     crypto_sign_detached(ret, NULL, (const unsigned char *)bytes.p, bytes.n, k->secret);

@@ -16,6 +16,9 @@ HS_NODISCARD hs_error *hs_signing_key_write(hs_arena *a, const hs_signing_key *k
 hs_str hs_signing_key_id(const hs_signing_key *k);             /* "ed25519:a_AbCd" */
 const uint8_t *hs_signing_key_public(const hs_signing_key *k); /* 32 bytes */
 
+/* Of the private one in a key file. */
+void hs_public_key(const uint8_t seed[32], uint8_t ret[32]);
+
 void hs_sign_bytes(const hs_signing_key *k, hs_str bytes, uint8_t ret[64]);
 bool hs_verify_bytes(const uint8_t public_key[32], hs_str bytes, const uint8_t signature[64]);
 
