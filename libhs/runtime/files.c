@@ -180,14 +180,21 @@ hs_error *hs_folder_remove(hs_folder *f, hs_arena *a, hs_str path)
 
 /* ── writing ── */
 
-static void drop(void *ud)
+static void let_go(hs_new_file *n)
 {
-    hs_new_file *n = ud;
-
     if (n->fd >= 0)
         close(n->fd);
     if (n->temp[0])
         unlinkat(n->folder->fd, n->temp, 0);
+    n->fd = -1;
+    n->temp[0] = 0;
+}
+
+static void drop(void *ud)
+{
+    hs_new_file *n = ud;
+
+    let_go(n);
     EVP_MD_CTX_free(n->hash);
 }
 
@@ -245,6 +252,7 @@ static void write_job(void *ud)
             continue;
         if (got <= 0) {
             j->error = got < 0 ? errno : EIO;
+            let_go(n); /* a full disk has room again at once, not when the client has been told */
             return;
         }
         EVP_DigestUpdate(n->hash, left.p, (size_t)got);

@@ -2,6 +2,7 @@
 #include "main/thumbnailer/vips.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 
 /* POSIX lets a data pointer carry a function; C has no word for it. */
 static bool find(void *lib, const char *name, void *to, const char **ret_why)
@@ -55,6 +56,7 @@ bool vips_load(vips_api *v, const char **ret_why)
     }
     if (!find_all(lib, v, ret_why))
         return false;
+    setenv("VIPS_WARNING", "1", 1); /* broken images are nothing to warn of */
     if (v->init("hs")) {
         *ret_why = "vips_init";
         return false;
