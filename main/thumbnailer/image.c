@@ -123,9 +123,10 @@ static vips_image *decode(work *w, bool frames)
         width = (int32_t)w->width;
         height = (int32_t)w->height;
     }
-    /* The library does not write to it. */
+    /* The library does not write to it. Its own option fail_on is lost on the way to the decoder in 8.14, and a broken
+     * image would come out half grey. */
     if (v->thumbnail_buffer((void *)(uintptr_t)w->file.p, w->file.n, &lazy, width, "height", height, "size",
-                            (int)VIPS_FORCE, "fail_on", (int)VIPS_STRICT, "option_string", frames ? "n=-1" : "", NULL))
+                            (int)VIPS_FORCE, "option_string", frames ? "fail_on=error,n=-1" : "fail_on=error", NULL))
         return NULL;
     whole = v->image_copy_memory(lazy);
     v->unref(lazy);

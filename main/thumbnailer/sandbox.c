@@ -98,6 +98,7 @@ static const int FAILS[] = {
     SYS_prlimit64,
     SYS_socket,
     SYS_connect,
+    SYS_getpeername,
     SYS_execve,
     SYS_execveat,
     SYS_fcntl,

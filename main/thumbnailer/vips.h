@@ -10,7 +10,6 @@ typedef struct vips_image vips_image; /* VipsImage */
 
 enum { VIPS_SEQUENTIAL = 1 }; /* VipsAccess */
 enum { VIPS_FORCE = 3 };      /* VipsSize */
-enum { VIPS_STRICT = 2 };     /* VipsFailOn: VIPS_FAIL_ON_ERROR */
 
 typedef struct {
     int (*init)(const char *argv0);

@@ -148,6 +148,10 @@ class OneProcess:
         """A process that holds the role."""
         return self.process.pid
 
+    def base_of(self, role):
+        """Where that process itself is asked."""
+        return self.base
+
     def signal(self, number):
         """To every process of the server."""
         self.process.send_signal(number)

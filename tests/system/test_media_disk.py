@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from mx import Client
-from server import Server, wait_for
+from server import OneProcess, wait_for
 from test_media import download, put, refusal, upload
 from test_media_thumbnails import png
 
@@ -27,7 +27,7 @@ def small_disk(tmp_path_factory):
             p.chmod(0o755)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M,mode=0777", "tmpfs", str(at)]).returncode:
         pytest.skip("mounting is not allowed here")
-    s = Server(config={"media_store_path": str(at)}).start()
+    s = OneProcess(config={"media_store_path": str(at)}).start()
     s.media = at
     yield s
     s.close()

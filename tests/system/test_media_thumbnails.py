@@ -272,6 +272,8 @@ def test_what_is_no_sound_image_has_no_thumbnail(server, alice, name):
         assert made(server, id) == []
         assert refusal(thumbnail(alice, id, 32, 32)) == (400, "M_UNKNOWN")
         assert download(alice, id).content == data
+        (line,) = wait_for(lambda: [l for l in server.log().splitlines() if "media.no_thumbnail" in l and id in l])
+        assert "the decoder failed" not in line  # it said why, nothing had to be stopped
 
 
 def test_the_type_that_is_claimed_does_not_choose_the_decoder(server, alice):
@@ -372,6 +374,6 @@ def test_random_damage(server, alice):
 def test_thumbnails_are_counted(server, alice):
     put(alice, png(50, 50), "image/png")
     put(alice, b"no image", "image/png")
-    text = requests.get(server.base + "/_synapse/metrics").text
+    text = requests.get(server.base_of("media") + "/_synapse/metrics").text
     assert re.search(r"^hs_media_thumbnails_total [1-9]", text, re.M)
     assert re.search(r"^hs_media_images_refused_total [1-9]", text, re.M)

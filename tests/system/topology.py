@@ -7,6 +7,8 @@ import signal
 import subprocess
 import tempfile
 
+import requests
+
 from pg import Cluster
 from redis_server import Redis
 from server import KEY, OneProcess, free_port, program, wait_for
@@ -72,9 +74,14 @@ class ManyProcesses(OneProcess):
             for name, p in self.workers.items():
                 if p.poll() is not None:
                     raise AssertionError(f"{name} ended with {p.returncode}:\n{self.log()[-3000:]}")
-            return all(OneProcess.answers(f"http://127.0.0.1:{port}") for port in self.ports.values()) and self.ready()
+            return all(OneProcess.answers(f"http://127.0.0.1:{port}") for port in self.ports.values()) and self.ready() and self.proxy_knows()
 
         wait_for(up, seconds)
+
+    def proxy_knows(self):
+        """Whether HAProxy has found every kind of worker alive; until then it answers 503 itself."""
+        paths = ("/_matrix/client/versions", "/_matrix/federation/v1/version", "/_matrix/media/v3/config")
+        return all(requests.get(self.base + path, timeout=5).status_code != 503 for path in paths)
 
     def log(self):
         parts = []
@@ -86,6 +93,9 @@ class ManyProcesses(OneProcess):
 
     def pid_of(self, role):
         return next(self.workers[name].pid for name, r in WORKERS.items() if r == role)
+
+    def base_of(self, role):
+        return next(f"http://127.0.0.1:{self.ports[name]}" for name, r in WORKERS.items() if r == role)
 
     def signal(self, number):
         for p in self.workers.values():
