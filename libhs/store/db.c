@@ -84,9 +84,9 @@ static void queue_expire(hs_group_queue *q, int64_t before)
 }
 
 /* Ready, and not known to have fallen silent. */
-static bool usable(const hs_db *db, const hs_conn *c)
+static bool usable(const hs_db *db, const hs_conn *c, int64_t silent_ms)
 {
-    return !db->closing && hs_conn_ready(c) && hs_conn_silent(c) < db->away_ms && hs_conn_busy(c) < WIRE_MAX;
+    return !db->closing && hs_conn_ready(c) && hs_conn_silent(c) < silent_ms && hs_conn_busy(c) < WIRE_MAX;
 }
 
 static hs_conn *idlest_reader(hs_db *db)
@@ -94,7 +94,7 @@ static hs_conn *idlest_reader(hs_db *db)
     hs_conn *best = NULL;
 
     for (size_t i = 0; i < db->readers_n; i++)
-        if (usable(db, db->readers[i]) && (!best || hs_conn_busy(db->readers[i]) < hs_conn_busy(best)))
+        if (usable(db, db->readers[i], db->away_ms) && (!best || hs_conn_busy(db->readers[i]) < hs_conn_busy(best)))
             best = db->readers[i];
     if (best)
         db->reads.moved = hs_loop_now(db->loop);
@@ -103,7 +103,8 @@ static hs_conn *idlest_reader(hs_db *db)
 
 static bool exec_usable(hs_db *db)
 {
-    bool is = usable(db, db->exec);
+    /* there is only one: a slow statement is no reason yet to refuse what comes behind it */
+    bool is = usable(db, db->exec, 2 * db->away_ms);
 
     if (is)
         db->execs.moved = hs_loop_now(db->loop);
