@@ -174,6 +174,24 @@ void hs_loop_defer(hs_loop *loop, hs_post *p)
     loop->deferred_last = p;
 }
 
+bool hs_loop_undefer(hs_loop *loop, hs_post *p)
+{
+    hs_post *before = NULL;
+
+    for (hs_post *at = loop->deferred; at; before = at, at = at->next) {
+        if (at != p)
+            continue;
+        if (before)
+            before->next = p->next;
+        else
+            loop->deferred = p->next;
+        if (loop->deferred_last == p)
+            loop->deferred_last = before;
+        return true;
+    }
+    return false;
+}
+
 static void run_deferred(hs_loop *loop)
 {
     hs_post *p = loop->deferred;

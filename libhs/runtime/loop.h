@@ -57,6 +57,8 @@ void hs_loop_post(hs_loop *loop, hs_post *p);
 /* fn runs at the end of this turn, after the fibers: to send in one go what they have gathered. Loop thread only. `p`
  * must not be waiting already. */
 void hs_loop_defer(hs_loop *loop, hs_post *p);
+/* Takes it back, for whom ends with what it waits for. false: its turn has come, or it was not deferred. */
+bool hs_loop_undefer(hs_loop *loop, hs_post *p);
 
 /* Runs fn(ud) on the thread pool and suspends the fiber meanwhile: password hashes, image work, file I/O. The pool has
  * a bounded queue; when it is full the answer is 429 M_LIMIT_EXCEEDED. fn must not touch arenas or other loop state. */

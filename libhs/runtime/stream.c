@@ -422,5 +422,7 @@ void hs_stream_close(hs_stream *s)
     s->open = false;
     hs_timer_disarm(s->loop, &s->deadline);
     drop_socket(s);
+    if (s->turn_waits && hs_loop_undefer(s->loop, &s->turn))
+        s->refs--; /* the loop may turn no more */
     unref(s);
 }

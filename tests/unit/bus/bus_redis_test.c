@@ -390,6 +390,19 @@ static void it_can_be_closed_at_any_moment(void **state)
     }
 }
 
+/* As at the end of a process, which says good-bye and closes: the loop turns no more. Leaks are for the sanitizer. */
+static void what_was_just_said_does_not_outlive_it(void **state)
+{
+    fixture *f = *state;
+    hs_bus_redis_options o;
+
+    test_redis_start(&f->redis, "");
+    o = options(f);
+    f->one = open_bus(f, &o);
+    turn_until(f, hs_bus_healthy(f->one));
+    hs_bus_publish(f->one, HS_S("x"), HS_S("bye"));
+}
+
 #define with_fixture(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int main(void)
@@ -404,6 +417,7 @@ int main(void)
         with_fixture(tls_is_spoken_with_who_proves_its_name_and_with_nobody_else),
         with_fixture(the_master_that_the_sentinel_names_is_followed_when_it_moves),
         with_fixture(it_can_be_closed_at_any_moment),
+        with_fixture(what_was_just_said_does_not_outlive_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
