@@ -44,6 +44,7 @@ class Worker:
         self.wanted = False
         self.paused = False
         self.ends = []  # of itself: exit codes
+        self.false_starts = 0  # ends because there was no database when it began
         self.lock = threading.Lock()
 
     def start(self):
@@ -62,7 +63,10 @@ class Worker:
         with self.lock:
             if not self.wanted or self.process.poll() is None:
                 return
-            self.ends.append(self.process.returncode)
+            if self.log()[-2000:].rstrip().rsplit("\n", 1)[-1].startswith("hs: database: cannot connect"):
+                self.false_starts += 1
+            else:
+                self.ends.append(self.process.returncode)
         self.start()
 
     def await_ready(self, seconds=60):

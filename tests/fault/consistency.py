@@ -264,6 +264,9 @@ async def judge_room(world, room, last):
     for id, ids, worker in world.pages:
         if id == room.id:
             wrong += judge.page(room.id, ids, rank, worker)
+    for id, event, ids, text in world.missed:
+        if id == room.id:
+            wrong += judge.not_in_page(room.id, event, ids, rank, text)
     topics = {e["content"].get("topic"): i for i, e in enumerate(events) if e["type"] == "m.room.topic"}
     for id, mine, read, who in world.topics:
         if id == room.id and topics.get(read, -1) < place.get(mine, 0):
@@ -314,7 +317,7 @@ async def judge_all(world, last):
         forked += n
         for kind, text in wrong:
             world.complain(kind, text)
-    for kind, text in judge.lost(places, [(room, event) for room, event, _ in world.acked]):
+    for kind, text in judge.lost(places, world.acked):
         world.complain(kind, text)
     got = {u.id: u.stream.to_device for u in world.users}
     for kind, text in judge.to_device(world.to_device_sent, got, [u.id for u in world.users]):
@@ -350,7 +353,8 @@ def report(world, faults, cluster, proxies, totals):
     ms = [1000 * share(world.latencies, p) for p in (0.5, 0.99, 1.0)]
     print(f"acknowledged to shown, faults included: p50 {ms[0]:.0f} ms, p99 {ms[1]:.0f} ms, longest {ms[2]:.0f} ms, of {len(world.latencies)}; late {world.late}")
     ends = {w.name: w.ends for w in cluster.workers if w.ends}
-    print(f"workers that ended by themselves: {ends or 'none'}; CPU of this program {cpu.ru_utime + cpu.ru_stime:.0f} s")
+    false = sum(w.false_starts for w in cluster.workers)
+    print(f"workers that ended by themselves: {ends or 'none'}, starts without a database {false}; CPU of this program {cpu.ru_utime + cpu.ru_stime:.0f} s")
     kinds = collections.Counter(k for k, _ in world.wrong)
     print(f"wrong: {dict(kinds) if kinds else 'nothing'}", flush=True)
     return bool(kinds or ends or not world.acked)

@@ -38,7 +38,7 @@ class Sender(threading.Thread):
         super().__init__(daemon=True)
         self.client = Client(base, token)
         self.rooms, self.n, self.stop_flag = rooms, n, stop
-        self.acknowledged = []  # (room, event id, body) in the order of this sender
+        self.acknowledged = []  # (room, event id, (begun, acknowledged))
         self.repeats = 0
         self.problem = None
 
@@ -47,10 +47,11 @@ class Sender(threading.Thread):
         while not self.stop_flag.is_set():
             i += 1
             room, body = self.rooms[i % len(self.rooms)], f"{self.n}-{i}"
+            begun = time.monotonic()
             while True:
                 try:
                     event = self.client.send(room, content={"msgtype": "m.text", "body": body}, txn=f"c{self.n}-{i}")
-                    self.acknowledged.append((room, event, body))
+                    self.acknowledged.append((room, event, (begun, time.monotonic())))
                     break
                 except TROUBLE as e:
                     if not passing(e):
@@ -166,7 +167,7 @@ def main():
                 if not r.gaps and there[room].keys() - set(r.seen[room]):
                     wrong.append(("never shown", f"{len(there[room].keys() - set(r.seen[room]))} of {room} to reader {i}"))
             for s in senders:
-                wrong += judge.out_of_order(place, [e for r, e, _ in s.acknowledged if r == room], f"sender {s.n} in {room}")
+                wrong += judge.out_of_order(place, [(*when, e) for r, e, when in s.acknowledged if r == room], f"sender {s.n} in {room}")
         acknowledged = sum(len(s.acknowledged) for s in senders)
         print(f"crashes: {dict(counts)}")
         print(f"acknowledged {acknowledged}, in history {sum(map(len, whole.values()))}, repeated requests {sum(s.repeats for s in senders)}")

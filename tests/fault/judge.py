@@ -20,12 +20,18 @@ def lost(place, acknowledged):
             yield "lost", f"{event} of {room} was acknowledged"
 
 
-def out_of_order(place, ids, whose):
-    """Somebody's later event comes before an earlier one."""
-    at = [place[i] for i in ids if i in place]
-    for a, b, x, y in zip(at, at[1:], ids, ids[1:]):
-        if a >= b:
-            yield "sender's order", f"{whose}: {y} comes before {x}, which was acknowledged before it was sent"
+def out_of_order(place, sent, whose):
+    """Somebody's later event comes before an earlier one. sent: [(when it was begun, when it was acknowledged, event id)]."""
+    sent = [s for s in sent if s[2] in place]
+    acked = sorted(sent, key=lambda s: s[1])
+    k, last = 0, None  # the latest in the order of those acknowledged before this one was begun
+    for begun, _, event in sorted(sent):
+        while k < len(acked) and acked[k][1] < begun:
+            if last is None or place[acked[k][2]] > place[last]:
+                last = acked[k][2]
+            k += 1
+        if last and place[event] < place[last]:
+            yield "sender's order", f"{whose}: {event} comes before {last}, which was acknowledged before it was sent"
 
 
 def one_order(room, whose, ids, order):
@@ -140,6 +146,12 @@ def page(room, ids, rank, worker):
         yield "shown, not in the history", f"{ids[at.index(-1)]} in a page of {room} by worker {worker}"
     elif any(a >= b for a, b in zip(at, at[1:])):
         yield "orders differ", f"a page of {room} by worker {worker}"
+
+
+def not_in_page(room, event, ids, rank, what):
+    """A page of the newest events without one that was acknowledged before: there were more after it than the page holds, or it was not there."""
+    if event in rank and ids and rank[event] > rank.get(ids[0], -1):
+        yield "own event not readable", what
 
 
 def walk(room, order, depth, walked):

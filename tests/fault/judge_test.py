@@ -67,8 +67,14 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(kinds(judge.lost({"r": PLACE}, [("r", "m1"), ("r", "gone")])), ["lost"])
 
     def test_a_senders_order_is_kept(self):
-        self.assertEqual(kinds(judge.out_of_order(PLACE, ["m1", "m5"], "a")), [])
-        self.assertEqual(kinds(judge.out_of_order(PLACE, ["m5", "m1"], "a")), ["sender's order"])
+        self.assertEqual(kinds(judge.out_of_order(PLACE, [(1, 2, "m1"), (3, 4, "m5")], "a")), [])
+        self.assertEqual(kinds(judge.out_of_order(PLACE, [(1, 2, "m5"), (3, 4, "m1")], "a")), ["sender's order"])
+        self.assertEqual(kinds(judge.out_of_order(PLACE, [(1, 4, "m5"), (3, 4, "m1")], "a")), [])  # both at once
+        self.assertEqual(kinds(judge.out_of_order(PLACE, [(1, 2, "m5"), (1.5, 9, "m2"), (3, 4, "m1")], "a")), ["sender's order"])
+
+    def test_an_event_that_a_page_should_have_is_found(self):
+        self.assertEqual(kinds(judge.not_in_page("r", "m1", ["m2", "m4"], PLACE, "")), [])
+        self.assertEqual(kinds(judge.not_in_page("r", "m3", ["m2", "m4"], PLACE, "")), ["own event not readable"])
 
     def test_a_message_after_the_ban_is_found(self):
         late = HISTORY[:8] + [text("m9", "a")] + HISTORY[8:]

@@ -63,11 +63,12 @@ class World:
         self.stop = False
         self.done = collections.Counter()  # what was done
         self.wrong = []  # (kind, text)
-        self.acked = []  # (room id, event id, body or None)
+        self.acked = []  # (room id, event id)
         self.acked_at = {}
-        self.order = collections.defaultdict(list)  # (room id, user id) → event ids as they were acknowledged one after another
+        self.order = collections.defaultdict(list)  # (room id, user id) → [(begun, acknowledged, event id)]
         self.topics = []  # (room id, event id of mine, topic that was read elsewhere afterwards)
         self.pages = []  # (room id, event ids in order, worker)
+        self.missed = []  # (room id, event id, event ids of a page that it is not in, text)
         self.to_device_sent = []  # (sender, receiver, number)
         self.latencies = []
         self.late = 0
@@ -80,10 +81,11 @@ class World:
         if len(self.wrong) <= 20:
             print(f"WRONG {kind}: {text}", flush=True)
 
-    def acknowledge(self, room, user, event, body=None):
-        self.acked.append((room.id, event, body))
-        self.acked_at[event] = time.monotonic()
-        self.order[(room.id, user.id)].append(event)
+    def acknowledge(self, room, user, answer):
+        event = answer.body["event_id"]
+        self.acked.append((room.id, event))
+        self.acked_at[event] = answer.ended
+        self.order[(room.id, user.id)].append((answer.begun, answer.ended, event))
 
     def delivered(self, event, user, worker, now):
         at = self.acked_at.get(event)
@@ -136,12 +138,12 @@ class User:
 
     async def put_event(self, room, type, content, ok_if=lambda: True, known=True, **kw):
         """Sends; checks that it is accepted exactly if it must be."""
-        pair, body = self.world.pair(room, self), content.get("body")
+        pair = self.world.pair(room, self)
         version, status = pair.version, pair.status
         txn = f"t{self.n}.{next(self.count)}"
         answer = await self.sure("PUT", f"/rooms/{room.quoted}/send/{type}/{txn}", content, **kw)
         if answer.ok:
-            self.world.acknowledge(room, self, answer.body["event_id"], body)
+            self.world.acknowledge(room, self, answer)
         elif answer.status != 403:
             self.world.complain("unexpected", f"{self.id} sends to {room.id}: {answer.error}")
         if known and pair.version == version and status is not None:
@@ -171,15 +173,17 @@ class User:
     async def read_own(self, room, pair, version, sent):
         """What was acknowledged is there for its sender, at another worker too."""
         event = sent.body["event_id"]
+        text = f"{self.id} sent {event} to {room.id} by worker {sent.worker}; "
         if self.rnd.random() < 0.5:
             got = await self.sure("GET", f"/rooms/{room.quoted}/event/{quote(event)}", avoid=sent.worker)
-            there = got.ok and got.body.get("event_id") == event
+            if pair.version == version and not got.ok:
+                self.world.complain("own event not readable", text + f"worker {got.worker}: {got.error}")
         else:
             got = await self.sure("GET", f"/rooms/{room.quoted}/messages", query={"dir": "b", "limit": "60"}, avoid=sent.worker)
-            there = got.ok and event in [e["event_id"] for e in got.body["chunk"]]
-        if pair.version == version and not there:
-            text = f"{self.id} sent {event} to {room.id} by worker {sent.worker}; worker {got.worker}: {got.error if not got.ok else 'not among the newest 60'}"
-            self.world.complain("own event not readable", text)
+            ids = [e["event_id"] for e in got.body.get("chunk", [])][::-1]
+            if pair.version == version and event not in ids:
+                text += f"worker {got.worker}: {got.error if not got.ok else 'not in the page'} {got.ended - sent.ended:.1f} s later"
+                self.world.missed.append((room.id, event, ids, text))
         self.world.done["own event read elsewhere"] += 1
 
     async def note(self):
@@ -196,7 +200,7 @@ class User:
         path = f"/rooms/{room.quoted}/redact/{quote(event)}/r{self.n}.{next(self.count)}"
         gone = await self.sure("PUT", path, {}, avoid=sent.worker)
         if gone.ok:
-            self.world.acknowledge(room, self, gone.body["event_id"])
+            self.world.acknowledge(room, self, gone)
             got = await self.sure("GET", f"/rooms/{room.quoted}/event/{quote(event)}", avoid=gone.worker)
             if got.ok and got.body["content"]:
                 self.world.complain("redacted content shown", f"{event} in {room.id}, redacted by worker {gone.worker}, shown by worker {got.worker}")
@@ -219,7 +223,7 @@ class User:
         if answer.unsure:
             pair.state_quiet_until = time.monotonic() + QUIET
         if answer.ok:
-            self.world.acknowledge(room, self, answer.body["event_id"])
+            self.world.acknowledge(room, self, answer)
         elif pair.version == version:
             self.world.complain("refused", f"{self.id} sets state of {room.id} by worker {answer.worker}: {answer.error}")
         if not answer.ok or answer.unsure:
@@ -239,7 +243,7 @@ class User:
         answer = await self.sure("PUT", f"/rooms/{room.quoted}/state/m.room.topic/", {"topic": f"{self.n}-{next(self.count)}"})
         if not answer.ok:
             return
-        self.world.acknowledge(room, self, answer.body["event_id"])
+        self.world.acknowledge(room, self, answer)
         got = await self.sure("GET", f"/rooms/{room.quoted}/state/m.room.topic/", avoid=answer.worker)
         if got.ok:
             self.world.topics.append((room.id, answer.body["event_id"], got.body["topic"], f"set by worker {answer.worker}, read from {got.worker}"))
@@ -263,7 +267,7 @@ class User:
             elif answer.unsure:
                 room.gate_quiet_until = time.monotonic() + QUIET
             else:
-                self.world.acknowledge(room, self, answer.body["event_id"])
+                self.world.acknowledge(room, self, answer)
                 room.gate_open = to
                 room.gate_version += 1
                 await self.try_gate(room, avoid=answer.worker)
