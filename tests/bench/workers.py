@@ -34,7 +34,7 @@ from run import Load, Target, in_parallel, quote, rss, synapse_python  # noqa: E
 from server import KEY, ROOT, free_port, program, wait_for  # noqa: E402
 
 CGROUP = pathlib.Path("/sys/fs/cgroup/cpu")
-PERIOD_US = 20000
+PERIOD_US = 50000
 LATEST = '{"room":{"timeline":{"limit":20}},"presence":{"types":[]}}'
 
 
@@ -209,7 +209,7 @@ async def sends(server, redis, scale, share):
     held = Share([p.pid for p in server.processes], share)
     try:
         meter = Meter(server, redis)
-        await in_parallel(24 * len(loads), [job(1000 + i) for i in range(count)])
+        await in_parallel(64 * len(loads), [job(1000 + i) for i in range(count)])
         result = meter.done(count)
     finally:
         held.close()
