@@ -37,6 +37,7 @@ struct hs_feed {
     bool look;            /* read the table at the next turn */
     int64_t hole_since;   /* loop time; 0: there is none */
     int64_t looked_ms;    /* loop time of the last reading of the table */
+    int64_t not_before;   /* loop time: after an error it is not read again earlier, whoever waits */
     hs_timer timer;       /* of the follower's nap */
     hs_fiber_queue moved; /* who waits for a position */
     /* hs_fanout_fresh: one question at a time, for all who wait */

@@ -235,7 +235,10 @@ static int64_t step(struct hs_feed *f)
         left = f->hole_since + HOLE_MS - now;
     if (!f->look && left > 0)
         return left;
+    if (now < f->not_before)
+        return f->not_before - now;
     if (look(f)) {
+        f->not_before = hs_loop_now(f->srv->loop) + BACKOFF_MS;
         hs_fiber_wake_all(&f->moved);
         return BACKOFF_MS;
     }
