@@ -249,13 +249,16 @@ static void add_filled(hs_buf *b, hs_str text, const hs_event *ev)
         size_t at = hs_str_find(text, '{', 0);
         hs_buf_add(b, hs_str_first(text, at));
         text = hs_str_from(text, at);
-        for (size_t i = 0; text.n && i < sizeof names / sizeof *names; i++) {
+        size_t taken = text.n > 0; /* of a brace that is none of ours */
+        hs_str with = hs_str_first(text, taken);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             if (!hs_str_starts(text, names[i].name))
                 continue;
-            hs_buf_add(b, names[i].value);
-            text = hs_str_from(text, names[i].name.n);
-            break;
+            with = names[i].value;
+            taken = names[i].name.n;
         }
+        hs_buf_add(b, with);
+        text = hs_str_from(text, taken);
     }
 }
 

@@ -33,6 +33,7 @@ static void memory_is_zeroed_aligned_and_apart(void **state)
     hs_arena_close(a);
 }
 
+/* Z06 */
 static void past_the_cap_there_is_no_memory(void **state)
 {
     hs_arena *a = hs_arena_open(10000);
@@ -62,6 +63,7 @@ static void note(void *ud)
     order[order_n++] = *(const char *)ud;
 }
 
+/* Z01 */
 static void hooks_run_once_last_first(void **state)
 {
     static char names[] = "abc";

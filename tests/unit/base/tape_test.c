@@ -299,6 +299,7 @@ static void the_top_can_be_held_to_an_object(void **state)
     assert_bad(HS_S("["), HS_JSON_OBJECT, HS_M_NOT_JSON);
 }
 
+/* Z02 */
 static void nesting_ends_at_100(void **state)
 {
     char text[2 * (HS_JSON_MAX_DEPTH + 1)];

@@ -158,7 +158,7 @@ static unsigned version_bit(const hs_roomver *rv)
     return 1u << number;
 }
 
-/* F09 F27 F29 S08 S10 */
+/* F09 F27 F29 S08 S10 F08 */
 static void each_rule_says_what_the_table_says(void **state)
 {
     table *t = *state;
@@ -185,6 +185,7 @@ static void each_rule_says_what_the_table_says(void **state)
     hs_arena_close(a);
 }
 
+/* F09 */
 static void each_rule_has_an_allowed_and_a_refused_event_in_each_version(void **state)
 {
     table *t = *state;
@@ -310,6 +311,7 @@ static void levels_have_their_defaults(void **state)
     hs_arena_close(a);
 }
 
+/* S10 */
 static void old_rooms_have_levels_as_strings_and_fractions(void **state)
 {
     static const struct {
@@ -336,6 +338,7 @@ static void old_rooms_have_levels_as_strings_and_fractions(void **state)
     hs_arena_close(a);
 }
 
+/* C09 F24 */
 static void a_redaction_needs_power_or_the_same_server(void **state)
 {
     hs_arena *a = hs_arena_open((size_t)1 << 22);

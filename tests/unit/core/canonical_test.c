@@ -103,6 +103,7 @@ static void canonical_bytes_are_not_copied(void **state)
     assert_ptr_equal(canonical(TEXT, NULL, 0).p, TEXT);
 }
 
+/* Z02 */
 static void the_deepest_document_comes_out(void **state)
 {
     enum { N = HS_JSON_MAX_DEPTH };

@@ -94,7 +94,7 @@ static void depth_is_from_0_to_2_53_less_1_in_every_version(void **state)
     hs_arena_close(a);
 }
 
-/* F07 */
+/* F07 Z03 */
 static void json_is_canonical_from_version_6_on_and_lenient_before(void **state)
 {
     static const struct {
@@ -117,6 +117,8 @@ static void json_is_canonical_from_version_6_on_and_lenient_before(void **state)
         { "{\"x\":\"\xff\"}", false, false },
         { "{\"x\":\"\\ud800\"}", false, false },
         { "{\"x\":\"\\u0000\"}", true, true },
+        { "{\"x\\u0000y\":1}", true, true },
+        { "{\"x\":9223372036854775808}", true, false },
     };
     hs_arena *a = hs_arena_open(ARENA);
     (void)state;
@@ -182,7 +184,7 @@ static void names_have_255_bytes_or_before_version_11_characters(void **state)
     hs_arena_close(a);
 }
 
-/* Ids are ids in every version: a sigil, at most 255 bytes, a server where there must be one. */
+/* Z04: Ids are ids in every version: a sigil, at most 255 bytes, a server where there must be one. */
 static void ids_are_of_their_grammar(void **state)
 {
     hs_arena *a = hs_arena_open(ARENA);

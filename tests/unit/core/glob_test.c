@@ -103,6 +103,7 @@ static void names_are_no_patterns(void **state)
     assert_false(hs_words_match(HS_S("Bob?"), HS_S("hi bobx")));
 }
 
+/* F13 */
 static void hostile_patterns_cost_linear_time(void **state)
 {
     enum { N = 60000 };

@@ -50,7 +50,7 @@ static bool allowed(test_server *s, const hs_event *ev, const int64_t *nids, siz
     return hs_auth_check(ev, &view).ok;
 }
 
-/* P3 F10: nothing is in a state whose auth chain is not there down to the create event, that its own auth events do not
+/* Nothing is in a state whose auth chain is not there down to the create event, that its own auth events do not
  * allow, or that was rejected. */
 static void check_state(test_server *s, const int64_t state[TEST_SLOTS_MAX], size_t *checked)
 {
@@ -79,6 +79,7 @@ static void check_state(test_server *s, const int64_t state[TEST_SLOTS_MAX], siz
     }
 }
 
+/* F10 */
 static void the_auth_chain_of_a_resolved_state_is_closed_and_allows_it(void **state)
 {
     unsigned seed = first_seed();
@@ -167,7 +168,7 @@ static hs_str random_json(hs_arena *a, unsigned *seed)
     return out;
 }
 
-/* Z05: the members of every object the other way round, with blanks. */
+/* The members of every object the other way round, with blanks. */
 static void backwards(hs_arena *a, hs_buf *b, hs_jv v)
 {
     hs_jv_iter it = { 0 };
@@ -195,6 +196,7 @@ static void backwards(hs_arena *a, hs_buf *b, hs_jv v)
     hs_buf_addc(b, '}');
 }
 
+/* Z05 */
 static void canonical_json_is_one_form_of_all_that_mean_the_same(void **state)
 {
     unsigned seed = first_seed();

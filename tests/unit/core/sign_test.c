@@ -206,6 +206,7 @@ static void digests_are_sha256(void **state)
     assert_true(hs_str_eq(hex, HS_S("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")));
 }
 
+/* X11 */
 static void slots_of_a_kind_are_a_range(void **state)
 {
     static const uint8_t KEY[16] = { 1, 2, 3 }, OTHER[16] = { 3, 2, 1 };

@@ -113,7 +113,7 @@ static void known_histories_end_as_known(void **state)
     }
 }
 
-/* MSC4297: a server has lost the join of somebody who joined while the room was public. Version 2 checks the join
+/* S01: MSC4297: a server has lost the join of somebody who joined while the room was public. Version 2 checks the join
  * under today's rules and loses it too, version 2.1 under those that it was made under. */
 static void a_join_under_older_rules_survives_in_v2_1_only(void **state)
 {
@@ -148,8 +148,8 @@ static void a_join_under_older_rules_survives_in_v2_1_only(void **state)
     }
 }
 
-/* MSC4297: one state fell back to old power levels, though both agree on a topic that newer ones allowed. The newest
- * were set by somebody whom only the ones in between name. */
+/* S01: MSC4297: one state fell back to old power levels, though both agree on a topic that newer ones allowed. The
+ * newest were set by somebody whom only the ones in between name. */
 static void power_between_two_conflicted_events_counts_in_v2_1_only(void **state)
 {
     static const test_step STEPS[] = {
@@ -249,6 +249,7 @@ static void servers_agree_whatever_the_order_of_delivery(void **state)
     assert_true(merges > 500);
 }
 
+/* S02 */
 static void neither_the_order_nor_the_number_of_equal_states_matters(void **state)
 {
     (void)state;

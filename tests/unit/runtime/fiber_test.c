@@ -247,6 +247,7 @@ static void uses_stack(void *ud)
     d->ended += (unsigned)room[sizeof room - 1];
 }
 
+/* Z13 */
 static void a_fiber_has_64_kib_of_stack_to_use(void **state)
 {
     diary *d = *state;

@@ -29,6 +29,7 @@ static void sound_heads_pass(void **state)
     assert_true(f.chunked);
 }
 
+/* Z09 */
 static void ambiguous_lengths_are_refused(void **state)
 {
     (void)state;

@@ -84,6 +84,7 @@ static void every_prefix_leads_to_the_row(void **state)
     assert_finds(f, 1, HS_GET, "/health", "health");
 }
 
+/* Z08 */
 static void segments_are_split_before_they_are_decoded(void **state)
 {
     fixture *f = *state;

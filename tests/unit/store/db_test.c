@@ -111,7 +111,7 @@ static void ask(void *ud)
     --*q->left;
 }
 
-/* They leave under one Sync: the failure of one makes the server skip its neighbours, which are asked again. */
+/* Z14: They leave under one Sync: the failure of one makes the server skip its neighbours, which are asked again. */
 static void a_failing_query_does_not_take_its_neighbours_along(void **state)
 {
     enum { N = 40 };
@@ -175,6 +175,7 @@ static void text_that_is_not_utf8_or_holds_nul_is_the_callers_mistake(void **sta
     assert_int_equal(e->status, 400);
 }
 
+/* Z14 */
 static void what_is_not_committed_is_rolled_back_with_the_arena(void **state)
 {
     test_db *t = *state;
