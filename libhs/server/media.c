@@ -243,7 +243,9 @@ hs_error *hs_media_find(hs_server *srv, hs_arena *a, hs_str media_id, hs_media_w
         HS_TRY(hs_store_media_get(srv->db, a, 0, media_id, &row));
     if (!row || (row->quarantined && !wish.quarantined_as_well))
         return hs_media_not_found(a);
-    if (wish.no_token && srv->config->enable_authenticated_media && row->flags & HS_MEDIA_AUTHENTICATED)
+    /* An id without content has nothing to protect yet: whoever asks is told to wait, as by Synapse. */
+    if (row->length >= 0 && wish.no_token && srv->config->enable_authenticated_media &&
+        row->flags & HS_MEDIA_AUTHENTICATED)
         return hs_media_not_found(a);
     if (row->length < 0 && row->unused_expires_ts <= hs_loop_wall(srv->loop))
         return hs_media_not_found(a);

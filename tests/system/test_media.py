@@ -416,6 +416,8 @@ def test_content_may_come_after_the_id(alice, bob):
     assert abs(expires / 1000 - time.time() - 24 * 3600) < 60
     r = bob.raw("GET", f"/_matrix/client/v1/media/download/test/{id}", query={"timeout_ms": 0})
     assert refusal(r) == (504, "M_NOT_YET_UPLOADED")
+    r = bob.raw("GET", f"/_matrix/media/v3/download/test/{id}", query={"timeout_ms": 0})  # the old way, without a token
+    assert refusal(r) == (504, "M_NOT_YET_UPLOADED")
     assert refusal(fill(bob, id)) == (403, "M_FORBIDDEN")
     assert refusal(fill(alice, "A" * 24)) == (404, "M_NOT_FOUND")
     assert refusal(fill(alice, id, server="elsewhere")) == (404, "M_NOT_FOUND")
