@@ -101,7 +101,8 @@ struct hs_req {
     hs_str requester; /* "@user:server" for the log line; set by the authenticate hook */
     hs_jv json;       /* the body, once it was read */
     bool json_read;
-    void *conn; /* the HTTP engine's */
+    int64_t known; /* the hooks': how far the news had come when the request began */
+    void *conn;    /* the HTTP engine's */
 };
 
 /* Header value by lower-case name; { NULL, 0 } when absent. */
@@ -180,8 +181,8 @@ typedef struct {
     /* 429 with retry_after_ms, by the row's class. */
     hs_error *(*rate_limit)(hs_req *q);
     /* The handler of a lax row has refused. True: it may have looked at old news; now it has the newest and runs once
-     * more. */
-    bool (*once_more)(hs_req *q, const hs_error *e);
+     * more. False: *e is the answer, another one when it cannot be known whether the news were old. */
+    bool (*once_more)(hs_req *q, hs_error **e);
 } hs_http_hooks;
 
 typedef struct hs_http hs_http;

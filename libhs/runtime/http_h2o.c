@@ -463,12 +463,13 @@ static void handle_on_fiber(void *ud)
 
     if (!e && hooks->rate_limit)
         e = hooks->rate_limit(x->q);
-    if (!e)
+    if (!e) {
         e = x->route->handler(x->q, x->r);
-    if (e && x->route->lax && hooks->once_more && hooks->once_more(x->q, e)) {
-        hs_buf_init(&x->r->body, x->a);
-        x->r->headers_n = 0;
-        e = x->route->handler(x->q, x->r);
+        if (e && x->route->lax && hooks->once_more && hooks->once_more(x->q, &e)) {
+            hs_buf_init(&x->r->body, x->a);
+            x->r->headers_n = 0;
+            e = x->route->handler(x->q, x->r);
+        }
     }
     if (!e && !x->r->parked && !x->r->status)
         e = hs_err_internal(x->a, NULL, "the handler of %s left no answer", x->route->path);

@@ -47,6 +47,7 @@ hs_error *hs_http_authenticate(hs_req *q)
     const hs_route *row = q->route;
     hs_str token;
 
+    q->known = hs_fanout_position(q->srv);
     if (row->who == HS_AUTH_NONE || row->who == HS_AUTH_SECRET || row->who == HS_AUTH_SERVER ||
         (row->who == HS_AUTH_OPTIONAL && !hs_http_has_token(q)))
         return NULL;

@@ -42,13 +42,18 @@ hs_error *hs_http_rate_limit(hs_req *q)
 }
 
 /* "You are not in the room" may be old by what another worker has acknowledged just now. */
-static bool once_more(hs_req *q, const hs_error *e)
+static bool once_more(hs_req *q, hs_error **e)
 {
-    int64_t before = hs_fanout_position(q->srv);
+    hs_error *unknown;
 
-    if (!q->srv->shared || (e->status != 403 && e->status != 404))
+    if (!q->srv->shared || *e == HS_ERR_NOMEM || ((*e)->status != 403 && (*e)->status != 404))
         return false;
-    return !hs_fanout_fresh(q->srv, q->a) && hs_fanout_position(q->srv) > before;
+    unknown = hs_fanout_fresh(q->srv, q->a);
+    if (unknown) {
+        *e = unknown;
+        return false;
+    }
+    return hs_fanout_position(q->srv) > q->known;
 }
 
 hs_http_hooks hs_worker_hooks(void)

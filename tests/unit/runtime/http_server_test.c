@@ -15,7 +15,7 @@ typedef struct {
     hs_arena *a;
     hs_parked *parked;
     uint16_t port;
-    int woken, gone;
+    int woken, gone, asked;
 } host;
 
 static host *host_of(const hs_req *q)
@@ -63,8 +63,25 @@ static hs_error *refuse(hs_req *q)
                                                      : hs_err(q->a, 401, HS_M_MISSING_TOKEN, "Missing access token");
 }
 
+/* Refuses at first, as who looks at old news. */
+static hs_error *get_news(hs_req *q, hs_res *r)
+{
+    if (!host_of(q)->asked++)
+        return hs_err(q->a, 403, HS_M_FORBIDDEN, "Not in the room");
+    hs_res_empty(r);
+    return NULL;
+}
+
+static bool always(hs_req *q, hs_error **e)
+{
+    (void)q;
+    (void)e;
+    return true;
+}
+
 /* clang-format off */
 static const hs_route ROUTES[] = {
+    { HS_GET, NULL, "/news", get_news, .servlet = "News", .lax = true },
     { HS_GET, NULL, "/port", get_port, .servlet = "Port" },
     { HS_GET, NULL, "/park", get_park, .servlet = "Park" },
     { 0 },
@@ -156,6 +173,24 @@ static void what_the_hook_refuses_reaches_no_handler(void **state)
     close_host(&h);
 }
 
+static void only_what_the_handler_refused_runs_once_more(void **state)
+{
+    host h;
+    int s;
+
+    (void)state;
+    open_host(&h, (hs_http_hooks){ .authenticate = refuse, .once_more = always });
+    s = ask(&h, "GET /news HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_non_null(strstr(answer(&h, s), "401"));
+    assert_int_equal(h.asked, 0);
+    close(s);
+    s = ask(&h, "GET /news HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n");
+    assert_non_null(strstr(answer(&h, s), "200"));
+    assert_int_equal(h.asked, 2);
+    close(s);
+    close_host(&h);
+}
+
 static void a_parked_request_is_resumed_once_however_often_it_is_woken(void **state)
 {
     host h;
@@ -196,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_servers_in_one_process_answer_apart),
         cmocka_unit_test(what_the_hook_refuses_reaches_no_handler),
+        cmocka_unit_test(only_what_the_handler_refused_runs_once_more),
         cmocka_unit_test(a_parked_request_is_resumed_once_however_often_it_is_woken),
         cmocka_unit_test(closing_tells_who_is_still_parked),
     };

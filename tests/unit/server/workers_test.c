@@ -9,6 +9,7 @@
 #include "server/timeline.h"
 #include "server/unread.h"
 #include "support/rooms.h"
+#include "workers/http/hooks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -411,7 +412,28 @@ static void who_was_refused_by_what_is_old_may_try_again_within_the_request(void
     assert_true(hs_str_eq(id, again));
 }
 
+/* Between what the handler looked at and its refusal, what it did not know may have been told. */
+static void a_refusal_that_the_news_outran_is_looked_at_once_more(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}");
+    hs_http_hooks hooks = hs_worker_hooks();
+    hs_arena *a = x->w[0].db.a;
+    hs_req q = { .srv = x->w[0].srv, .a = a };
+    hs_error *refusal = hs_err(a, 403, HS_M_FORBIDDEN, "Not in the room"), *e = refusal;
+
+    test_ok(hs_fanout_fresh(x->w[0].srv, a));
+    q.known = hs_fanout_position(x->w[0].srv);
+    assert_false(hooks.once_more(&q, &e));
+    assert_ptr_equal(e, refusal);
+    test_send(&x->w[1], alice, room_id, "hello", NULL);
+    test_ok(hs_fanout_fresh(x->w[0].srv, a));
+    assert_true(hooks.once_more(&q, &e));
+}
+
 ON_FIBER(what_one_worker_writes_the_others_show)
+ON_FIBER(a_refusal_that_the_news_outran_is_looked_at_once_more)
 ON_FIBER(who_was_refused_by_what_is_old_may_try_again_within_the_request)
 ON_FIBER(who_remembers_that_nothing_relates_to_an_event_hears_of_what_does)
 ON_FIBER(every_worker_has_the_same_room_in_memory)
@@ -425,6 +447,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_world, close_world)
     const struct CMUnitTest tests[] = {
         TEST(what_one_worker_writes_the_others_show),
+        TEST(a_refusal_that_the_news_outran_is_looked_at_once_more),
         TEST(who_was_refused_by_what_is_old_may_try_again_within_the_request),
         TEST(who_remembers_that_nothing_relates_to_an_event_hears_of_what_does),
         TEST(every_worker_has_the_same_room_in_memory),
