@@ -257,8 +257,9 @@ static hs_error *write_to_device(hs_arena *a, const hs_feed_to_device *in, Hs__T
 
 hs_error *hs_feed_encode(hs_arena *a, const hs_feed_msg *msg, hs_str *ret)
 {
-    Hs__Feed feed = HS__FEED__INIT;
+    Hs__Feed feed;
 
+    hs__feed__init(&feed);
     feed.pos_from = msg->pos_from;
     feed.pos = msg->pos;
     HS_TRY(hs_proto_text(a, msg->worker, &feed.worker));
@@ -306,10 +307,12 @@ static hs_error *write_bodies(hs_arena *a, const hs_feed_body *in, size_t n, Hs_
 hs_error *hs_feed_address(hs_arena *a, int64_t pos_from, int64_t pos, hs_str worker, hs_str row,
                           const hs_feed_body *bodies, size_t bodies_n, hs_str *ret)
 {
-    Hs__Feed head = HS__FEED__INIT, tail = HS__FEED__INIT;
+    Hs__Feed head, tail;
     size_t head_n, tail_n, n;
     uint8_t *out;
 
+    hs__feed__init(&head);
+    hs__feed__init(&tail);
     head.pos_from = pos_from;
     head.pos = pos;
     HS_TRY(hs_proto_text(a, worker, &head.worker));

@@ -23,8 +23,9 @@ hs_error *hs_hello_decode(hs_arena *a, hs_str bytes, hs_hello_msg *ret)
 
 hs_error *hs_hello_encode(hs_arena *a, const hs_hello_msg *msg, hs_str *ret)
 {
-    Hs__Hello h = HS__HELLO__INIT;
+    Hs__Hello h;
 
+    hs__hello__init(&h);
     HS_TRY(hs_proto_text(a, msg->worker, &h.worker));
     h.boot = msg->boot;
     h.roles = msg->roles;
@@ -88,8 +89,9 @@ static hs_error *write_room(hs_arena *a, const hs_typing_msg *in, Hs__Typing **r
 
 hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *ret)
 {
-    Hs__Ephemeral e = HS__EPHEMERAL__INIT;
+    Hs__Ephemeral e;
 
+    hs__ephemeral__init(&e);
     HS_TRY(hs_proto_text(a, msg->worker, &e.worker));
     e.boot = msg->boot;
     e.serial = msg->serial;
