@@ -1,0 +1,109 @@
+"""Workers that tell each other through a Redis, seen by clients that ask another worker each time."""
+
+import itertools
+import time
+
+import pytest
+
+from mx import Client
+from prom import Scrape
+from redis_server import Redis
+from server import free_port, wait_for
+from workers import Site
+
+
+@pytest.fixture
+def redis():
+    r = Redis()
+    yield r
+    r.close()
+
+
+@pytest.fixture
+def site(postgres, redis):
+    s = Site(postgres, redis)
+    yield s
+    s.close()
+
+
+class Wanderer(Client):
+    """Asks the workers in turn, over connections that stay."""
+
+    def __init__(self, bases):
+        super().__init__(bases[0])
+        self.bases = itertools.cycle(bases)
+
+    def raw(self, *args, **kw):
+        self.base = next(self.bases)
+        return super().raw(*args, **kw)
+
+    def typists(self, room, timeout=0):
+        """What one sync tells of typing: user ids, or None when it tells nothing."""
+        answer = self.get("/sync", {"since": self.since, "timeout": timeout})
+        self.since = answer["next_batch"]
+        told = [e["content"]["user_ids"] for e in answer.get("rooms", {}).get("join", {}).get(room, {}).get("ephemeral", {}).get("events", [])
+                if e["type"] == "m.typing"]
+        assert len(told) <= 1
+        return told[0] if told else None
+
+    def until_typists(self, room, users):
+        end = time.monotonic() + 20
+        while self.typists(room, 1000) != users:
+            assert time.monotonic() < end
+
+
+@pytest.fixture
+def world(site):
+    ports = [free_port(), free_port()]
+    for i, port in enumerate(ports):
+        site.role("client", f"client{i}", port)
+    bases = [f"http://127.0.0.1:{port}" for port in ports]
+    alice, bob = Wanderer(bases).register("alice"), Wanderer(bases).register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    wait_for(lambda: all(metric(base, "hs_bus_healthy") == 1 and metric(base, "hs_peers_alive") == 1 for base in bases))
+    bob.since = bob.get("/sync")["next_batch"]
+    return bases, alice, bob, room
+
+
+def metric(base, name):
+    return Scrape(base).value(name)
+
+
+def test_typing_at_one_worker_is_told_by_the_other_and_told_once(world):
+    _, alice, bob, room = world
+    for _ in range(3):
+        alice.typing(room)
+        bob.until_typists(room, [alice.user_id])
+        for _ in range(2):  # the other one and again the first: nothing new, so they wait
+            began = time.monotonic()
+            assert bob.typists(room, 700) is None
+            assert time.monotonic() - began > 0.6
+        alice.typing(room, False)
+        bob.until_typists(room, [])
+        assert bob.typists(room) is None and bob.typists(room) is None
+
+
+def test_without_redis_messages_arrive_and_typing_does_when_it_is_back(world, redis):
+    bases, alice, bob, room = world
+    redis.kill()
+    wait_for(lambda: all(metric(base, "hs_bus_healthy") == 0 for base in bases))
+    bob.sync_until_event(room, alice.text(room, "told by the database"))
+    alice.typing(room)
+    redis.start()
+    bob.until_typists(room, [alice.user_id])
+    wait_for(lambda: all(metric(base, "hs_bus_healthy") == 1 for base in bases))
+
+
+def test_a_redis_that_is_not_there_at_the_start_is_used_once_it_is(site, redis):
+    redis.kill()
+    ports = [free_port(), free_port()]
+    workers = [site.role("client", f"client{i}", port) for i, port in enumerate(ports)]
+    bases = [f"http://127.0.0.1:{port}" for port in ports]
+    alice = Wanderer(bases).register("alice")
+    room = alice.create_room()
+    alice.sync_until(lambda a: room in a.get("rooms", {}).get("join", {}))
+    assert all(w.log().count("bus.away") == 1 for w in workers)
+    redis.start()
+    wait_for(lambda: all(metric(base, "hs_bus_healthy") == 1 and metric(base, "hs_peers_alive") == 1 for base in bases))
+    assert all("bus.ready" in w.log() for w in workers)
