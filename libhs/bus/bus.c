@@ -34,27 +34,27 @@ static void tell_health(hs_post *p)
         b->fell = false;
         tell(b, false);
     }
-    if (b->healthy)
+    if (b->health == HS_BUS_UP)
         tell(b, true);
     hs_bus_unref(b);
 }
 
-void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, bool healthy)
+void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, hs_bus_health health)
 {
     b->transport = transport;
     b->loop = loop;
     b->refs = 1;
     b->news = (hs_post){ .fn = tell_health, .ud = b };
-    b->healthy = healthy;
+    b->health = health;
 }
 
-void hs_bus_set_healthy(hs_bus *b, bool healthy)
+void hs_bus_set_health(hs_bus *b, hs_bus_health health)
 {
-    if (b->healthy == healthy || b->closed)
+    if (b->health == health || b->closed)
         return;
-    b->healthy = healthy;
-    b->fell = b->fell || !healthy;
-    if (b->news_waits)
+    b->health = health;
+    b->fell = b->fell || health == HS_BUS_DOWN;
+    if (b->news_waits || health == HS_BUS_JOINING)
         return;
     b->news_waits = true;
     b->refs++;
@@ -63,7 +63,7 @@ void hs_bus_set_healthy(hs_bus *b, bool healthy)
 
 bool hs_bus_healthy(const hs_bus *b)
 {
-    return b->healthy && !b->closed;
+    return b->health == HS_BUS_UP && !b->closed;
 }
 
 void hs_bus_watch_start(hs_bus *b, hs_bus_watch *w)

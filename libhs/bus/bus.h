@@ -16,7 +16,8 @@ typedef void hs_bus_fn(void *ud, hs_str message);
 
 /* Within one process. NULL without memory. */
 hs_bus *hs_bus_local_open(hs_loop *loop);
-/* For tests: a bus that is down is not healthy and loses what is published. */
+/* A bus that is down is not healthy and loses what is published: where there are other workers and no Redis, and in
+ * tests. */
 void hs_bus_local_set_down(hs_bus *b, bool down);
 /* Ends all subscriptions and watches. */
 void hs_bus_close(hs_bus *b);
@@ -33,8 +34,9 @@ void hs_bus_publish(hs_bus *b, hs_str channel, hs_str message);
  * is told that it is healthy again catches up once more from PostgreSQL. */
 bool hs_bus_healthy(const hs_bus *b);
 
-/* Told of each change of hs_bus_healthy, on the loop, never inside another function of the bus. The struct belongs to
- * the caller and stays where it is until hs_bus_watch_stop or the bus is closed. fn may stop its own watch. */
+/* Told of each change of hs_bus_healthy, on the loop, never inside another function of the bus; of a subscription made
+ * meanwhile only that all is well again, once it is confirmed. The struct belongs to the caller and stays where it is
+ * until hs_bus_watch_stop or the bus is closed. fn may stop its own watch. */
 typedef struct hs_bus_watch {
     struct hs_bus_watch *next;
     void (*fn)(struct hs_bus_watch *w, bool healthy);

@@ -25,6 +25,10 @@ struct hs_bus_subscription {
     char channel[];
 };
 
+/* JOINING: all is well but for a subscription that is not confirmed yet. Not healthy, but nothing has been lost either:
+ * the watches hear only that it is healthy again. */
+typedef enum { HS_BUS_DOWN, HS_BUS_JOINING, HS_BUS_UP } hs_bus_health;
+
 /* First member of each transport's own struct. */
 struct hs_bus {
     const hs_bus_transport *transport;
@@ -34,17 +38,18 @@ struct hs_bus {
     hs_bus_watch *watches, *next_watch;
     hs_bus_stats stats;
     hs_post news; /* of health */
-    bool walking, closed, healthy, fell, news_waits;
+    hs_bus_health health;
+    bool walking, closed, fell, news_waits;
     bool *gone; /* set when the struct is freed */
 };
 
-void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, bool healthy);
+void hs_bus_init(hs_bus *b, hs_loop *loop, const hs_bus_transport *transport, hs_bus_health health);
 void hs_bus_unref(hs_bus *b);
 /* To all who subscribed to it. A transport looks at b->closed afterwards; it holds a reference meanwhile. */
 void hs_bus_deliver(hs_bus *b, hs_str channel, hs_str bytes);
 /* Whether s lives and is the first subscription of its channel: to walk the channels. */
 bool hs_bus_first_of_channel(const hs_bus_subscription *s);
 /* The watches hear of it at the end of the turn. */
-void hs_bus_set_healthy(hs_bus *b, bool healthy);
+void hs_bus_set_health(hs_bus *b, hs_bus_health health);
 
 #endif

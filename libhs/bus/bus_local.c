@@ -41,7 +41,7 @@ static void deliver(hs_post *p)
     l->first = l->last = NULL;
     for (; m; m = next) {
         next = m->next;
-        if (l->bus.healthy)
+        if (l->bus.health == HS_BUS_UP)
             hs_bus_deliver(&l->bus, hs_blob_str(m->channel), hs_blob_str(m->bytes));
         else
             l->bus.stats.dropped++;
@@ -97,7 +97,7 @@ hs_bus *hs_bus_local_open(hs_loop *loop)
 
     if (!l)
         return NULL;
-    hs_bus_init(&l->bus, loop, &transport, true);
+    hs_bus_init(&l->bus, loop, &transport, HS_BUS_UP);
     l->bus.stats.connects = 1;
     l->deliver = (hs_post){ .fn = deliver, .ud = l };
     return &l->bus;
@@ -105,5 +105,5 @@ hs_bus *hs_bus_local_open(hs_loop *loop)
 
 void hs_bus_local_set_down(hs_bus *b, bool down)
 {
-    hs_bus_set_healthy(b, !down);
+    hs_bus_set_health(b, down ? HS_BUS_DOWN : HS_BUS_UP);
 }

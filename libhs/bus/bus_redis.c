@@ -42,7 +42,7 @@ typedef struct {
     char master_host[256];
     hs_redis_sentinel *sentinel;
     hs_redis_link *pub, *sub;
-    bool pub_ready, sub_ready, flowing, role_asked, beat_came, away_told;
+    bool pub_ready, sub_ready, flowing, role_asked, beat_came, away_told, ready_told;
     unsigned unconfirmed, ticks, silent;
     hs_timer tick, again;
     int64_t pause_ms;
@@ -134,14 +134,13 @@ static void publish(hs_bus *b, hs_str channel, hs_str bytes)
 
 static void judge(redis *r)
 {
-    bool healthy = r->flowing && !r->unconfirmed && r->beat_came && r->silent < SICK_TICKS;
+    bool well = r->flowing && r->beat_came && r->silent < SICK_TICKS;
 
-    if (healthy == r->bus.healthy)
-        return;
-    hs_bus_set_healthy(&r->bus, healthy);
-    if (!healthy)
+    hs_bus_set_health(&r->bus, !well ? HS_BUS_DOWN : r->unconfirmed ? HS_BUS_JOINING : HS_BUS_UP);
+    if (r->bus.health != HS_BUS_UP || r->ready_told)
         return;
     r->pause_ms = 0;
+    r->ready_told = true;
     r->away_told = false;
     hs_log(r->o.log, HS_LOG_INFO, "bus.ready", "redis=%s", r->where);
 }
@@ -152,6 +151,7 @@ static void say_away(redis *r, hs_str why)
         hs_log(r->o.log, HS_LOG_WARN, "bus.away",
                "redis=%s reason=%.*s: the database is polled for news until it is back", r->where, HS_FMT(why));
     r->away_told = true;
+    r->ready_told = false;
 }
 
 static void drop_pair(redis *r)
@@ -485,7 +485,7 @@ hs_error *hs_bus_redis_open(hs_loop *loop, hs_arena *a, const hs_bus_redis_optio
 
     if (!r)
         return HS_ERR_NOMEM;
-    hs_bus_init(&r->bus, loop, &transport, false);
+    hs_bus_init(&r->bus, loop, &transport, HS_BUS_DOWN);
     r->arena = hs_arena_open(ARENA_CAP);
     hs_error *e = r->arena ? open_redis(r, a, o) : HS_ERR_NOMEM;
     if (e) {

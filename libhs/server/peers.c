@@ -8,11 +8,12 @@
 
 #include <stdlib.h>
 
-enum { HELLO_MS = 2000, MISSED_MAX = 3, PEERS_MAX = 1000, NAME_MAX_N = 256 };
+enum { HELLO_MS = 2000, MISSED_MAX = 3, TWINS_MAX = 15, PEERS_MAX = 1000, NAME_MAX_N = 256 };
 
 typedef struct {
     hs_peer peer;
     char *name;
+    unsigned twins; /* Hellos while another of that name was there */
 } entry;
 
 struct hs_peers {
@@ -48,16 +49,18 @@ static entry *find(const struct hs_peers *p, uint64_t boot)
     return NULL;
 }
 
-/* Two that live under one name would share what is kept by name. A worker that has just been replaced is silent. */
-static void look_for_twin(struct hs_peers *p, const hs_hello_msg *m)
+/* Two that live under one name would share what is kept by name. For a while that is how it should be: one that drains
+ * and the one that follows it. */
+static void look_for_twin(struct hs_peers *p, entry *peer)
 {
-    bool twin = hs_str_eq(m->worker, p->srv->worker_name);
+    bool twin = hs_str_eq(peer->peer.worker, p->srv->worker_name);
 
     for (size_t i = 0; i < p->n; i++)
-        twin |= hs_str_eq(p->at[i].peer.worker, m->worker) && !p->at[i].peer.missed;
-    if (twin)
+        twin |= &p->at[i] != peer && hs_str_eq(p->at[i].peer.worker, peer->peer.worker) && !p->at[i].peer.missed;
+    if (twin && ++peer->twins == TWINS_MAX)
         hs_log(p->srv->log, HS_LOG_ERROR, "peers.twin",
-               "worker=%.*s: two processes have this name; each needs a worker_name of its own", HS_FMT(m->worker));
+               "worker=%.*s: two processes have this name; each needs a worker_name of its own",
+               HS_FMT(peer->peer.worker));
 }
 
 static entry *add(struct hs_peers *p, const hs_hello_msg *m)
@@ -78,7 +81,6 @@ static entry *add(struct hs_peers *p, const hs_hello_msg *m)
     name = malloc(m->worker.n + 1);
     if (!name)
         return NULL;
-    look_for_twin(p, m);
     if (m->worker.n)
         memcpy(name, m->worker.p, m->worker.n);
     p->at[p->n] = (entry){ .peer = { .worker = hs_str_make(name, m->worker.n), .boot = m->boot }, .name = name };
@@ -118,6 +120,7 @@ static void hear(void *ud, hs_str bytes)
     peer->peer.pos = m.pos;
     peer->peer.lag = lag;
     peer->peer.missed = 0;
+    look_for_twin(p, peer);
 }
 
 static void say_hello(struct hs_peers *p, bool bye)

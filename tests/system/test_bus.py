@@ -107,3 +107,17 @@ def test_a_redis_that_is_not_there_at_the_start_is_used_once_it_is(site, redis):
     redis.start()
     wait_for(lambda: all(metric(base, "hs_bus_healthy") == 1 and metric(base, "hs_peers_alive") == 1 for base in bases))
     assert all("bus.ready" in w.log() for w in workers)
+
+
+def test_a_worker_that_ends_says_so_and_one_that_is_killed_is_missed(site):
+    ports = [free_port() for _ in range(3)]
+    workers = [site.role("client", f"client{i}", port) for i, port in enumerate(ports)]
+    base = f"http://127.0.0.1:{ports[0]}"
+    wait_for(lambda: metric(base, "hs_peers_alive") == 2)
+    workers[1].stop()
+    wait_for(lambda: "worker=client1 reason=ended" in workers[0].log())
+    assert metric(base, "hs_peers_alive") == 1
+    workers[2].kill()
+    wait_for(lambda: "worker=client2 reason=silent" in workers[0].log(), 30)
+    assert metric(base, "hs_peers_alive") == 0
+    assert "peers.twin" not in workers[0].log()

@@ -216,6 +216,45 @@ static void one_that_is_stalled_costs_bounded_memory_and_the_oldest_news(void **
     turn_until(f, f->ear.messages + s->dropped == s->published);
 }
 
+typedef struct {
+    hs_bus_watch watch;
+    char told[16];
+    size_t n;
+} watcher;
+
+static void note_health(hs_bus_watch *w, bool healthy)
+{
+    watcher *x = w->ud;
+
+    assert_true(x->n + 1 < sizeof x->told);
+    x->told[x->n++] = healthy ? '+' : '-';
+}
+
+static void a_later_subscription_is_no_loss_but_until_it_is_confirmed_all_is_not_well(void **state)
+{
+    fixture *f = *state;
+    watcher w = { .watch = { .fn = note_health, .ud = &w } };
+
+    test_redis_start(&f->redis, "");
+    open_two(f);
+    hs_loop_turn(f->loop, 0);
+    hs_bus_watch_start(f->two, &w.watch);
+    assert_non_null(hs_bus_subscribe(f->two, HS_S("y"), hear, &f->ear));
+    assert_false(hs_bus_healthy(f->two));
+    turn_until(f, hs_bus_healthy(f->two) && w.n);
+    assert_string_equal(w.told, "+");
+    assert_non_null(hs_bus_subscribe(f->two, HS_S("z"), hear, &f->ear));
+    test_redis_kill(&f->redis); /* before it can confirm */
+    turn_until(f, w.n > 1);
+    assert_string_equal(w.told, "+-");
+    test_redis_again(&f->redis);
+    turn_until(f, w.n > 2);
+    assert_string_equal(w.told, "+-+");
+    turn_until(f, hs_bus_healthy(f->one));
+    hs_bus_publish(f->one, HS_S("z"), HS_S("z"));
+    turn_until(f, f->ear.messages);
+}
+
 static void another_server_or_database_hears_nothing(void **state)
 {
     fixture *f = *state;
@@ -243,7 +282,7 @@ static void another_server_or_database_hears_nothing(void **state)
     hs_bus_close(third);
 }
 
-/* The rights that docs/scaling.md names are enough. */
+/* The rights that docs/operate.md names are enough. */
 static void it_lets_in_who_has_the_password(void **state)
 {
     fixture *f = *state;
@@ -412,6 +451,7 @@ int main(void)
         with_fixture(one_that_dies_is_missed_at_once_and_found_again),
         with_fixture(one_that_falls_silent_is_missed),
         with_fixture(one_that_is_stalled_costs_bounded_memory_and_the_oldest_news),
+        with_fixture(a_later_subscription_is_no_loss_but_until_it_is_confirmed_all_is_not_well),
         with_fixture(another_server_or_database_hears_nothing),
         with_fixture(it_lets_in_who_has_the_password),
         with_fixture(tls_is_spoken_with_who_proves_its_name_and_with_nobody_else),
