@@ -491,8 +491,9 @@ hs_error *hs_room_write_run(hs_server *srv, hs_arena *a, hs_room *room, hs_room_
             *ret_conflict = true;
             return NULL;
         }
-        if (res.status == HS_WRITE_CONFLICT || room->is_new)
+        if (room->is_new)
             return hs_err_internal(a, NULL, "a row of a new event was there already");
+        /* stale, or what another worker has just made byte for byte the same */
         HS_TRY(hs_room_refresh(srv, a, room, &room));
     }
     return hs_err(a, 503, HS_M_UNKNOWN, "The room is changing too fast; try again");

@@ -18,7 +18,10 @@ static hs_error *need_room(hs_server *srv, hs_arena *a, hs_str room_id, hs_room 
     return NULL;
 }
 
-/* The store has an answer for this transaction already: from before a restart, or from another worker. */
+#define TWIN_TRIES 5
+
+/* The store has an answer for this transaction already: from before a restart, or from another worker. p NULL: it has
+ * none. */
 static hs_error *answer_of_txn(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, hs_str txn_id,
                                hs_str *ret)
 {
@@ -26,9 +29,10 @@ static hs_error *answer_of_txn(hs_server *srv, const hs_session *who, hs_arena *
     hs_stored *s;
     bool found;
 
+    *ret = hs_str_make(NULL, 0);
     HS_TRY(hs_store_txn_get(srv->db, a, &row, &found));
     if (!found || !row.event)
-        return hs_err_internal(a, NULL, "a row of a new event was there already");
+        return NULL;
     HS_TRY(hs_events_load(srv, a, room->nid, &row.event, 1, &s));
     if (!s)
         return hs_err_internal(a, NULL, "event %lld of a transaction is missing", (long long)row.event);
@@ -58,12 +62,21 @@ static hs_error *write_one(hs_server *srv, const hs_session *who, hs_arena *a, h
     wish->sender = who->user_id;
     wish->sender_nid = who->user;
     wish->device_id = who->device_id.p ? who->device_id : HS_S("");
-    HS_TRY(hs_room_write_run(srv, a, room, wish->is_state ? HS_WRITE_STATE : HS_WRITE_MESSAGE, fill_one, &o,
-                             wish->txn_id.p ? &conflict : NULL));
-    if (conflict)
-        return answer_of_txn(srv, who, a, room, wish->txn_id, ret);
-    *ret = o.made.event_id;
-    return NULL;
+    for (int i = 0; i < TWIN_TRIES; i++) {
+        HS_TRY(hs_room_write_run(srv, a, room, wish->is_state ? HS_WRITE_STATE : HS_WRITE_MESSAGE, fill_one, &o,
+                                 wish->txn_id.p ? &conflict : NULL));
+        if (!conflict) {
+            *ret = o.made.event_id;
+            return NULL;
+        }
+        HS_TRY(answer_of_txn(srv, who, a, room, wish->txn_id, ret));
+        if (ret->p)
+            return NULL;
+        /* Another worker has made the very same event, byte for byte: of the same user and content, on the same head,
+         * in the same millisecond. The two were sent apart and stay so. */
+        HS_TRY(hs_room_refresh(srv, a, room, &room));
+    }
+    return hs_err_internal(a, NULL, "a row of a new event was there already");
 }
 
 hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const hs_send *in, hs_str *ret)

@@ -269,9 +269,24 @@ hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids)
     return result.status == HS_WRITE_OK ? NULL : hs_err_internal(a, NULL, "a session's row was there already");
 }
 
-void hs_session_reauthenticated(hs_server *srv, const hs_session *who)
+static hs_str hash_of(const hs_session *who)
 {
-    ((entry *)(uintptr_t)who)->s.reauth_ms = hs_loop_now(srv->loop);
+    return hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256);
+}
+
+hs_error *hs_session_reauthenticated(hs_server *srv, hs_arena *a, const hs_session *who)
+{
+    return hs_store_token_validate(srv->db, a, hash_of(who), hs_loop_wall(srv->loop));
+}
+
+hs_error *hs_session_reauth_recent(hs_server *srv, hs_arena *a, const hs_session *who, int64_t within_ms, bool *ret)
+{
+    int64_t ts, ago;
+
+    HS_TRY(hs_store_token_validated(srv->db, a, hash_of(who), &ts));
+    ago = hs_loop_wall(srv->loop) - ts;
+    *ret = ts > 0 && ago >= 0 && ago < within_ms;
+    return NULL;
 }
 
 /* ── who was last seen where ── */

@@ -24,7 +24,6 @@ typedef struct hs_session {
     uint8_t token_sha256[32];
     int64_t expires_ts; /* 0: never */
     bool is_appservice;
-    int64_t reauth_ms; /* loop time of the last user-interactive authentication; 0: none since the start */
 } hs_session;
 
 HS_NODISCARD hs_error *hs_sessions_open(hs_server *srv, hs_arena *a);
@@ -44,8 +43,11 @@ HS_NODISCARD hs_error *hs_sessions_listen(hs_server *srv);
 /* Notes that the session's device was active from an address; written in batches, at most every two minutes per device.
  */
 void hs_session_seen(hs_server *srv, const hs_session *who, hs_str ip, hs_str user_agent);
-/* Remembers that the user has just shown the password again. */
-void hs_session_reauthenticated(hs_server *srv, const hs_session *who);
+/* Remembers that the user has just shown the password again, for all workers … */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_session_reauthenticated(hs_server *srv, hs_arena *a, const hs_session *who);
+/* … and whether that is no longer than within_ms ago. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_session_reauth_recent(hs_server *srv, hs_arena *a, const hs_session *who,
+                                                            int64_t within_ms, bool *ret);
 /* SHA-256 of a token: what the store keeps. */
 void hs_token_hash(hs_str token, uint8_t ret[32]);
 

@@ -159,12 +159,14 @@ static hs_error *try_stage(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_
     return NULL;
 }
 
-static bool recently_done(hs_server *srv, const hs_uia_in *in)
+static hs_error *recently_done(hs_server *srv, hs_arena *a, const hs_uia_in *in, bool *ret)
 {
     int64_t timeout = srv->config->ui_auth_session_timeout_ms;
 
-    return in->kind == HS_UIA_REAUTH_SKIPPABLE && timeout > 0 && in->who->reauth_ms &&
-           hs_loop_now(srv->loop) - in->who->reauth_ms < timeout;
+    *ret = false;
+    if (in->kind != HS_UIA_REAUTH_SKIPPABLE || timeout <= 0)
+        return NULL;
+    return hs_session_reauth_recent(srv, a, in->who, timeout, ret);
 }
 
 hs_error *hs_uia_check(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *ret)
@@ -186,9 +188,8 @@ hs_error *hs_uia_check(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia 
     if (session.n)
         HS_TRY(load_session(srv, a, in, session, params_n, &u));
 
-    if (recently_done(srv, in))
-        u.complete = true;
-    else
+    HS_TRY(recently_done(srv, a, in, &u.complete));
+    if (!u.complete)
         HS_TRY(try_stage(srv, a, in, auth, &done, &why));
     u.complete = u.complete || hs_str_eq(done, wanted);
     if (!u.complete) {
@@ -197,7 +198,7 @@ hs_error *hs_uia_check(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia 
         HS_TRY(write_answer(a, wanted, &u, done, hs_jv_count(auth) > 0, why, &u.answer));
     } else if (in->who) {
         if (done.p)
-            hs_session_reauthenticated(srv, in->who);
+            HS_TRY(hs_session_reauthenticated(srv, a, in->who));
         if (u.session_id.p) /* once only */
             HS_TRY(hs_store_uia_remove(srv->db, a, u.session_id));
     }

@@ -9,6 +9,16 @@ static const hs_stmt TOKEN_FIND = {
            " WHERE t.token_sha256 = $1",
     .params = "b", .cols = "ntttin", .big = "access_token account user_id",
 };
+static const hs_stmt TOKEN_VALIDATED = {
+    .name = "token_validated",
+    .sql = "SELECT validated_ts FROM access_token WHERE token_sha256 = $1",
+    .params = "b", .cols = "n", .big = "access_token",
+};
+static const hs_stmt TOKEN_VALIDATE = {
+    .name = "token_validate",
+    .sql = "UPDATE access_token SET validated_ts = $2 WHERE token_sha256 = $1",
+    .params = "bn", .big = "access_token",
+};
 static const hs_stmt LOGIN_END = {
     .name = "login_end",
     .sql = "DELETE FROM access_token WHERE user_nid = $1 AND device_id = $2",
@@ -115,25 +125,13 @@ static const hs_stmt SHORT_TOKEN_TAKE = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,
-    &LOGIN_END,
-    &LOGIN_INBOX,
-    &LOGIN_DEVICE,
-    &LOGIN_TOKEN,
-    &DEVICES_REMOVE,
-    &DEVICES_REMOVE_OTHERS,
-    &TOKEN_REMOVE,
-    &DEVICES_LIST,
-    &DEVICE_GET,
-    &DEVICE_RENAME,
-    &DEVICES_SEEN,
-    &UIA_INSERT,
-    &UIA_GET,
-    &UIA_REMOVE,
-    &UIA_SET_CLIENT,
-    &UIA_EXPIRE,
-    &SHORT_TOKEN_PUT,
-    &SHORT_TOKEN_TAKE,
+    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,
+    &LOGIN_END,     &LOGIN_INBOX,     &LOGIN_DEVICE,
+    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS,
+    &TOKEN_REMOVE,  &DEVICES_LIST,    &DEVICE_GET,
+    &DEVICE_RENAME, &DEVICES_SEEN,    &UIA_INSERT,
+    &UIA_GET,       &UIA_REMOVE,      &UIA_SET_CLIENT,
+    &UIA_EXPIRE,    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE,
     NULL,
 };
 
@@ -155,6 +153,20 @@ hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_to
         .expires_ts = hs_rows_i64(rows, 0, 5),
     };
     return NULL;
+}
+
+hs_error *hs_store_token_validated(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &TOKEN_VALIDATED, &rows, token_sha256));
+    *ret = hs_rows_count(rows) ? hs_rows_i64(rows, 0, 0) : 0; /* 0 stands for NULL */
+    return NULL;
+}
+
+hs_error *hs_store_token_validate(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t ts)
+{
+    return hs_db_exec(db, a, &TOKEN_VALIDATE, NULL, token_sha256, ts);
 }
 
 hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id, hs_str display_name, hs_str token_sha256,

@@ -14,6 +14,9 @@ typedef struct {
 
 /* *ret NULL: no such token. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret);
+/* When the session's user last showed the password again (ms since 1970); 0: never. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_validated(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_validate(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t ts);
 /* ── into a unit of writing, which tells the other workers (server/session.h: hs_sessions_end) ── */
 /* Makes or takes over a device (its display name stays if it has one), ends the device's earlier tokens, adds the new
  * one. expires_ts 0: never. */

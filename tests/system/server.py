@@ -7,6 +7,7 @@ itself; the data directory is made where an unprivileged user can reach it.
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -29,9 +30,15 @@ def program(name="hs"):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to connections: one of these could have it before the server does."""
+    while True:
+        port = random.randint(12000, 31000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def free_ports(n):
@@ -62,12 +69,13 @@ def wait_for(what, seconds=20, step=0.02):
         time.sleep(step)  # polling interval of the condition, not a guess about it
 
 
+CLUSTER = os.environ.get("HS_TOPOLOGY", "one") == "cluster"
 KEY = "ed25519 a_test wzDlg80PVkPjULDn6rJ9TLJ1nLDtTB3QDfUuy5gUnPM"  # for servers whose processes share no directory
 
 
 def Server(*args, **kw):
     """The server under test, of whatever processes HS_TOPOLOGY says: one, or a cluster (topology.py)."""
-    if os.environ.get("HS_TOPOLOGY", "one") == "cluster":
+    if CLUSTER:
         from topology import ManyProcesses
 
         return ManyProcesses(*args, **kw)

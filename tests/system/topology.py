@@ -57,26 +57,30 @@ class ManyProcesses(OneProcess):
                 start_new_session=True,
             )
 
-    def start(self, wait=True):
-        self.write_config()
+    def start_proxy(self):
         with open(os.path.join(self.dir, "haproxy.cfg"), "w") as f:
             f.write(self.proxy_config())
         with open(os.path.join(self.dir, "haproxy.log"), "ab") as log:
             self.process = subprocess.Popen(["haproxy", "-f", f.name], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def start(self, wait=True):
+        assert wait
+        self.write_config()
         for name in WORKERS:
             self.start_worker(name)
-        if wait:
-            self.await_ready()
+        wait_for(self.workers_serve, 60)
+        self.start_proxy()  # it would take workers that do not answer yet for dead ones
+        self.await_ready()
         return self
 
-    def await_ready(self, seconds=60):
-        def up():
-            for name, p in self.workers.items():
-                if p.poll() is not None:
-                    raise AssertionError(f"{name} ended with {p.returncode}:\n{self.log()[-3000:]}")
-            return all(OneProcess.answers(f"http://127.0.0.1:{port}") for port in self.ports.values()) and self.ready() and self.proxy_knows()
+    def workers_serve(self):
+        for name, p in self.workers.items():
+            if p.poll() is not None:
+                raise AssertionError(f"{name} ended with {p.returncode}:\n{self.log()[-3000:]}")
+        return all(OneProcess.answers(f"http://127.0.0.1:{port}") for port in self.ports.values())
 
-        wait_for(up, seconds)
+    def await_ready(self, seconds=60):
+        wait_for(lambda: self.workers_serve() and self.ready() and self.proxy_knows(), seconds)
 
     def proxy_knows(self):
         """Whether HAProxy has found every kind of worker alive; until then it answers 503 itself."""

@@ -1,5 +1,6 @@
 -- hs_lease_turn reads the members once a turn. Under an old snapshot (a backup) their rows have many dead versions, which each read
 -- walks: 10 workers leave 36,000 an hour.
+-- works with: 1
 
 CREATE OR REPLACE FUNCTION hs_lease_turn(me text, ttl bigint, names text[], sizes int[])
   RETURNS TABLE (duty text, shard int, epoch bigint, keep boolean) LANGUAGE plpgsql AS $$

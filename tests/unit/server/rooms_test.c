@@ -284,6 +284,68 @@ static void a_head_moved_by_another_worker_is_built_on_anew(void **state)
     hs_db_close(other.db.db);
 }
 
+typedef struct {
+    hs_server *srv;
+    const hs_session *who;
+    hs_arena *a;
+    hs_send in;
+    hs_str id;
+    int *left;
+} twin;
+
+static void send_twin(void *ud)
+{
+    twin *w = ud;
+
+    if (w->in.state_key.p)
+        test_ok(hs_room_send_state(w->srv, w->who, w->a, &w->in, &w->id));
+    else
+        test_ok(hs_room_send(w->srv, w->who, w->a, &w->in, &w->id));
+    --*w->left;
+}
+
+/* Both are built on one head in one turn of the loop, so in one millisecond. */
+static void the_same_message_on_two_workers_at_once_is_two_events(void **state)
+{
+    test_rooms *t = *state;
+    test_rooms other = { .db = t->db, .config = t->config };
+    hs_session *alice = test_user(t, "alice");
+    hs_str room_id = test_create(t, alice, "{}");
+    hs_send in = { .room_id = room_id, .type = HS_S("m.room.message"), .txn_id = HS_S("one") };
+
+    test_ok(hs_db_open(t->db.loop, t->db.a, &(hs_db_options){ .conninfo = t->db.conninfo }, &other.db.db));
+    test_ok(hs_alloc(t->db.a, 1, &other.srv));
+    *other.srv = *t->srv;
+    other.srv->db = other.db.db;
+    test_ok(hs_server_open_services(other.srv, t->db.a));
+    in.content = test_json(t->db.a, "{\"msgtype\":\"m.text\",\"body\":\"hello\"}");
+    for (int i = 0; i < 6; i++) {
+        hs_room *there;
+        int left = 2;
+        (void)room_of(t, room_id);
+        test_ok(hs_room_find(other.srv, t->db.a, room_id, &there));
+        twin a = { .srv = t->srv, .who = alice, .a = t->db.a, .in = in, .left = &left }, b = a;
+        b.srv = other.srv;
+        if (i < 3) {
+            a.in.txn_id = hs_str_make((const char *)"abc" + i, 1);
+            b.in.txn_id = hs_str_make((const char *)"xyz" + i, 1);
+        } else { /* state has no transactions, and the same state again is the same event */
+            a.in = b.in = (hs_send){ .room_id = room_id, .type = HS_S("m.room.topic"), .state_key = HS_S("") };
+            a.in.content = b.in.content = test_json(t->db.a, i == 3   ? "{\"topic\":\"1\"}"
+                                                             : i == 4 ? "{\"topic\":\"2\"}"
+                                                                      : "{\"topic\":\"3\"}");
+        }
+        test_ok(hs_fiber_spawn(t->db.loop, send_twin, &a));
+        test_ok(hs_fiber_spawn(t->db.loop, send_twin, &b));
+        while (left)
+            hs_fiber_sleep(t->db.loop, 1);
+        if (i < 3)
+            assert_false(hs_str_eq(a.id, b.id));
+    }
+    hs_server_close_services(other.srv);
+    hs_db_close(other.db.db);
+}
+
 static void a_room_reads_back_as_it_was(void **state)
 {
     test_rooms *t = *state;
@@ -489,6 +551,7 @@ ON_FIBER(the_same_transaction_gives_the_same_event)
 ON_FIBER(concurrent_senders_make_one_line)
 ON_FIBER(state_sent_among_messages_keeps_the_line)
 ON_FIBER(a_head_moved_by_another_worker_is_built_on_anew)
+ON_FIBER(the_same_message_on_two_workers_at_once_is_two_events)
 ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
 ON_FIBER(a_fork_of_state_is_resolved_and_joined)
 ON_FIBER(an_event_against_the_rules_is_kept_but_no_head)
@@ -508,6 +571,7 @@ int main(void)
         TEST(concurrent_senders_make_one_line),
         TEST(state_sent_among_messages_keeps_the_line),
         TEST(a_head_moved_by_another_worker_is_built_on_anew),
+        TEST(the_same_message_on_two_workers_at_once_is_two_events),
         TEST(a_redacted_event_is_pruned_in_memory_and_when_read_again),
         TEST(a_fork_of_state_is_resolved_and_joined),
         TEST(an_event_against_the_rules_is_kept_but_no_head),
