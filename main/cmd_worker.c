@@ -297,8 +297,7 @@ static void say_ready(solo *w)
         (void)!write(w->ready_fd, "r", 1);
         close(w->ready_fd);
     }
-    if (!w->one_of_many) /* the supervisor speaks for all */
-        hs_notify("READY=1");
+    hs_notify("READY=1");
 }
 
 static hs_error *start(solo *w)
@@ -347,6 +346,7 @@ int hs_cmd_worker(int argc, char **argv)
         r->of_worker = false;
         w.ready_fd = READY_FD;
         (void)fcntl(READY_FD, F_SETFD, FD_CLOEXEC);
+        unsetenv("NOTIFY_SOCKET"); /* the supervisor speaks for all */
     }
     umask(0027);
     hs_error *e = start(&w);

@@ -286,6 +286,8 @@ void hs_worker_close(hs_worker *w)
     if (w->services)
         hs_server_close_services(&w->srv);
     hs_bus_close(w->srv.bus);
+    if (!hs_fiber_self(w->srv.loop))
+        hs_loop_turn(w->srv.loop, 0); /* its connections let go at the end of a turn */
     if (w->srv.db)
         hs_db_close(w->srv.db);
     hs_metrics_close(w->srv.metrics);

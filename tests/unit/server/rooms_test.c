@@ -296,11 +296,15 @@ typedef struct {
 static void send_twin(void *ud)
 {
     twin *w = ud;
+    hs_arena *a = hs_arena_open(1 << 20); /* as each request has one */
+    hs_str id;
 
     if (w->in.state_key.p)
-        test_ok(hs_room_send_state(w->srv, w->who, w->a, &w->in, &w->id));
+        test_ok(hs_room_send_state(w->srv, w->who, a, &w->in, &id));
     else
-        test_ok(hs_room_send(w->srv, w->who, w->a, &w->in, &w->id));
+        test_ok(hs_room_send(w->srv, w->who, a, &w->in, &id));
+    test_ok(hs_str_dup(w->a, id, &w->id));
+    hs_arena_close(a);
     --*w->left;
 }
 
