@@ -6,7 +6,12 @@ import pytest
 from mx import Client
 from pg import Cluster
 from redis_server import Redis
-from server import Server
+from server import CLUSTER, Server
+
+# With many processes: what starts processes of its own is the same as without.
+collect_ignore = [
+    f"test_{name}.py" for name in ("backpressure", "caches", "federation", "listeners", "proxies", "replace", "start", "tools", "workers")
+] if CLUSTER else []
 
 _names = itertools.count(1)
 _run = secrets.token_hex(3)  # a server that is used again has no such names yet
