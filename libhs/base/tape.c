@@ -41,8 +41,9 @@ typedef struct {
     const char *p, *end;
     unsigned flags;
     unsigned depth;
-    frame frames[HS_JSON_MAX_DEPTH];
-    uint32_t *order; /* scratch for the check of keys */
+    frame *frames;
+    frame shallow[HS_JSON_MAX_DEPTH]; /* where they are while that is enough */
+    uint32_t *order;                  /* scratch for the check of keys */
     size_t order_cap;
 } reader;
 
@@ -477,11 +478,27 @@ static hs_error *check_keys(reader *r, frame *f)
 
 /* ── containers ── */
 
+static hs_error *go_deep(reader *r)
+{
+    frame *more;
+
+    if (!(r->flags & HS_JSON_DEEP))
+        return bad_json(r, "nested too deep");
+    if (r->frames != r->shallow)
+        return NULL;
+    HS_TRY(hs_alloc(r->a, HS_JSON_DEEP_DEPTH, &more));
+    memcpy(more, r->frames, r->depth * sizeof *more);
+    r->frames = more;
+    return NULL;
+}
+
 static hs_error *open_container(reader *r, bool object)
 {
     uint32_t i;
 
     if (r->depth == HS_JSON_MAX_DEPTH)
+        HS_TRY(go_deep(r));
+    if (r->depth == HS_JSON_DEEP_DEPTH)
         return bad_json(r, "nested too deep");
     HS_TRY(add_node(r, object ? HS_JV_OBJ : HS_JV_ARR, offset(r), 0, &i));
     r->frames[r->depth++] = (frame){ .node = i, .object = object, .canonical = true, .sorted = true };
@@ -591,6 +608,7 @@ hs_error *hs_tape_parse(hs_arena *a, hs_str bytes, unsigned flags, hs_jv *ret_to
     reader r = { .a = a, .p = bytes.p, .end = bytes.p ? bytes.p + bytes.n : NULL, .flags = flags };
     bool more = true, opened;
 
+    r.frames = r.shallow;
     if (bytes.n >= UINT32_MAX)
         return hs_err(a, 413, HS_M_TOO_LARGE, "The JSON document is too large");
     HS_TRY(hs_alloc(a, 1, &r.t));

@@ -93,10 +93,10 @@ static hs_error *grow(hs_arena *a, frame **stack, size_t depth, size_t *cap)
 {
     frame *grown;
 
-    HS_TRY(hs_alloc(a, HS_JSON_MAX_DEPTH + 1, &grown));
+    HS_TRY(hs_alloc(a, *cap * 4, &grown)); /* the reader has bounded the depth */
     memcpy(grown, *stack, depth * sizeof *grown);
     *stack = grown;
-    *cap = HS_JSON_MAX_DEPTH + 1;
+    *cap *= 4;
     return NULL;
 }
 

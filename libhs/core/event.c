@@ -207,7 +207,7 @@ hs_error *hs_event_read(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str e
 {
     hs_event *e = NULL;
     hs_jv top;
-    hs_error *err = hs_tape_parse(a, json, HS_JSON_OBJECT, &top);
+    hs_error *err = hs_tape_parse(a, json, HS_JSON_OBJECT | HS_JSON_DEEP, &top);
 
     if (!err)
         err = fill(a, rv, json, top, &e);
@@ -291,11 +291,11 @@ hs_error *hs_event_parse(hs_arena *a, const hs_roomver *rv, hs_str json, hs_even
     hs_str canonical;
     hs_jv top;
 
-    HS_TRY(hs_tape_parse(a, json, flags | HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, json, flags | HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     HS_TRY(hs_canonical(a, top, WITHOUT, rv->event_id == HS_EVENT_ID_GIVEN ? 1 : 2, &canonical));
     if (canonical.n > MAX_EVENT)
         return hs_err(a, 413, HS_M_TOO_LARGE, "event too large");
-    HS_TRY(hs_tape_parse(a, canonical, HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, canonical, HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     HS_TRY(fill(a, rv, canonical, top, &e));
     HS_TRY(give_id(a, e));
     HS_TRY(check_sizes(a, e));

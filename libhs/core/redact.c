@@ -177,9 +177,9 @@ hs_error *hs_redact_json(hs_arena *a, const hs_roomver *rv, hs_str json, hs_str 
     hs_str canonical;
     hs_jv top;
 
-    HS_TRY(hs_tape_parse(a, json, flags | HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, json, flags | HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     HS_TRY(hs_canonical(a, top, NULL, 0, &canonical));
-    HS_TRY(hs_tape_parse(a, canonical, HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, canonical, HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     HS_TRY(hs_alloc(a, canonical.n + HS_REDACT_SLACK, &o.p));
     hs_redact_write(&o, rv, top, HS_REDACT_WHOLE);
     *ret = hs_str_make(o.p, o.n);

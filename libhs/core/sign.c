@@ -122,7 +122,7 @@ hs_error *hs_sign_json(hs_arena *a, hs_str json, hs_str server, const hs_signing
     hs_buf b;
     hs_json_out j;
 
-    HS_TRY(hs_tape_parse(a, json, HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, json, HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     HS_TRY(hs_canonical(a, top, NOT_SIGNED, 2, &bytes));
     hs_sign_bytes(k, bytes, signature);
     HS_TRY(hs_base64_encode(a, hs_str_make((const char *)signature, sizeof signature), false, &text));
@@ -144,7 +144,7 @@ hs_error *hs_sign_json(hs_arena *a, hs_str json, hs_str server, const hs_signing
     hs_json_end(&j);
     hs_json_end(&j);
     HS_TRY(hs_buf_flatten(&b, &unsorted));
-    HS_TRY(hs_tape_parse(a, unsorted, HS_JSON_OBJECT, &whole));
+    HS_TRY(hs_tape_parse(a, unsorted, HS_JSON_OBJECT | HS_JSON_DEEP, &whole));
     return hs_canonical(a, whole, NULL, 0, ret);
 }
 
@@ -155,7 +155,7 @@ hs_error *hs_verify_json(hs_arena *a, hs_str json, hs_str server, hs_str key_id,
     hs_str bytes, text, signature;
     bool ok;
 
-    HS_TRY(hs_tape_parse(a, json, HS_JSON_OBJECT, &top));
+    HS_TRY(hs_tape_parse(a, json, HS_JSON_OBJECT | HS_JSON_DEEP, &top));
     if (!hs_jv_str(hs_jv_get(hs_jv_get(hs_jv_get(top, NOT_SIGNED[0]), server), key_id), &text)) {
         *ret = false;
         return NULL;

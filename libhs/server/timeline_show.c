@@ -187,7 +187,8 @@ void hs_event_show(hs_json_out *j, const hs_show *how, const hs_dressed *e)
     hs_buf_init(&b, j->b->a);
     hs_json_out_init(&whole, &b);
     show_all(&whole, how, e);
-    if (hs_buf_flatten(&b, &bytes) || hs_tape_parse(j->b->a, bytes, HS_JSON_OBJECT | HS_JSON_DUP_KEYS_LAST, &top)) {
+    if (hs_buf_flatten(&b, &bytes) ||
+        hs_tape_parse(j->b->a, bytes, HS_JSON_OBJECT | HS_JSON_DEEP | HS_JSON_DUP_KEYS_LAST, &top)) {
         j->b->failed = true;
         return;
     }

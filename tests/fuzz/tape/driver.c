@@ -9,8 +9,8 @@
 /* The node count of the subtree, walked without recursion by way of raw bytes: children lie within their parents. */
 static void walk(hs_jv top)
 {
-    hs_jv stack[HS_JSON_MAX_DEPTH + 1];
-    hs_jv_iter its[HS_JSON_MAX_DEPTH + 1];
+    hs_jv stack[HS_JSON_DEEP_DEPTH + 1];
+    hs_jv_iter its[HS_JSON_DEEP_DEPTH + 1];
     size_t depth = 1;
 
     stack[0] = top;
@@ -38,7 +38,7 @@ static void walk(hs_jv top)
         must(hs_jv_int(it->value, &i) == (hs_jv_type_of(it->value) == HS_JV_INT));
         (void)hs_jv_bool(it->value, &b);
         if (hs_jv_count(it->value)) {
-            must(depth < HS_JSON_MAX_DEPTH);
+            must(depth < HS_JSON_DEEP_DEPTH);
             stack[depth] = it->value;
             its[depth++] = (hs_jv_iter){ 0 };
         }
@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!n)
         return 0;
     hs_str doc = exactly(a, data + 1, n - 1);
-    hs_error *e = hs_tape_parse(a, doc, data[0] & 7u, &v);
+    hs_error *e = hs_tape_parse(a, doc, data[0] & 15u, &v);
     must((e != NULL) == (v.t == NULL));
     must(!e || e->status == 400);
     if (!e)

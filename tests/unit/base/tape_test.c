@@ -300,18 +300,30 @@ static void the_top_can_be_held_to_an_object(void **state)
 }
 
 /* Z02 */
-static void nesting_ends_at_100(void **state)
+static void nesting_ends_at_100_and_in_events_at_990(void **state)
 {
-    char text[2 * (HS_JSON_MAX_DEPTH + 1)];
+    char text[2 * (HS_JSON_DEEP_DEPTH + 1)];
     (void)state;
 
-    for (size_t n = HS_JSON_MAX_DEPTH; n <= HS_JSON_MAX_DEPTH + 1; n++) {
-        hs_jv v = { 0 };
-        memset(text, '[', n);
-        memset(text + n, ']', n);
-        hs_error *e = parse(hs_str_make(text, 2 * n), 0, &v);
-        assert_int_equal(e == NULL, n == HS_JSON_MAX_DEPTH);
+    for (unsigned deep = 0; deep < 2; deep++) {
+        size_t most = deep ? HS_JSON_DEEP_DEPTH : HS_JSON_MAX_DEPTH;
+        for (size_t n = most - 1; n <= most + 1; n++) {
+            hs_jv v = { 0 };
+            memset(text, '[', n);
+            memset(text + n, ']', n);
+            hs_error *e = parse(hs_str_make(text, 2 * n), deep ? HS_JSON_DEEP : 0, &v);
+            assert_int_equal(e == NULL, n <= most);
+        }
     }
+    /* going deep twice in one document */
+    hs_jv v = { 0 };
+    hs_str twice;
+    memset(text, '[', 150);
+    memset(text + 150, ']', 150);
+    hs_str one = hs_str_make(text, 300);
+    assert_null(hs_str_cat(a, &twice, 5, HS_S("["), one, HS_S(","), one, HS_S("]")));
+    assert_null(parse(twice, HS_JSON_DEEP, &v));
+    assert_int_equal(hs_jv_count(v), 2);
     for (size_t n = 1; n <= HS_JSON_MAX_DEPTH; n++)
         assert_bad(hs_str_make(text, n), 0, HS_M_NOT_JSON);
 }
@@ -423,7 +435,7 @@ int main(void)
         CASE(duplicate_keys_are_refused_however_written),
         CASE(the_last_duplicate_counts_when_they_are_allowed),
         CASE(the_top_can_be_held_to_an_object),
-        CASE(nesting_ends_at_100),
+        CASE(nesting_ends_at_100_and_in_events_at_990),
         CASE(the_number_of_values_is_bounded),
         CASE(canonical_bytes_are_known_as_such),
         CASE(a_hostile_object_takes_no_quadratic_time),

@@ -250,6 +250,32 @@ static void an_event_has_65536_bytes_at_most_in_every_version(void **state)
     hs_arena_close(a);
 }
 
+/* Z02: as deep as other servers take it, and back as it came. */
+static void an_event_is_990_levels_deep_at_most(void **state)
+{
+    hs_arena *a = hs_arena_open(ARENA);
+    (void)state;
+
+    EACH_VERSION(a, v)
+    {
+        for (size_t n = 987; n <= 989; n++) { /* under the event's and the content's own */
+            hs_event *e, *again;
+            hs_str redacted;
+            parts p = PLAIN;
+            p.content = filled(a, "{\"b\":1,\"a\":", "[", n, filled(a, "", "]", n, "}"));
+            int status = status_of(a, *v, &p, &e);
+            assert_int_equal(status, n <= HS_JSON_DEEP_DEPTH - 2 ? 0 : 400);
+            if (status)
+                continue;
+            assert_null(hs_event_read(a, *v, e->json, (hs_str){ 0 }, &again));
+            assert_true(hs_str_eq(e->event_id, again->event_id));
+            assert_null(hs_event_redact(a, e, &redacted));
+            assert_null(hs_redact_json(a, *v, e->json, &redacted));
+        }
+    }
+    hs_arena_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +284,7 @@ int main(void)
         cmocka_unit_test(names_have_255_bytes_or_before_version_11_characters),
         cmocka_unit_test(ids_are_of_their_grammar),
         cmocka_unit_test(an_event_has_65536_bytes_at_most_in_every_version),
+        cmocka_unit_test(an_event_is_990_levels_deep_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -390,8 +390,8 @@ static void content_too_deep_for_an_event_is_the_senders_fault(void **state)
     hs_event *e;
 
     d.type = HS_S("m.room.message");
-    assert_null(hs_str_cat(v->a, &content, 5, HS_S("{\"x\":"), filled(v->a, "[", HS_JSON_MAX_DEPTH - 1), HS_S(""),
-                           filled(v->a, "]", HS_JSON_MAX_DEPTH - 1), HS_S("}")));
+    assert_null(hs_str_cat(v->a, &content, 5, HS_S("{\"x\":"), filled(v->a, "[", HS_JSON_DEEP_DEPTH - 1), HS_S(""),
+                           filled(v->a, "]", HS_JSON_DEEP_DEPTH - 1), HS_S("}")));
     d.content = content;
     hs_error *err = hs_event_build(v->a, rv, &d, HS_S("domain"), v->key, &e);
     assert_non_null(err);

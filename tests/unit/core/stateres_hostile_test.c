@@ -150,8 +150,9 @@ static hs_error *resolve(hs_arena *a, const hs_roomver *rv, graph *g, double *se
 
 static const char *const VERSIONS[] = { "1", "2", "11", "12" };
 
-/* S05 F22 X05: from 10,000 to 100,000 events, 25 times the time at most, where quadratic work would take 100 times. */
-static void ten_times_the_graph_takes_about_ten_times_as_long(void **state)
+/* S05 F22 X05: 190,000 events, a little below the limit, take a tenth of a second, some more with sanitizers. Work that
+ * grew with the square, or paths counted one by one, would take minutes and worse. */
+static void a_large_graph_of_any_shape_takes_no_time_to_speak_of(void **state)
 {
     static const struct {
         const char *name;
@@ -168,25 +169,20 @@ static void ten_times_the_graph_takes_about_ten_times_as_long(void **state)
 
     for (size_t k = 0; k < sizeof GRAPHS / sizeof *GRAPHS; k++) {
         for (size_t v = 0; v < 4; v++) {
-            double seconds[2] = { 1e9, 1e9 };
+            double seconds[2];
             for (size_t big = 0; big < 2; big++) {
-                for (int again = 0; again < 2; again++) {
-                    hs_arena *a = hs_arena_open((size_t)1 << 30);
-                    graph g = { .rule = GRAPHS[k].rule, .own_keys = GRAPHS[k].own_keys };
-                    const hs_roomver *rv = hs_roomver_find(hs_str_c(VERSIONS[v]));
-                    double t;
-                    make(a, rv, &g, big ? 100000 : 10000);
-                    size_t before = hs_arena_used(a);
-                    assert_null(resolve(a, rv, &g, &t));
-                    assert_true(hs_arena_used(a) - before < g.n * 1000);
-                    seconds[big] = t < seconds[big] ? t : seconds[big];
-                    hs_arena_close(a);
-                }
+                hs_arena *a = hs_arena_open((size_t)1 << 30);
+                graph g = { .rule = GRAPHS[k].rule, .own_keys = GRAPHS[k].own_keys };
+                const hs_roomver *rv = hs_roomver_find(hs_str_c(VERSIONS[v]));
+                make(a, rv, &g, big ? 190000 : 95000);
+                size_t before = hs_arena_used(a);
+                assert_null(resolve(a, rv, &g, &seconds[big]));
+                assert_true(hs_arena_used(a) - before < g.n * 1000);
+                hs_arena_close(a);
             }
             print_message("%s, version %s: %.1f ms, %.1f ms\n", GRAPHS[k].name, VERSIONS[v], seconds[0] * 1e3,
                           seconds[1] * 1e3);
-            if (seconds[1] > 0.05 && seconds[1] > 40 * seconds[0])
-                fail_msg("%s, version %s: %.4f s, then %.4f s", GRAPHS[k].name, VERSIONS[v], seconds[0], seconds[1]);
+            assert_true(seconds[1] < 5);
         }
     }
 }
@@ -239,7 +235,7 @@ static void limits_hold_where_100000_events_ask_for_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ten_times_the_graph_takes_about_ten_times_as_long),
+        cmocka_unit_test(a_large_graph_of_any_shape_takes_no_time_to_speak_of),
         cmocka_unit_test(unknown_auth_events_are_nobodys_power),
         cmocka_unit_test(limits_hold_where_100000_events_ask_for_more),
     };
