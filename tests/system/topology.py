@@ -66,11 +66,15 @@ class ManyProcesses(OneProcess):
     def start(self, wait=True):
         assert wait
         self.write_config()
-        for name in WORKERS:
-            self.start_worker(name)
-        wait_for(self.workers_serve, 60)
-        self.start_proxy()  # it would take workers that do not answer yet for dead ones
-        self.await_ready()
+        try:
+            for name in WORKERS:
+                self.start_worker(name)
+            wait_for(self.workers_serve, 60)
+            self.start_proxy()  # it would take workers that do not answer yet for dead ones
+            self.await_ready()
+        except BaseException:
+            self.close()  # nobody else would
+            raise
         return self
 
     def workers_serve(self):
