@@ -128,3 +128,20 @@ void test_on_fiber(hs_loop *loop, void (*fn)(void *ud), void *ud)
     while (!c.done)
         hs_loop_turn(loop, 50);
 }
+
+typedef struct {
+    void (*fn)(void **state);
+    void **state;
+} test_case;
+
+static void run_case(void *ud)
+{
+    test_case *c = ud;
+
+    c->fn(c->state);
+}
+
+void test_case_on_fiber(hs_loop *loop, void (*fn)(void **state), void **state)
+{
+    test_on_fiber(loop, run_case, &(test_case){ fn, state });
+}

@@ -26,6 +26,9 @@ void test_db_close(test_db *t);
 /* Runs fn(ud) on a fiber and turns the loop until it has returned. */
 void test_on_fiber(hs_loop *loop, void (*fn)(void *ud), void *ud);
 
+/* The same with a test case of cmocka. */
+void test_case_on_fiber(hs_loop *loop, void (*fn)(void **state), void **state);
+
 /* Prints the error's text and fails. */
 void test_ok_at(hs_error *e, const char *file, int line);
 #define test_ok(e) test_ok_at((e), __FILE__, __LINE__)

@@ -29,22 +29,10 @@ static int close_rooms(void **state)
 }
 
 /* Locks and sleeps need a fiber. */
-typedef struct {
-    void (*fn)(void **state);
-    void **state;
-} on_fiber;
-
-static void run_on_fiber(void *ud)
-{
-    on_fiber *o = ud;
-
-    o->fn(o->state);
-}
-
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
-        test_on_fiber(((test_rooms *)*state)->db.loop, run_on_fiber, &(on_fiber){ f, state });                         \
+        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
     }
 
 static hs_room *room_of(test_rooms *t, hs_str room_id)

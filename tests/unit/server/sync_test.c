@@ -28,22 +28,10 @@ static int close_rooms(void **state)
     return 0;
 }
 
-typedef struct {
-    void (*fn)(void **state);
-    void **state;
-} on_fiber;
-
-static void run_on_fiber(void *ud)
-{
-    on_fiber *o = ud;
-
-    o->fn(o->state);
-}
-
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
-        test_on_fiber(((test_rooms *)*state)->db.loop, run_on_fiber, &(on_fiber){ f, state });                         \
+        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
     }
 
 /* ── asking ── the answer lives as long as the test's arena */

@@ -295,22 +295,10 @@ static void a_message_wakes_only_the_device_it_is_for(void **state)
     hs_wait_stop(&w[1]);
 }
 
-typedef struct {
-    void (*fn)(void **state);
-    void **state;
-} on_fiber;
-
-static void run_on_fiber(void *ud)
-{
-    on_fiber *o = ud;
-
-    o->fn(o->state);
-}
-
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
-        test_on_fiber(((test_rooms *)*state)->db.loop, run_on_fiber, &(on_fiber){ f, state });                         \
+        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
     }
 
 ON_FIBER(a_message_says_its_type_sender_and_content)

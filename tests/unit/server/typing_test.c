@@ -32,22 +32,10 @@ typedef struct {
     int told;
 } client;
 
-typedef struct {
-    void (*fn)(void **state);
-    void **state;
-} on_fiber;
-
-static void run_on_fiber(void *ud)
-{
-    on_fiber *o = ud;
-
-    o->fn(o->state);
-}
-
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
-        test_on_fiber(((world *)*state)->loop, run_on_fiber, &(on_fiber){ f, state });                                 \
+        test_case_on_fiber(((world *)*state)->loop, f, state);                                                         \
     }
 #define TEST(f) cmocka_unit_test_setup(f##_, open_room)
 
@@ -85,7 +73,7 @@ static void prepare(void **state)
 /* Each test has a room of its own. */
 static int open_room(void **state)
 {
-    test_on_fiber(((world *)*state)->loop, run_on_fiber, &(on_fiber){ prepare, state });
+    test_case_on_fiber(((world *)*state)->loop, prepare, state);
     return 0;
 }
 
