@@ -441,14 +441,20 @@ static const hs_stmt SETUP_EXEC = {
            " set_config('idle_in_transaction_session_timeout', '60s', false)," COMMON_SETTINGS,
     .cols = "tttttttt",
 };
+/* A worker whose machine dies after half a batch has left must not hold the ticket for hours: PostgreSQL looks whether it
+ * is there, and (17 and later) bounds the transaction. */
 static const hs_stmt SETUP_WRITE = {
     .name = "setup_write",
     .sql = "SELECT set_config('statement_timeout', '10s', false), set_config('lock_timeout', '10s', false),"
-           " set_config('idle_in_transaction_session_timeout', '2s', false)," COMMON_SETTINGS ","
+           " set_config('idle_in_transaction_session_timeout', '2s', false),"
+           " set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),"
+           " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '5000', false),"
+           " CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"
+           "   THEN set_config('transaction_timeout', '20s', false) END," COMMON_SETTINGS ","
            " (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = current_user"
            "   AND datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'hs write ' || $1)",
     .params = "i",
-    .cols = "ttttttttn",
+    .cols = "tttttttttttttn",
 };
 /* Held as long as the backend lives: once we have it, an older one of ours has ended, and with it whatever it had begun. */
 static const hs_stmt FENCE = {
