@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -542,7 +543,8 @@ static void allow_connections(const test_db *t, bool yes)
         return;
     snprintf(sql, sizeof sql, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '%s'",
              name);
-    test_pg_sql(admin, sql);
+    while (test_pg_sql(admin, sql) > 0)
+        usleep(10000); /* they end by themselves; asked again until nobody is left */
 }
 
 /* Until a unit is written: what was refused may be asked again. */
