@@ -112,7 +112,7 @@ static void trim(void *ud)
 
     if (!hs_cache_over(&l->cache))
         return;
-    for (double least = 0; hs_cache_over(&l->cache) && l->cache.entries; least = least ? least * 2 : 1)
+    for (double least = 0; hs_cache_over(&l->cache) && l->cache.entries; least = least > 0 ? least * 2 : 1)
         drop_up_to(l, l->now_ms, least);
     l->cache.evicted += before - l->cache.entries;
 }
