@@ -131,9 +131,11 @@ static bool wanted(const hs_event_filter *f, const hs_stored *e)
     return !f || hs_event_filter_match(f, e->ev->type, e->ev->sender, e->ev->room_id, e->ev->content);
 }
 
-/* Up to `limit` rows between two points that pass the filter, of them those that may be seen. */
-static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees, hs_topo low,
-                           hs_topo high, hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
+/* Up to `limit` rows between two points that pass the filter, of them those that may be seen. What came after the
+ * position `upto` is passed over. */
+static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
+                                hs_topo low, hs_topo high, int64_t upto, hs_direction dir, int64_t limit,
+                                const hs_event_filter *filter, page *ret)
 {
     enum { ROUNDS = 5 };
     page p = { .edge = dir == HS_BACKWARD ? high : low };
@@ -169,7 +171,7 @@ static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_
             }
             /* The point before this row (backward) or after it (forward): where the next page begins. */
             p.edge = (hs_topo){ rows[i].depth, dir == HS_BACKWARD ? rows[i].pos - 1 : rows[i].pos };
-            if (loaded[i] && wanted(filter, loaded[i])) {
+            if (loaded[i] && rows[i].pos <= upto && wanted(filter, loaded[i])) {
                 positions[n] = rows[i].pos;
                 events[n++] = loaded[i];
             }
@@ -191,6 +193,12 @@ static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_
     }
     *ret = p;
     return NULL;
+}
+
+static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees, hs_topo low,
+                           hs_topo high, hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
+{
+    return read_page_upto(srv, a, room, who, sees, low, high, INT64_MAX, dir, limit, filter, ret);
 }
 
 /* Member events of the senders of some events, at the snapshot of `at`; plus all else of the state when `full`. */
@@ -258,7 +266,7 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
     hs_room_access access;
     hs_messages_page out = { 0 };
     hs_topo from, low = FIRST, high = LAST;
-    int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit;
+    int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit, upto = INT64_MAX;
     bool has_from = in->from.p && !hs_str_eq(in->from, HS_S("END")), at_start = false;
     page p;
 
@@ -280,8 +288,13 @@ hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, co
         HS_TRY(clamp_to_stay(srv, who, a, &access, &from));
         high = from;
     }
-    HS_TRY(read_page(srv, a, access.room, who, HS_SEES_PAST_STAYS, low, high, in->forwards ? HS_FORWARD : HS_BACKWARD,
-                     limit, in->filter, &p));
+    /* Where workers write at once the newest row need not be the deepest: from the present on, all depths. */
+    if (!in->forwards && !has_from && limit > 0 && access.membership == HS_MEMBER_JOIN) {
+        upto = hs_fanout_position(srv);
+        high = LAST;
+    }
+    HS_TRY(read_page_upto(srv, a, access.room, who, HS_SEES_PAST_STAYS, low, high, upto,
+                          in->forwards ? HS_FORWARD : HS_BACKWARD, limit, in->filter, &p));
 
     HS_TRY(write_point(a, from, &out.start));
     if (p.more || p.any_rows || !limit)

@@ -172,7 +172,7 @@ def test_new_connections_go_to_the_next_process_while_the_old_one_drains(site):
     # By chance that is one in a million; a first packet that was dropped takes a second to come again.
     wait_for(lambda: {who() for _ in range(20)} == {"new"})
     slow.close()
-    assert worker.stop() == 0
+    assert worker.stop() == 0, worker.log()[-3000:]
 
 
 def schema(postgres, site):
