@@ -420,6 +420,32 @@ static void a_refusal_that_the_news_outran_is_looked_at_once_more(void **state)
     assert_true(hooks.once_more(&q, &e));
 }
 
+/* The one that does not know of the others' yet forks the room: the newest by position is not the deepest. */
+static void the_newest_page_has_the_deeper_branch_too(void **state)
+{
+    world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{}");
+    hs_messages_query newest = { .room_id = room_id, .limit = 4 };
+    hs_messages_page page;
+    hs_room *room;
+
+    test_ok(hs_room_find(x->w[1].srv, x->w[0].db.a, room_id, &room));
+    hs_bus_local_set_down(x->bus, true);
+    for (int i = 0; i < 3; i++)
+        test_send(&x->w[0], alice, room_id, "deep", NULL);
+    test_send(&x->w[1], alice, room_id, "newest", NULL);
+    hs_bus_local_set_down(x->bus, false);
+    for (size_t i = 0; i < WORKERS; i++) {
+        test_ok(hs_fanout_fresh(x->w[i].srv, x->w[0].db.a));
+        test_ok(hs_messages_get(x->w[i].srv, alice, x->w[0].db.a, &newest, &page));
+        assert_int_equal(page.chunk_n, 4);
+        for (size_t k = 0; k < 4; k++)
+            assert_true(hs_str_eq(page.chunk[k].event->ev->type, HS_S("m.room.message")));
+    }
+}
+
+ON_FIBER(the_newest_page_has_the_deeper_branch_too)
 ON_FIBER(what_one_worker_writes_the_others_show)
 ON_FIBER(a_refusal_that_the_news_outran_is_looked_at_once_more)
 ON_FIBER(who_was_refused_by_what_is_old_may_try_again_within_the_request)
@@ -434,6 +460,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_world, close_world)
     const struct CMUnitTest tests[] = {
+        TEST(the_newest_page_has_the_deeper_branch_too),
         TEST(what_one_worker_writes_the_others_show),
         TEST(a_refusal_that_the_news_outran_is_looked_at_once_more),
         TEST(who_was_refused_by_what_is_old_may_try_again_within_the_request),
