@@ -292,9 +292,7 @@ static void finish(whole *w, bool served)
 {
     hs_runner *r = &w->run;
 
-    if (r->worker)
-        hs_worker_close(r->worker);
-    r->worker = NULL;
+    hs_runner_close_worker(r);
     if (w->redis)
         hs_private_redis_stop(w->redis);
     if (w->pg)

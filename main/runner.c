@@ -188,7 +188,7 @@ void hs_runner_worker_signal(hs_runner *r, int signal)
     } else if (signal == SIGHUP) {
         hs_runner_reload(r);
     } else if (r->stopping) {
-        hs_loop_stop(r->loop); /* asked twice: do not wait for anybody */
+        hs_worker_hurry(r->worker); /* asked twice: do not wait for anybody */
     } else {
         r->stopping = true;
         hs_notify("STOPPING=1");
@@ -246,11 +246,19 @@ hs_error *hs_runner_open_worker(hs_runner *r, hs_worker_options *o)
     return hs_worker_listen(w, r->a);
 }
 
+/* The loop turns while it closes: a signal then finds no worker. */
+void hs_runner_close_worker(hs_runner *r)
+{
+    hs_worker *w = r->worker;
+
+    r->worker = NULL;
+    if (w)
+        hs_worker_close(w);
+}
+
 void hs_runner_close(hs_runner *r)
 {
-    if (r->worker)
-        hs_worker_close(r->worker);
-    r->worker = NULL;
+    hs_runner_close_worker(r);
     if (r->loop) {
         (void)!hs_io_want(r->loop, &r->signals, 0);
         hs_loop_close(r->loop);

@@ -45,6 +45,7 @@ HS_NODISCARD hs_error *hs_runner_open_worker(hs_runner *r, hs_worker_options *o)
 void hs_runner_worker_signal(hs_runner *r, int signal);
 /* Log level and certificates; told to the service manager. */
 void hs_runner_reload(hs_runner *r);
+void hs_runner_close_worker(hs_runner *r); /* does nothing when there is none */
 /* Closes what is open. */
 void hs_runner_close(hs_runner *r);
 

@@ -278,6 +278,11 @@ void hs_worker_drain(hs_worker *w, int64_t deadline_ms)
         hs_log(w->srv.log, HS_LOG_WARN, "worker.drain", "some requests were cut off at the deadline");
 }
 
+void hs_worker_hurry(hs_worker *w)
+{
+    hs_http_hurry(w->http);
+}
+
 void hs_worker_close(hs_worker *w)
 {
     if (w->http)

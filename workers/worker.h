@@ -32,6 +32,8 @@ HS_NODISCARD hs_error *hs_worker_listen(hs_worker *w, hs_arena *a);
 HS_NODISCARD hs_error *hs_worker_reload(hs_worker *w, hs_arena *a, const hs_config *fresh);
 /* Stops accepting, answers what waits, finishes what is under way. */
 HS_SUSPENDS void hs_worker_drain(hs_worker *w, int64_t deadline_ms);
+/* Asked again: the drain ends at once. */
+void hs_worker_hurry(hs_worker *w);
 /* The database has lost what this worker knows (a failover without all data): the loop was stopped, and the process has
  * to be started again. */
 bool hs_worker_lost(const hs_worker *w);

@@ -222,6 +222,8 @@ HS_NODISCARD hs_error *hs_http_reload_tls(hs_http *h, hs_arena *a);
  * another process gets new connections from the first moment on, and idle connections have some time for a request
  * whose answer announces the end. */
 HS_SUSPENDS bool hs_http_drain(hs_http *h, int64_t deadline_ms);
+/* A drain under way ends within some milliseconds, whatever is open. */
+void hs_http_hurry(hs_http *h);
 void hs_http_close(hs_http *h);
 size_t hs_http_parked_count(const hs_http *h);
 

@@ -119,6 +119,7 @@ struct hs_http {
     uint32_t stream_groups; /* those that have a row with `stream` */
     hs_conn *hooks;         /* connections whose next request is to be watched for again */
     bool draining;
+    bool hurry; /* hs_http_hurry */
     hs_timer sweep;
     hs_metric *received, *responses, *seconds, *in_flight, *refused, *ticks;
 };

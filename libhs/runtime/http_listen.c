@@ -610,12 +610,17 @@ bool hs_http_drain(hs_http *h, int64_t deadline_ms)
     for (;;) {
         if (hs_loop_now(h->loop) >= closes)
             stop_listening(h);
-        if (hs_loop_now(h->loop) >= until || (hs_loop_now(h->loop) >= closes && !h->conns_n))
+        if (h->hurry || hs_loop_now(h->loop) >= until || (hs_loop_now(h->loop) >= closes && !h->conns_n))
             break;
         shut_idle(h, used_after);
         hs_fiber_sleep(h->loop, 10);
     }
     return h->conns_n == 0;
+}
+
+void hs_http_hurry(hs_http *h)
+{
+    h->hurry = true;
 }
 
 static void give_up_parked(hs_http *h)

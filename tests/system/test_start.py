@@ -122,3 +122,20 @@ def test_a_wrong_collation_is_one_clear_line(own, postgres):
     own.start(wait=False)
     assert own.process.wait(60) != 0
     assert "collation" in own.log().lower() and "C.UTF-8" in own.log()
+
+
+@pytest.mark.parametrize("pause", [0, 0.02, 0.1])
+def test_whoever_asks_twice_does_not_wait_for_anybody(pause):
+    s = OneProcess()
+    s.start()
+    try:
+        with socket.create_connection(("127.0.0.1", s.port)) as busy:  # would hold the end up for ten seconds
+            busy.sendall(b"POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+            began = time.monotonic()
+            s.process.send_signal(signal.SIGTERM)
+            time.sleep(pause)  # wherever the end is by then
+            s.process.send_signal(signal.SIGTERM)
+            assert s.process.wait(20) == 0, s.log()[-3000:]
+            assert time.monotonic() - began < 8
+    finally:
+        s.close()
