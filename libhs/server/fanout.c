@@ -56,9 +56,8 @@ static void went_back(void *ud, int64_t newest)
     if (f->srv->lost)
         return;
     hs_log(f->srv->log, HS_LOG_ERROR, "database.went_back",
-           "the database ends at position %lld, but %lld was saved: it is a standby that had not received everything, "
-           "or was "
-           "restored; this process ends and has to be started again",
+           "the database ends at position %lld, but %lld was saved: a standby that had not received everything, or a"
+           " restored backup; this process ends and has to be started again",
            (long long)newest, (long long)f->position);
     f->srv->lost = true;
     hs_loop_stop(f->srv->loop);

@@ -30,8 +30,8 @@ struct hs_feed {
     hs_bus_watch watch;
     hs_arena *scratch;
     hs_feed_item *first; /* in order of position */
-    size_t items_n, bytes;
-    hs_fiber *fiber; /* the follower; NULL: none */
+    size_t bytes;        /* of messages in it */
+    hs_fiber *fiber;     /* the follower; NULL: none */
     bool running, asleep, busy, closing;
     bool on_bus;          /* its health as it was told last */
     bool look;            /* read the table at the next turn */
@@ -46,7 +46,7 @@ struct hs_feed {
     int64_t newest;
     hs_fiber_queue questions;
 
-    hs_metric *holes, *applied, *lag;
+    hs_metric *holes, *applied;
 };
 
 /* Tells the listeners what the units' news are; each of them all of it before the next one hears any. `pos`: of the

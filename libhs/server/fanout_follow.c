@@ -37,7 +37,6 @@ static void wake_follower(struct hs_feed *f)
 
 static void drop_item(struct hs_feed *f, hs_feed_item *i)
 {
-    f->items_n--;
     if (i->bytes)
         f->bytes -= i->bytes->n;
     hs_blob_unref(i->bytes);
@@ -57,7 +56,6 @@ static void put_item(struct hs_feed *f, hs_feed_item *i)
 {
     hs_feed_item **at = &f->first;
 
-    f->items_n++;
     if (i->bytes)
         f->bytes += i->bytes->n;
     while (*at && (*at)->pos < i->pos)
@@ -165,25 +163,23 @@ static hs_error *read_table(struct hs_feed *f, hs_arena *a)
     return NULL;
 }
 
-static hs_error *look(struct hs_feed *f)
+/* False: the database did not answer, and is to be asked again. */
+static bool look(struct hs_feed *f)
 {
     int64_t before = f->position, first = f->first ? f->first->pos : INT64_MAX;
     hs_arena *a = hs_arena_open(ARENA_CAP);
     hs_error *e;
 
-    if (!a)
-        return HS_ERR_NOMEM;
-    f->look = false;
-    e = read_table(f, a);
+    f->look = false; /* who asks for it while we read is to be heard */
+    e = a ? read_table(f, a) : HS_ERR_NOMEM;
     if (e) {
         hs_log_error(f->srv->log, HS_LOG_WARN, HS_S("-"), "feed.read", e);
-        e = HS_ERR_NOMEM; /* any: the arena goes */
         f->look = true;
     } else if (f->position > before && f->position < first) {
         hs_metric_add(f->holes, 1);
     }
     hs_arena_close(a);
-    return e;
+    return !e;
 }
 
 /* ── the follower ── */
@@ -237,7 +233,7 @@ static int64_t step(struct hs_feed *f)
         return left;
     if (now < f->not_before)
         return f->not_before - now;
-    if (look(f)) {
+    if (!look(f)) {
         f->not_before = hs_loop_now(f->srv->loop) + BACKOFF_MS;
         hs_fiber_wake_all(&f->moved);
         return BACKOFF_MS;
@@ -268,9 +264,12 @@ static void on_health(hs_bus_watch *w, bool healthy)
 {
     struct hs_feed *f = w->ud;
 
-    hs_log(f->srv->log, healthy ? HS_LOG_INFO : HS_LOG_WARN, "feed.bus",
-           healthy ? "news come over the bus" : "the bus is away: news are read from the database every %d ms",
-           POLL_MS);
+    if (healthy)
+        hs_log(f->srv->log, HS_LOG_INFO, "feed.bus", "news come over the bus");
+    else if (f->on_bus) /* not at the start, when it has not been there yet */
+        hs_log(f->srv->log, HS_LOG_WARN, "feed.bus", "the bus is away: news are read from the database every %d ms",
+               POLL_MS);
+    f->on_bus = healthy;
     f->look = true;
     wake_follower(f);
 }
