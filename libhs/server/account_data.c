@@ -84,8 +84,6 @@ static hs_error *write_data(hs_server *srv, hs_arena *a, const hs_session *who, 
 {
     hs_write *w;
     hs_write_result result;
-    hs_news *news;
-    hs_news_user *told;
     uint32_t at;
 
     HS_TRY(hs_write_open(srv->db, a, &w));
@@ -93,12 +91,8 @@ static hs_error *write_data(hs_server *srv, hs_arena *a, const hs_session *who, 
     HS_TRY(hs_store_account_data_put(w, who->user, room, type, hs_jv_raw(content), at));
     if (!room && hs_str_eq(type, HS_S("m.ignored_user_list")))
         HS_TRY(write_ignored(srv, a, w, who->user, content));
-    HS_TRY(hs_alloc(hs_write_arena(w), 1, &news));
-    HS_TRY(hs_alloc(hs_write_arena(w), 1, &told));
-    *told = (hs_news_user){ .user = who->user, .at = at, .what = HS_NEWS_ACCOUNT_DATA, .room = room };
-    told->type = type;
-    *news = (hs_news){ .users = told, .users_n = 1 };
-    HS_TRY(hs_news_give(w, news));
+    const hs_news_user told = { .user = who->user, .at = at, .what = HS_NEWS_ACCOUNT_DATA, .room = room, .type = type };
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
     return hs_write_commit(w, &result);
 }
 

@@ -375,13 +375,8 @@ hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_roo
 
 hs_error *hs_room_write_finish(hs_room_write *w)
 {
-    hs_news *news;
-
     HS_TRY(hs_event_rows_end(w));
-    HS_TRY(hs_alloc(w->a, 1, &news));
-    news->events = w->events.at;
-    news->events_n = w->events.n;
-    return hs_news_give(w->unit, news);
+    return hs_news_give(w->unit, &(hs_news){ .events = w->events.at, .events_n = w->events.n });
 }
 
 static struct hs_room_pending *pending_of(hs_room *room)

@@ -32,7 +32,7 @@ struct hs_lease {
     int64_t epoch;
     uint64_t seen; /* the last turn that listed it */
     int32_t shard;
-    bool running, stop, give, asleep, poked;
+    bool running, stop, give, asleep;
 };
 
 struct duty {
@@ -88,17 +88,11 @@ bool hs_lease_sleep(hs_lease *l, int64_t ms)
         return hs_lease_ok(l);
     }
     l->asleep = true;
-    while (hs_lease_ok(l) && !l->poked && l->timer.heap_at)
+    while (hs_lease_ok(l) && l->timer.heap_at)
         hs_fiber_suspend(loop);
-    l->asleep = l->poked = false;
+    l->asleep = false;
     hs_timer_disarm(loop, &l->timer);
     return hs_lease_ok(l);
-}
-
-void hs_lease_wake(hs_lease *l)
-{
-    l->poked = true;
-    end_sleep(l);
 }
 
 static void stop(hs_lease *l)
@@ -162,7 +156,7 @@ static void run(void *ud)
     }
     hs_arena_close(a);
     hs_metric_add(s->held, -1, l->d->is.name);
-    l->running = l->stop = l->give = l->poked = false;
+    l->running = l->stop = l->give = false;
     l->fiber = NULL;
     s->running--;
 }

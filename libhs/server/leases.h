@@ -50,10 +50,8 @@ hs_lease *hs_lease_of(hs_server *srv, const char *duty, int32_t shard);
 int32_t hs_lease_shard(const hs_lease *l);
 /* Whether it is still surely ours, by this worker's monotonic clock. */
 bool hs_lease_ok(const hs_lease *l);
-/* Inside `run`: sleeps until `ms` are over, somebody calls hs_lease_wake, or the lease must end; then false. */
+/* Inside `run`: sleeps until `ms` are over, or the lease must end; then false. */
 HS_SUSPENDS bool hs_lease_sleep(hs_lease *l, int64_t ms);
-/* Ends the sleep of the lease's `run`, or of the pause before its next call; or of the next one if it is not asleep. */
-void hs_lease_wake(hs_lease *l);
 
 /* Makes a unit HS_WRITE_FENCED if the lease has moved on when it is written. Every unit of a duty begins with this. */
 HS_NODISCARD hs_error *hs_lease_fence(const hs_lease *l, hs_write *w);

@@ -104,8 +104,6 @@ static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kin
 {
     hs_write *w;
     hs_write_result result;
-    hs_news *news;
-    hs_news_user *told;
     uint32_t at;
 
     HS_TRY(hs_write_open(srv->db, a, &w));
@@ -114,11 +112,8 @@ static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kin
         HS_TRY(hs_store_profile_set_name(w, user, value, at));
     else
         HS_TRY(hs_store_profile_set_avatar(w, user, value, at));
-    HS_TRY(hs_alloc(hs_write_arena(w), 1, &news));
-    HS_TRY(hs_alloc(hs_write_arena(w), 1, &told));
-    *told = (hs_news_user){ .user = user, .at = at, .what = HS_NEWS_PROFILE };
-    *news = (hs_news){ .users = told, .users_n = 1 };
-    HS_TRY(hs_news_give(w, news));
+    const hs_news_user told = { .user = user, .at = at, .what = HS_NEWS_PROFILE };
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
     return hs_write_commit(w, &result);
 }
 

@@ -72,8 +72,6 @@ static hs_error *write_receipt(hs_server *srv, const hs_session *who, hs_arena *
     hs_write *w;
     int64_t before;
     uint32_t pos;
-    hs_news *news;
-    hs_news_receipt *told;
 
     HS_TRY(read_thread(srv, a, room, event, in->thread_id, &row.thread));
     HS_TRY(hs_store_timeline_of(srv->db, a, room->nid, &event->nid, 1, &at));
@@ -86,22 +84,18 @@ static hs_error *write_receipt(hs_server *srv, const hs_session *who, hs_arena *
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_write_position(w, &pos));
     HS_TRY(hs_store_receipt_put(w, pos, &row));
-    HS_TRY(hs_alloc(a, 1, &news));
-    HS_TRY(hs_alloc(a, 1, &told));
-    *told = (hs_news_receipt){ .room = room->nid,
-                               .user = who->user,
-                               .type = in->type,
-                               .thread = row.thread,
-                               .event = event->nid,
-                               .ts = row.ts,
-                               .at = pos,
-                               .user_id = who->user_id,
-                               .event_id = event->ev->event_id };
+    hs_news_receipt told = { .room = room->nid,
+                             .user = who->user,
+                             .type = in->type,
+                             .thread = row.thread,
+                             .event = event->nid,
+                             .ts = row.ts,
+                             .at = pos,
+                             .user_id = who->user_id,
+                             .event_id = event->ev->event_id };
     if (row.thread > 0)
-        told->thread_id = in->thread_id;
-    news->receipts = told;
-    news->receipts_n = 1;
-    HS_TRY(hs_news_give(w, news));
+        told.thread_id = in->thread_id;
+    HS_TRY(hs_news_give(w, &(hs_news){ .receipts = &told, .receipts_n = 1 }));
     return hs_write_commit(w, &result);
 }
 
@@ -118,8 +112,6 @@ static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_aren
     hs_write *w;
     hs_write_result result;
     uint32_t pos;
-    hs_news *news;
-    hs_news_user *told;
 
     HS_TRY(hs_event_find(srv, a, room->nid, event_id, &event));
     if (!event || event->room != room->nid)
@@ -148,12 +140,8 @@ static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_aren
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_write_position(w, &pos));
     HS_TRY(hs_store_account_data_put(w, who->user, room->nid, HS_S("m.fully_read"), content, pos));
-    HS_TRY(hs_alloc(a, 1, &news));
-    HS_TRY(hs_alloc(a, 1, &told));
-    *told = (hs_news_user){ who->user, pos, HS_NEWS_ACCOUNT_DATA, room->nid, HS_S("m.fully_read") };
-    news->users = told;
-    news->users_n = 1;
-    HS_TRY(hs_news_give(w, news));
+    const hs_news_user told = { who->user, pos, HS_NEWS_ACCOUNT_DATA, room->nid, HS_S("m.fully_read") };
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
     return hs_write_commit(w, &result);
 }
 

@@ -324,8 +324,6 @@ hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     hs_room *room;
     hs_write *w;
     hs_write_result res;
-    hs_news_user *user;
-    hs_news *news;
     uint32_t at;
     bool found;
 
@@ -340,12 +338,8 @@ hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_write_position(w, &at));
     HS_TRY(hs_store_user_room_flags(w, at, who->user, room->nid, HS_USER_ROOM_FORGOTTEN, 0));
-    HS_TRY(hs_alloc(a, 1, &news));
-    HS_TRY(hs_alloc(a, 1, &user));
-    *user = (hs_news_user){ .user = who->user, .at = at, .what = HS_NEWS_ROOMS, .room = room->nid };
-    news->users = user;
-    news->users_n = 1;
-    HS_TRY(hs_news_give(w, news));
+    const hs_news_user told = { .user = who->user, .at = at, .what = HS_NEWS_ROOMS, .room = room->nid };
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
     HS_TRY(hs_write_commit(w, &res));
     return NULL;
 }

@@ -252,19 +252,16 @@ hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids)
     size_t n = device_ids.n ? device_ids.n : 1;
     hs_write_result result;
     hs_news_user *told;
-    hs_news *news;
     uint32_t at;
 
-    HS_TRY(hs_alloc(a, 1, &news));
     HS_TRY(hs_alloc(a, n, &told));
     HS_TRY(hs_write_position(w, &at));
     for (size_t i = 0; i < n; i++) {
         told[i] = (hs_news_user){ .user = user, .at = at, .what = HS_NEWS_FLAGS };
         if (device_ids.n)
-            HS_TRY(hs_str_dup(a, device_ids.at[i], &told[i].type));
+            told[i].type = device_ids.at[i];
     }
-    *news = (hs_news){ .users = told, .users_n = n };
-    HS_TRY(hs_news_give(w, news));
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = told, .users_n = n }));
     HS_TRY(hs_write_commit(w, &result));
     return result.status == HS_WRITE_OK ? NULL : hs_err_internal(a, NULL, "a session's row was there already");
 }

@@ -342,14 +342,11 @@ static hs_error *tell(hs_write *w, const hs_todevice_target *targets, size_t n, 
 {
     hs_arena *a = hs_write_arena(w);
     hs_news_to_device *told;
-    hs_news *news;
 
-    HS_TRY(hs_alloc(a, 1, &news));
     HS_TRY(hs_alloc(a, n, &told));
     for (size_t i = 0; i < n; i++)
         told[i] = (hs_news_to_device){ .user = targets[i].user, .device_id = targets[i].device_id, .at = at };
-    *news = (hs_news){ .to_device = told, .to_device_n = n };
-    return hs_news_give(w, news);
+    return hs_news_give(w, &(hs_news){ .to_device = told, .to_device_n = n });
 }
 
 /* One position for all: no device gets two messages of one request. */

@@ -376,58 +376,53 @@ static hs_error *finish_one(hs_arena *a, hs_group *g, hs_rows **ret_rows, uint64
     return e;
 }
 
-hs_error *hs_db_query(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...)
+/* One statement as a group of its own. */
+static hs_error *run_one(hs_db *db, hs_arena *a, const hs_stmt *s, bool reads, va_list ap, hs_rows **ret_rows,
+                         uint64_t *ret_n)
 {
     hs_params params;
     hs_step step = { .s = s, .params = &params };
     hs_group g = { .steps = &step, .n = 1 };
+
+    HS_TRY(hs_params_bind(a, s, HS_PARAMS_BORROW, ap, &params));
+    if (reads)
+        hs_db_run_read(db, &g);
+    else
+        hs_db_run_exec(db, &g);
+    return finish_one(a, &g, ret_rows, ret_n);
+}
+
+hs_error *hs_db_query(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...)
+{
     hs_error *e;
     va_list ap;
 
     va_start(ap, ret);
-    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, &params);
+    e = run_one(db, a, s, only_reads(s), ap, ret, NULL);
     va_end(ap);
-    if (e)
-        return e;
-    if (only_reads(s))
-        hs_db_run_read(db, &g);
-    else
-        hs_db_run_exec(db, &g);
-    return finish_one(a, &g, ret, NULL);
+    return e;
 }
 
 hs_error *hs_db_exec(hs_db *db, hs_arena *a, const hs_stmt *s, uint64_t *ret_n, ...)
 {
-    hs_params params;
-    hs_step step = { .s = s, .params = &params };
-    hs_group g = { .steps = &step, .n = 1 };
     hs_error *e;
     va_list ap;
 
     va_start(ap, ret_n);
-    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, &params);
+    e = run_one(db, a, s, false, ap, NULL, ret_n);
     va_end(ap);
-    if (e)
-        return e;
-    hs_db_run_exec(db, &g);
-    return finish_one(a, &g, NULL, ret_n);
+    return e;
 }
 
 hs_error *hs_db_call(hs_db *db, hs_arena *a, const hs_stmt *s, hs_rows **ret, ...)
 {
-    hs_params params;
-    hs_step step = { .s = s, .params = &params };
-    hs_group g = { .steps = &step, .n = 1 };
     hs_error *e;
     va_list ap;
 
     va_start(ap, ret);
-    e = hs_params_bind(a, s, HS_PARAMS_BORROW, ap, &params);
+    e = run_one(db, a, s, false, ap, ret, NULL);
     va_end(ap);
-    if (e)
-        return e;
-    hs_db_run_exec(db, &g);
-    return finish_one(a, &g, ret, NULL);
+    return e;
 }
 
 /* ── pipes ── */
