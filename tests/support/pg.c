@@ -106,6 +106,20 @@ void test_db_close(test_db *t)
     hs_logger_close(t->log);
 }
 
+void test_await_writing(test_db *t)
+{
+    hs_write_result r = { .status = HS_WRITE_STALE };
+    hs_write *w;
+    uint32_t at;
+
+    for (int64_t until = hs_loop_now(t->loop) + 5000; r.status != HS_WRITE_OK; hs_loop_turn(t->loop, 20)) {
+        assert_true(hs_loop_now(t->loop) < until);
+        test_ok(hs_write_open(t->db, t->a, &w));
+        test_ok(hs_write_position(w, &at));
+        (void)!hs_write_commit(w, &r);
+    }
+}
+
 typedef struct {
     void (*fn)(void *ud);
     void *ud;

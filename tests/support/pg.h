@@ -3,7 +3,7 @@
 #ifndef HS_TESTS_SUPPORT_PG_H
 #define HS_TESTS_SUPPORT_PG_H
 
-#include "store/db.h"
+#include "store/write.h"
 
 /* A fresh database, dropped again when the program ends; `options` go behind CREATE DATABASE ("" for UTF8 and C).
  * Returns its conninfo, which stays valid. Ends the program with a message when there is no cluster. */
@@ -22,6 +22,9 @@ typedef struct {
 } test_db;
 void test_db_open(test_db *t);
 void test_db_close(test_db *t);
+
+/* Turns the loop until a unit is written: what was refused may be asked again. Fails after 5 s. */
+void test_await_writing(test_db *t);
 
 /* Runs fn(ud) on a fiber and turns the loop until it has returned. */
 void test_on_fiber(hs_loop *loop, void (*fn)(void *ud), void *ud);

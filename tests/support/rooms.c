@@ -72,6 +72,24 @@ void test_workers_close(test_rooms *t, size_t n, hs_bus *bus)
     test_db_close(&t[0].db);
 }
 
+int test_world_open(void **state)
+{
+    test_world *x = calloc(1, sizeof *x);
+
+    test_workers_open(x->w, TEST_WORKERS, &x->bus);
+    *state = x;
+    return 0;
+}
+
+int test_world_close(void **state)
+{
+    test_world *x = *state;
+
+    test_workers_close(x->w, TEST_WORKERS, x->bus);
+    free(x);
+    return 0;
+}
+
 hs_session *test_user(test_rooms *t, const char *name)
 {
     hs_session *s;

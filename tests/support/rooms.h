@@ -17,6 +17,14 @@ void test_rooms_close(test_rooms *t);
 /* n workers on one database and one loop, telling each other by one bus. */
 void test_workers_open(test_rooms *t, size_t n, hs_bus **ret_bus);
 void test_workers_close(test_rooms *t, size_t n, hs_bus *bus);
+/* A world of three workers, as setup and teardown of a cmocka test. */
+enum { TEST_WORKERS = 3 };
+typedef struct {
+    test_rooms w[TEST_WORKERS];
+    hs_bus *bus;
+} test_world;
+int test_world_open(void **state);
+int test_world_close(void **state);
 /* Session of '@name:test'. */
 hs_session *test_user(test_rooms *t, const char *name);
 /* A room by `who` from a JSON body of createRoom. */

@@ -1,6 +1,7 @@
 /* What a Redis does to the bus: it dies, falls silent, moves, is slow, wants a password or TLS. */
 #include "bus/bus_redis.h"
 #include "support/redis.h"
+#include "support/watcher.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -214,20 +215,6 @@ static void one_that_is_stalled_costs_bounded_memory_and_the_oldest_news(void **
 #endif
     kill(f->redis.pid, SIGCONT);
     turn_until(f, f->ear.messages + s->dropped == s->published);
-}
-
-typedef struct {
-    hs_bus_watch watch;
-    char told[16];
-    size_t n;
-} watcher;
-
-static void note_health(hs_bus_watch *w, bool healthy)
-{
-    watcher *x = w->ud;
-
-    assert_true(x->n + 1 < sizeof x->told);
-    x->told[x->n++] = healthy ? '+' : '-';
 }
 
 static void a_later_subscription_is_no_loss_but_until_it_is_confirmed_all_is_not_well(void **state)

@@ -1,6 +1,7 @@
 /* What holds for every bus: each test runs on the one within a process and on one through a Redis. */
 #include "bus/bus_redis.h"
 #include "support/redis.h"
+#include "support/watcher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -206,20 +207,6 @@ static void closing_ends_all_subscriptions(void **state)
     f->bus = NULL;
     hs_loop_turn(f->loop, 0);
     assert_string_equal(x.got, "");
-}
-
-typedef struct {
-    hs_bus_watch watch;
-    char told[16];
-    size_t n;
-} watcher;
-
-static void note_health(hs_bus_watch *w, bool healthy)
-{
-    watcher *x = w->ud;
-
-    assert_true(x->n + 1 < sizeof x->told);
-    x->told[x->n++] = healthy ? '+' : '-';
 }
 
 static void a_loss_is_told_and_so_is_the_recovery(void **state)

@@ -11,32 +11,9 @@
 
 #include <cmocka.h>
 
-enum { WORKERS = 3, PATIENCE_MS = 20000 };
+enum { WORKERS = TEST_WORKERS, PATIENCE_MS = 20000 };
 
-typedef struct {
-    test_rooms w[WORKERS];
-    hs_bus *bus;
-} world;
-
-static int open_world(void **state)
-{
-    world *x = calloc(1, sizeof *x);
-
-    test_workers_open(x->w, WORKERS, &x->bus);
-    *state = x;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    world *x = *state;
-
-    test_workers_close(x->w, WORKERS, x->bus);
-    free(x);
-    return 0;
-}
-
-static void await_peers(world *x, size_t w, size_t n)
+static void await_peers(test_world *x, size_t w, size_t n)
 {
     int64_t end = hs_loop_now(x->w[0].db.loop) + PATIENCE_MS;
 
@@ -48,7 +25,7 @@ static void await_peers(world *x, size_t w, size_t n)
 }
 
 /* A Hello of somebody who is not there, once. */
-static void say_hello_as(world *x, hs_str worker, uint64_t boot)
+static void say_hello_as(test_world *x, hs_str worker, uint64_t boot)
 {
     hs_hello_msg m = { .worker = worker, .boot = boot, .roles = HS_ROLE_MEDIA, .pos = 7 };
     hs_str bytes;
@@ -59,7 +36,7 @@ static void say_hello_as(world *x, hs_str worker, uint64_t boot)
 
 static void workers_hear_each_other_and_who_ends_says_so(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     const hs_peer *p;
 
     for (size_t i = 0; i < WORKERS; i++)
@@ -78,7 +55,7 @@ static void workers_hear_each_other_and_who_ends_says_so(void **state)
 
 static void who_falls_silent_is_missed(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
 
     for (size_t i = 0; i < WORKERS; i++)
         hs_peers_set_times(x->w[i].srv, 30);
@@ -92,7 +69,7 @@ static void who_falls_silent_is_missed(void **state)
 
 static void nonsense_is_passed_over(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
 
     hs_bus_publish(x->bus, HS_S(HS_BUS_HELLO), HS_S("\xff\xff\xff nonsense"));
     hs_bus_publish(x->bus, HS_S(HS_BUS_HELLO), HS_S(""));
@@ -107,9 +84,10 @@ static void nonsense_is_passed_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(workers_hear_each_other_and_who_ends_says_so, open_world, close_world),
-        cmocka_unit_test_setup_teardown(who_falls_silent_is_missed, open_world, close_world),
-        cmocka_unit_test_setup_teardown(nonsense_is_passed_over, open_world, close_world),
+        cmocka_unit_test_setup_teardown(workers_hear_each_other_and_who_ends_says_so, test_world_open,
+                                        test_world_close),
+        cmocka_unit_test_setup_teardown(who_falls_silent_is_missed, test_world_open, test_world_close),
+        cmocka_unit_test_setup_teardown(nonsense_is_passed_over, test_world_open, test_world_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,35 +18,12 @@
 
 #include <cmocka.h>
 
-enum { WORKERS = 3 };
-
-typedef struct {
-    test_rooms w[WORKERS];
-    hs_bus *bus;
-} world;
-
-static int open_world(void **state)
-{
-    world *x = calloc(1, sizeof *x);
-
-    test_workers_open(x->w, WORKERS, &x->bus);
-    *state = x;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    world *x = *state;
-
-    test_workers_close(x->w, WORKERS, x->bus);
-    free(x);
-    return 0;
-}
+enum { WORKERS = TEST_WORKERS };
 
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
-        test_case_on_fiber(((world *)*state)->w[0].db.loop, f, state);                                                 \
+        test_case_on_fiber(((test_world *)*state)->w[0].db.loop, f, state);                                            \
     }
 
 /* The answer lives as long as the test. */
@@ -115,7 +92,7 @@ static void join(test_rooms *t, const hs_session *who, hs_str room_id)
 
 static void what_one_worker_writes_the_others_show(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id, none = { NULL, 0 };
     hs_jv first, second;
@@ -139,7 +116,7 @@ static void what_one_worker_writes_the_others_show(void **state)
 
 static void every_worker_has_the_same_room_in_memory(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id;
     hs_send topic = { .room_id = room_id, .type = HS_S("m.room.topic"), .state_key = HS_S("") };
@@ -178,7 +155,7 @@ static void every_worker_has_the_same_room_in_memory(void **state)
 enum { SENDERS = 12, EACH = 25 };
 
 typedef struct {
-    world *x;
+    test_world *x;
     const hs_session *who;
     hs_str room_id;
     int n, failed;
@@ -214,7 +191,7 @@ static void send_many(void *ud)
 
 static void writers_on_all_workers_make_one_order_that_all_show(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_loop *loop = x->w[0].db.loop;
     hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), none = { NULL, 0 }, since[WORKERS];
@@ -258,7 +235,7 @@ static void writers_on_all_workers_make_one_order_that_all_show(void **state)
 
 static void unread_counts_are_the_same_everywhere(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id = { NULL, 0 };
     hs_arena *a = x->w[0].db.a;
@@ -290,7 +267,7 @@ static void unread_counts_are_the_same_everywhere(void **state)
 
 static void nothing_is_missed_while_the_bus_is_down(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), since, none = { NULL, 0 };
     hs_loop *loop = x->w[0].db.loop;
@@ -332,7 +309,7 @@ static const hs_stored *edit_of(test_rooms *t, const hs_session *who, hs_str roo
 
 static void who_remembers_that_nothing_relates_to_an_event_hears_of_what_does(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id, edit_id, content;
     hs_send edit = { .room_id = room_id, .type = HS_S("m.room.message") };
@@ -357,7 +334,7 @@ static void who_remembers_that_nothing_relates_to_an_event_hears_of_what_does(vo
 /* The join is written by a worker that has not heard of the message before it. */
 static void what_was_said_before_a_join_is_read_whoever_knew_of_it(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}");
     hs_member_change change = { .action = HS_CHANGE_JOIN, .room_id = room_id };
@@ -383,7 +360,7 @@ static void what_was_said_before_a_join_is_read_whoever_knew_of_it(void **state)
 /* As http does it: the handler runs once more, in the arena of the request. */
 static void who_was_refused_by_what_is_old_may_try_again_within_the_request(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice"), *bob = test_user(&x->w[0], "bob");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}"), id, again;
     hs_send in = { .room_id = room_id, .type = HS_S("m.room.message"), .txn_id = HS_S("t1") };
@@ -403,7 +380,7 @@ static void who_was_refused_by_what_is_old_may_try_again_within_the_request(void
 /* Between what the handler looked at and its refusal, what it did not know may have been told. */
 static void a_refusal_that_the_news_outran_is_looked_at_once_more(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice");
     hs_str room_id = test_create(&x->w[0], alice, "{\"preset\":\"public_chat\"}");
     hs_http_hooks hooks = hs_worker_hooks();
@@ -423,7 +400,7 @@ static void a_refusal_that_the_news_outran_is_looked_at_once_more(void **state)
 /* The one that does not know of the others' yet forks the room: the newest by position is not the deepest. */
 static void the_newest_page_has_the_deeper_branch_too(void **state)
 {
-    world *x = *state;
+    test_world *x = *state;
     hs_session *alice = test_user(&x->w[0], "alice");
     hs_str room_id = test_create(&x->w[0], alice, "{}");
     hs_messages_query newest = { .room_id = room_id, .limit = 4 };
@@ -458,7 +435,7 @@ ON_FIBER(nothing_is_missed_while_the_bus_is_down)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_world, close_world)
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, test_world_open, test_world_close)
     const struct CMUnitTest tests[] = {
         TEST(the_newest_page_has_the_deeper_branch_too),
         TEST(what_one_worker_writes_the_others_show),

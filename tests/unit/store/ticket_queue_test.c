@@ -25,21 +25,6 @@ static int close_db(void **state)
     return 0;
 }
 
-/* Until a unit is written: what was refused may be asked again. */
-static void await_writing(test_db *t)
-{
-    hs_write_result r = { .status = HS_WRITE_STALE };
-    hs_write *w;
-    uint32_t at;
-
-    for (int64_t until = hs_loop_now(t->loop) + 5000; r.status != HS_WRITE_OK; hs_loop_turn(t->loop, 20)) {
-        assert_true(hs_loop_now(t->loop) < until);
-        test_ok(hs_write_open(t->db, t->a, &w));
-        test_ok(hs_write_position(w, &at));
-        (void)!hs_write_commit(w, &r);
-    }
-}
-
 /* A session that holds the ticket's lock is a database that does not get on */
 
 static PGconn *hold_ticket(test_db *t)
@@ -121,7 +106,7 @@ static void a_caller_is_let_go_when_the_outcome_takes_too_long_and_the_unit_is_t
     late_writer sent = { .t = t, .nid = 1 }, queued = { .t = t, .nid = 2 }, refused = { .t = t, .nid = 3 };
     PGconn *holder;
 
-    await_writing(t);
+    test_await_writing(t);
     hs_write_set_hooks(t->db, &(hs_write_hooks){ .told = note_late, .ud = &told });
     holder = hold_ticket(t);
     test_ok(hs_fiber_spawn(t->loop, write_late, &sent));
@@ -140,7 +125,7 @@ static void a_caller_is_let_go_when_the_outcome_takes_too_long_and_the_unit_is_t
     assert_int_equal(told.n, 0);
 
     PQfinish(holder);
-    await_writing(t);
+    test_await_writing(t);
     assert_true(told.n >= 1 && told.nids[0] == 1);
     for (size_t i = 1; i < told.n; i++)
         assert_true(told.nids[i] != 2 && told.nids[i] != 3);
@@ -157,7 +142,7 @@ static void what_waits_to_be_written_is_bounded_in_bytes(void **state)
     PGconn *holder;
     int refused = 0, written = 0;
 
-    await_writing(t);
+    test_await_writing(t);
     holder = hold_ticket(t);
     for (int i = 0; i < N; i++) {
         l[i] = (late_writer){ .t = t, .nid = 100 + i, .bytes = EACH };

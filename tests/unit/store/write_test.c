@@ -547,21 +547,6 @@ static void allow_connections(const test_db *t, bool yes)
         usleep(10000); /* they end by themselves; asked again until nobody is left */
 }
 
-/* Until a unit is written: what was refused may be asked again. */
-static void await_writing(test_db *t)
-{
-    hs_write_result r = { .status = HS_WRITE_STALE };
-    hs_write *w;
-    uint32_t at;
-
-    for (int64_t until = hs_loop_now(t->loop) + 5000; r.status != HS_WRITE_OK; hs_loop_turn(t->loop, 20)) {
-        assert_true(hs_loop_now(t->loop) < until);
-        test_ok(hs_write_open(t->db, t->a, &w));
-        test_ok(hs_write_position(w, &at));
-        (void)!hs_write_commit(w, &r);
-    }
-}
-
 static void a_writer_that_cannot_connect_answers_503_and_works_again_later(void **state)
 {
     test_db *t = *state;
@@ -590,7 +575,7 @@ static void a_writer_that_cannot_connect_answers_503_and_works_again_later(void 
     assert_int_equal(hs_loop_now(t->loop), began);
 
     allow_connections(t, true);
-    await_writing(t);
+    test_await_writing(t);
     for (int i = 0; i < 300 && hs_db_query(t->db, t->a, &ONE, &rows); i++) /* readers come back by themselves */
         hs_loop_turn(t->loop, 20);
     test_ok(hs_db_query(t->db, t->a, &ONE, &rows));
