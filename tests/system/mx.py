@@ -3,11 +3,14 @@
 import hashlib
 import hmac
 import itertools
+import json
+import os
 import urllib.parse
 
 import requests
 
 _counter = itertools.count(1)
+_record = open(os.environ["HS_RECORD"], "a") if os.environ.get("HS_RECORD") else None
 
 
 def quote(s):
@@ -24,6 +27,17 @@ class Refused(Exception):
             self.body = {}
         self.errcode = self.body.get("errcode")
         super().__init__(f"{response.request.method} {response.request.path_url}: {self.status} {response.text[:300]}")
+
+
+def record(method, path, body, response):
+    """A line for tests/conformance/openapi.py."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    line = {"method": method, "path": path.partition("?")[0], "status": response.status_code, "request": body, "answer": answer}
+    _record.write(json.dumps(line) + "\n")
+    _record.flush()
 
 
 class Client:
@@ -43,7 +57,10 @@ class Client:
             h.setdefault("Authorization", f"Bearer {self.token}")
         url = self.base + (path if path.startswith(("/_", "/.", "/health")) else "/_matrix/client/v3" + path)
         kwargs = {"json": body} if data is None and body is not None else {"data": data}
-        return self.http.request(method, url, params=query, headers=h, timeout=timeout, **kwargs)
+        answer = self.http.request(method, url, params=query, headers=h, timeout=timeout, **kwargs)
+        if _record:
+            record(method, url[len(self.base):], body, answer)
+        return answer
 
     def call(self, method, path, body=None, query=None, **kw):
         r = self.raw(method, path, body, query, **kw)
