@@ -105,7 +105,7 @@ typedef struct hs_config {
         password_require_uppercase;
     int64_t password_minimum_length;
     hs_strs auto_join_rooms;
-    bool autocreate_auto_join_rooms, auto_join_rooms_for_guests;
+    bool autocreate_auto_join_rooms, autocreate_auto_join_rooms_federated, auto_join_rooms_for_guests;
     hs_str autocreate_auto_join_room_preset, auto_join_mxid_localpart;
     bool refreshable_tokens; /* session_lifetime and friends, ms; 0: none */
     int64_t session_lifetime_ms, refreshable_access_token_lifetime_ms, refresh_token_lifetime_ms,
@@ -122,7 +122,7 @@ typedef struct hs_config {
     int64_t filter_timeline_limit;
     bool presence_enabled, block_non_admin_invites;
     int64_t redaction_retention_ms, forgotten_room_retention_ms, user_ips_max_age_ms;
-    bool require_membership_for_aliases, forget_rooms_on_leave;
+    bool require_membership_for_aliases, forget_rooms_on_leave, allow_per_room_profiles;
     hs_config_rules alias_creation_rules, room_list_publication_rules;
     hs_jv default_power_level_content_override; /* by preset; absent: none */
     hs_strs exclude_rooms_from_sync;

@@ -38,6 +38,8 @@ static hs_error *create(hs_server *srv, hs_arena *a, const hs_session *host, hs_
     if (!hs_alias_parse(alias, &id) || !hs_str_eq(id.server, srv->server_name))
         return hs_err(a, 404, HS_M_NOT_FOUND, "%.*s is not an alias of this server", HS_FMT(alias));
     wish.room_alias_name = id.local;
+    if (!srv->config->autocreate_auto_join_rooms_federated)
+        HS_TRY(hs_tape_parse(a, HS_S("{\"m.federate\":false}"), HS_JSON_OBJECT, &wish.creation_content));
     return hs_room_create(srv, host, a, &wish, &room_id, &made);
 }
 

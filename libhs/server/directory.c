@@ -79,7 +79,8 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     HS_TRY(hs_room_find(srv, a, room_id, &room));
     if (!room)
         return hs_err(a, 400, HS_M_UNKNOWN, "Room does not exist");
-    if (!hs_room_has_local(room, who->user) && !(who->flags & HS_ACCOUNT_ADMIN))
+    if (srv->config->require_membership_for_aliases && !hs_room_has_local(room, who->user) &&
+        !(who->flags & HS_ACCOUNT_ADMIN))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You must be in the room to create an alias for it");
     if (!hs_directory_allows(&srv->config->alias_creation_rules, who->user_id, room_id,
                              &(hs_strs){ .at = &alias, .n = 1 }))

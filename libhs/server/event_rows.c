@@ -1,47 +1,15 @@
 /* The rows of an event that is about to be written: its own, and what follows from it (membership, summary, redaction);
  * and the news that tells of it. Relations, push notes and receipts are added by their modules' hooks. */
-#include "core/client_event.h"
 #include "server/event_write.h"
 #include "server/names.h"
+#include "server/prejoin.h"
+#include "server/room_member.h"
 #include "store/events.h"
 #include "store/members.h"
-
-/* Synapse's default room_prejoin_state: what an invited user sees of a room. */
-static const hs_str STRIPPED_TYPES[] = {
-    HS_S_INIT("m.room.create"), HS_S_INIT("m.room.join_rules"), HS_S_INIT("m.room.canonical_alias"),
-    HS_S_INIT("m.room.avatar"), HS_S_INIT("m.room.encryption"), HS_S_INIT("m.room.name"),
-    HS_S_INIT("m.room.topic"),
-};
 
 static hs_membership membership_of(const hs_stored *s)
 {
     return s ? hs_membership_parse(hs_jv_str_or_null(hs_jv_get(s->ev->content, HS_S("membership")))) : HS_MEMBER_NONE;
-}
-
-/* A JSON array of stripped state, the sender's own membership included. */
-static hs_error *stripped_state(hs_room_write *w, hs_str sender, hs_str *ret)
-{
-    size_t n = sizeof STRIPPED_TYPES / sizeof *STRIPPED_TYPES;
-    bool any = false;
-    hs_buf b;
-
-    hs_buf_init(&b, w->a);
-    hs_buf_addc(&b, '[');
-    for (size_t i = 0; i <= n; i++) {
-        hs_stored *s;
-        if (i < n)
-            HS_TRY(hs_room_write_state(w, STRIPPED_TYPES[i], HS_S(""), &s));
-        else
-            HS_TRY(hs_room_write_state(w, HS_S("m.room.member"), sender, &s));
-        if (!s)
-            continue;
-        if (any)
-            hs_buf_addc(&b, ',');
-        hs_client_event_stripped(&b, s->ev);
-        any = true;
-    }
-    hs_buf_addc(&b, ']');
-    return hs_buf_flatten(&b, ret);
 }
 
 static void count(hs_summary_delta *d, hs_membership m, int32_t by, bool local)
@@ -91,8 +59,10 @@ static hs_error *member_rows(hs_room_write *w, hs_stored *s, const hs_stored *wa
     hs_user_room row = { .user = user, .room = w->room->nid, .membership = now, .event = s->nid, .sender = s->sender };
     if (hs_jv_bool(hs_jv_get(s->ev->content, HS_S("is_direct")), &direct) && direct)
         row.flags = HS_USER_ROOM_DIRECT;
+    if (hs_member_forgets(w->srv, before, now))
+        row.flags |= HS_USER_ROOM_FORGOTTEN;
     if (now == HS_MEMBER_INVITE || now == HS_MEMBER_KNOCK)
-        HS_TRY(stripped_state(w, s->ev->sender, &row.stripped));
+        HS_TRY(hs_prejoin_state(w, s->ev->sender, &row.stripped));
     return hs_store_user_room_put(w->unit, at, &row);
 }
 

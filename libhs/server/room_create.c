@@ -12,11 +12,14 @@
 #include "server/event_content.h"
 #include "server/names.h"
 #include "store/directory.h"
+#include "store/events.h"
+#include "store/names.h"
 #include "store/rooms.h"
 #include "store/state.h"
 #include "store/users.h"
 
-#define ID_TRIES 5
+#define ID_TRIES  5
+#define TXN_SCOPE (-2) /* of hs_txn_row: rooms have positive numbers */
 
 typedef struct {
     hs_str name;
@@ -105,6 +108,13 @@ static hs_error *read_preset(hs_arena *a, plan *p)
     return NULL;
 }
 
+static hs_error *alias_of(hs_arena *a, plan *p)
+{
+    return p->in->room_alias_name.p
+               ? hs_str_cat(a, &p->alias, 4, HS_S("#"), p->in->room_alias_name, HS_S(":"), p->srv->server_name)
+               : NULL;
+}
+
 static hs_error *read_alias(hs_arena *a, plan *p)
 {
     hs_str local = p->in->room_alias_name, room_id;
@@ -121,7 +131,7 @@ static hs_error *read_alias(hs_arena *a, plan *p)
                           "':' is not permitted in the room alias name. Please note this expects a local part, "
                           "'wombat', not '#wombat:example.com'.");
     }
-    HS_TRY(hs_str_cat(a, &p->alias, 4, HS_S("#"), local, HS_S(":"), p->srv->server_name));
+    HS_TRY(alias_of(a, p));
     if (!hs_alias_parse(p->alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid room alias");
     hs_error *e = hs_alias_get(p->srv, a, p->alias, &room_id, &servers);
@@ -141,6 +151,13 @@ static hs_error *read_people(hs_arena *a, const plan *p)
         if (!hs_str_eq(id.server, p->srv->server_name))
             return hs_err(a, 502, HS_M_UNKNOWN, "Can't connect to server %.*s", HS_FMT(id.server));
     }
+    for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->invite_3pid, &it);)
+        if (!hs_jv_is(hs_jv_get(it.value, HS_S("medium"))) || !hs_jv_is(hs_jv_get(it.value, HS_S("address"))) ||
+            !hs_jv_is(hs_jv_get(it.value, HS_S("id_server"))) ||
+            !hs_jv_is(hs_jv_get(it.value, HS_S("id_access_token"))))
+            return hs_err(a, 400, HS_M_MISSING_PARAM,
+                          "all of `medium`, `address`, `id_server` and `id_access_token` are required when making a "
+                          "3pid invite");
     if (hs_jv_count(p->in->invite_3pid))
         return hs_err(a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
     if (hs_jv_is(users) && !p->rv->privileged_creators && !hs_jv_is(hs_jv_get(users, p->who->user_id)))
@@ -149,11 +166,13 @@ static hs_error *read_people(hs_arena *a, const plan *p)
     return hs_jv_is(override) ? hs_event_content_check(p->srv, a, HS_S("m.room.power_levels"), true, override) : NULL;
 }
 
-/* As many as a room's limit would let through at once; they are not counted. */
+/* As many as a room's limit would let through at once; they are not counted. None who may not be invited. */
 static hs_error *check_invites(hs_arena *a, const plan *p)
 {
     if ((int64_t)p->in->invite.n > p->srv->config->rc_invites_per_room.burst)
         return hs_err(a, 400, HS_M_UNKNOWN, "Cannot invite so many users at once");
+    for (size_t i = 0; i < p->in->invite.n; i++)
+        HS_TRY(hs_invite_check(p->srv, a, p->who, p->in->invite.at[i]));
     return NULL;
 }
 
@@ -233,9 +252,16 @@ static hs_error *create_content(hs_arena *a, const plan *p, hs_jv *ret)
     return object_done(&o, a, ret);
 }
 
+/* default_power_level_content_override of the preset, which the request's own goes before. */
+static hs_jv server_override(const plan *p)
+{
+    return hs_jv_get(p->srv->config->default_power_level_content_override, p->preset->name);
+}
+
 static bool overridden(const plan *p, const char *key)
 {
-    return hs_jv_is(hs_jv_get(p->in->power_level_content_override, hs_str_c(key)));
+    return hs_jv_is(hs_jv_get(p->in->power_level_content_override, hs_str_c(key))) ||
+           hs_jv_is(hs_jv_get(server_override(p), hs_str_c(key)));
 }
 
 static void level_unless(object *o, const plan *p, const char *key, int64_t v)
@@ -298,6 +324,12 @@ static hs_error *power_content(hs_arena *a, const plan *p, hs_jv *ret)
     level_unless(&o, p, "redact", 50);
     level_unless(&o, p, "invite", p->preset->anyone_invites ? 0 : 50);
     level_unless(&o, p, "historical", 100);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(server_override(p), &it);) {
+        if (hs_jv_is(hs_jv_get(p->in->power_level_content_override, it.key)))
+            continue;
+        hs_json_key(&o.j, it.key);
+        hs_json_v_raw(&o.j, hs_jv_raw(it.value));
+    }
     for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->power_level_content_override, &it);) {
         hs_json_key(&o.j, it.key);
         hs_json_v_raw(&o.j, hs_jv_raw(it.value));
@@ -455,6 +487,22 @@ static bool may_publish(const plan *p, hs_str room_id)
     return hs_directory_allows(&p->srv->config->room_list_publication_rules, p->who->user_id, room_id, &aliases);
 }
 
+static hs_txn_row txn_of(const hs_session *who, hs_str txn_id)
+{
+    return (hs_txn_row){ .user = who->user, .device_id = who->device_id, .scope = TXN_SCOPE, .txn_id = txn_id };
+}
+
+/* The room that the transaction has made; p NULL: none. */
+static hs_error *room_of_txn(hs_server *srv, const hs_session *who, hs_arena *a, hs_str txn_id, hs_str *ret_room_id)
+{
+    hs_txn_row row = txn_of(who, txn_id);
+    bool found;
+
+    *ret_room_id = hs_str_make(NULL, 0);
+    HS_TRY(hs_store_txn_get(srv->db, a, &row, &found));
+    return found ? hs_store_room_ids(srv->db, a, &row.room, 1, ret_room_id) : NULL;
+}
+
 static hs_error *fill_room(hs_room_write *w, void *ud)
 {
     plan *p = ud;
@@ -480,6 +528,12 @@ static hs_error *fill_room(hs_room_write *w, void *ud)
     if (p->alias.p)
         HS_TRY(hs_store_alias_insert(unit, p->alias, room->nid, p->who->user));
 
+    if (p->in->txn_id.p) {
+        hs_txn_row txn = txn_of(p->who, p->in->txn_id);
+        txn.room = room->nid;
+        txn.ts = row.created_ts;
+        HS_TRY(hs_store_txn_insert(unit, &txn));
+    }
     HS_TRY(member_content(a, "join", p->name, p->avatar, false, &content));
     HS_TRY(add(w, p, HS_S("m.room.member"), p->who->user_id, content));
     HS_TRY(add_rules(w, p));
@@ -501,39 +555,60 @@ static hs_error *name_room(hs_server *srv, hs_arena *a, hs_room *room)
 
 /* The unit, again while the room's id is taken: in version 12 it is a hash, and two rooms that somebody makes in the
  * same millisecond are alike but for that. */
-static hs_error *make(plan *p, hs_arena *a, hs_room **ret)
+static hs_error *make(plan *p, hs_arena *a, hs_str *ret)
 {
+    hs_room *room;
     bool conflict;
 
     for (int i = 0; i < ID_TRIES; i++) {
         HS_TRY(hs_db_new_nid(p->srv->db, a, &p->nid));
-        HS_TRY(hs_cache_room_new(p->srv, a, p->nid, p->rv, ret));
-        HS_TRY(name_room(p->srv, a, *ret));
-        HS_TRY(hs_room_write_run(p->srv, a, *ret, HS_WRITE_STATE, fill_room, p, &conflict));
+        HS_TRY(hs_cache_room_new(p->srv, a, p->nid, p->rv, &room));
+        HS_TRY(name_room(p->srv, a, room));
+        HS_TRY(hs_room_write_run(p->srv, a, room, HS_WRITE_STATE, fill_room, p, &conflict));
+        *ret = room->id;
         if (!conflict)
             return NULL;
+        if (p->in->txn_id.p) {
+            HS_TRY(room_of_txn(p->srv, p->who, a, p->in->txn_id, ret));
+            if (ret->p)
+                return NULL;
+        }
         HS_TRY(read_alias(a, p));
         p->ts = hs_loop_wall(p->srv->loop) + 1 + (int64_t)(hs_random_u64() % 10);
     }
     return hs_err_internal(a, NULL, "couldn't generate a unique room ID");
 }
 
+static hs_error *create(plan *p, hs_arena *a, hs_str *ret_room_id)
+{
+    bool found;
+
+    HS_TRY(read_version(a, p));
+    HS_TRY(read_preset(a, p));
+    HS_TRY(read_alias(a, p));
+    HS_TRY(read_people(a, p));
+    HS_TRY(read_initial_state(a, p));
+    HS_TRY(check_invites(a, p));
+    HS_TRY(hs_store_profile_get(p->srv->db, a, p->who->user, &found, &p->name, &p->avatar));
+    return make(p, a, ret_room_id);
+}
+
 hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_wish *in,
                          hs_str *ret_room_id, hs_str *ret_alias)
 {
     plan p = { .srv = srv, .who = who, .in = in };
-    hs_room *room;
-    bool found;
+    hs_str room_id;
+    hs_txn *txn;
 
-    HS_TRY(read_version(a, &p));
-    HS_TRY(read_preset(a, &p));
-    HS_TRY(read_alias(a, &p));
-    HS_TRY(read_people(a, &p));
-    HS_TRY(read_initial_state(a, &p));
-    HS_TRY(check_invites(a, &p));
-    HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &p.name, &p.avatar));
-    HS_TRY(make(&p, a, &room));
-    *ret_room_id = room->id;
+    HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, HS_S("createRoom"), in->txn_id, &txn, &room_id));
+    if (!room_id.p && in->txn_id.p)
+        HS_TRY(hs_txn_fail(txn, room_of_txn(srv, who, a, in->txn_id, &room_id)));
+    if (room_id.p)
+        HS_TRY(hs_txn_fail(txn, alias_of(a, &p)));
+    else
+        HS_TRY(hs_txn_fail(txn, create(&p, a, &room_id)));
+    hs_txn_answer(txn, room_id);
+    *ret_room_id = room_id;
     *ret_alias = p.alias;
     return NULL;
 }

@@ -9,9 +9,10 @@ typedef struct {
     hs_strs invite;
     hs_jv invite_3pid, initial_state, creation_content, power_level_content_override;
     bool is_direct;
+    hs_str txn_id; /* p NULL: not idempotent */
 } hs_room_wish;
 
-/* All initial events are one durable unit. Spec: "Creation". */
+/* All initial events are one durable unit. Spec: "Creation". The same (device, txn_id) always gives the same room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_room_wish *in, hs_str *ret_room_id, hs_str *ret_alias);
 

@@ -8,6 +8,7 @@
 #include "server/directory.h"
 #include "server/limiter.h"
 #include "server/names.h"
+#include "store/account_data.h"
 #include "store/members.h"
 #include "store/names.h"
 #include "store/users.h"
@@ -36,9 +37,21 @@ typedef struct {
 
 /* ── content ── */
 
-static bool is_ours(hs_str key)
+static bool is_profile(hs_str key)
 {
-    return hs_str_eq(key, HS_S("membership")) || hs_str_eq(key, HS_S("join_authorised_via_users_server"));
+    return hs_str_eq(key, HS_S("displayname")) || hs_str_eq(key, HS_S("avatar_url"));
+}
+
+/* What the server says about a member, whatever the body has. */
+static bool is_ours(const hs_config *cfg, hs_str key)
+{
+    return hs_str_eq(key, HS_S("membership")) || hs_str_eq(key, HS_S("join_authorised_via_users_server")) ||
+           (!cfg->allow_per_room_profiles && is_profile(key));
+}
+
+static bool brings(const change *c, const char *key)
+{
+    return hs_jv_is(hs_jv_get(c->in->content, hs_str_c(key))) && !is_ours(c->srv->config, hs_str_c(key));
 }
 
 static hs_error *content_of(hs_arena *a, const change *c, hs_str authorised_by, hs_jv *ret)
@@ -52,15 +65,15 @@ static hs_error *content_of(hs_arena *a, const change *c, hs_str authorised_by, 
     hs_json_out_init(&j, &b);
     hs_json_obj(&j);
     for (hs_jv_iter it = { 0 }; hs_jv_next(in->content, &it);) {
-        if (is_ours(it.key) || (in->reason.p && hs_str_eq(it.key, HS_S("reason"))))
+        if (is_ours(c->srv->config, it.key) || (in->reason.p && hs_str_eq(it.key, HS_S("reason"))))
             continue;
         hs_json_key(&j, it.key);
         hs_json_v_raw(&j, hs_jv_raw(it.value));
     }
     hs_json_str(&j, "membership", hs_membership_str(ACTIONS[in->action].to));
-    if (c->name.p && !hs_jv_is(hs_jv_get(in->content, HS_S("displayname"))))
+    if (c->name.p && !brings(c, "displayname"))
         hs_json_str(&j, "displayname", c->name);
-    if (c->avatar.p && !hs_jv_is(hs_jv_get(in->content, HS_S("avatar_url"))))
+    if (c->avatar.p && !brings(c, "avatar_url"))
         hs_json_str(&j, "avatar_url", c->avatar);
     if (in->is_direct && !hs_jv_is(hs_jv_get(in->content, HS_S("is_direct"))))
         hs_json_bool(&j, "is_direct", true);
@@ -221,15 +234,36 @@ static hs_error *room_for(hs_server *srv, hs_arena *a, const hs_member_change *i
     return hs_err(a, 403, HS_M_FORBIDDEN, "Unknown room");
 }
 
+hs_error *hs_invite_check(hs_server *srv, hs_arena *a, const hs_session *who, hs_str target)
+{
+    hs_str text = { NULL, 0 };
+    hs_nid user;
+    hs_jv rule;
+
+    if (who->flags & HS_ACCOUNT_ADMIN)
+        return NULL;
+    if (srv->config->block_non_admin_invites)
+        return hs_err(a, 403, HS_M_FORBIDDEN, "Invites have been disabled on this server");
+    if (!hs_user_is_local(srv, target))
+        return NULL;
+    HS_TRY(hs_user_nid(srv, a, target, &user));
+    HS_TRY(hs_store_account_data_get(srv->db, a, user, 0, HS_S("m.invite_permission_config"), &text));
+    if (!text.p)
+        return NULL;
+    HS_TRY(hs_tape_parse(a, text, HS_JSON_OBJECT, &rule));
+    if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(rule, HS_S("default_action"))), HS_S("block")))
+        return hs_err(a, 403, HS_M_INVITE_BLOCKED, "You are not permitted to invite this user.");
+    return NULL;
+}
+
 static hs_error *check_limits(hs_server *srv, hs_arena *a, const hs_session *who, const hs_member_change *in,
                               hs_str target, const hs_room *room)
 {
     if (in->action == HS_CHANGE_INVITE) {
-        if (srv->config->block_non_admin_invites && !(who->flags & HS_ACCOUNT_ADMIN))
-            return hs_err(a, 403, HS_M_FORBIDDEN, "Invites have been disabled on this server");
         HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ROOM, in->room_id, HS_LIMIT_TAKE));
         HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_USER, target, HS_LIMIT_TAKE));
-        return hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who->user_id, HS_LIMIT_TAKE);
+        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who->user_id, HS_LIMIT_TAKE));
+        return hs_invite_check(srv, a, who, target);
     }
     if (in->action == HS_CHANGE_JOIN && !hs_room_has_local(room, who->user)) {
         HS_TRY(hs_limit_use(srv, a, HS_LIMIT_JOINS_LOCAL, who->user_id, HS_LIMIT_TAKE));
@@ -253,17 +287,23 @@ static hs_error *check_lengths(hs_arena *a, hs_jv content)
     return NULL;
 }
 
-hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
-                                hs_str *ret)
+static hs_error *change_member(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
+                               hs_str *ret)
 {
     change c = { .srv = srv, .who = who, .in = in, .target = in->target.p ? in->target : who->user_id };
     hs_room *room;
     hs_id id;
+    bool conflict = false;
 
     HS_TRY(check_lengths(a, in->content));
     if (!hs_user_id_parse(c.target, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user id: %.*s", HS_FMT(c.target));
     HS_TRY(room_for(srv, a, in, &room));
+    if (in->txn_id.p) {
+        HS_TRY(hs_room_txn_answer(srv, who, a, room, in->txn_id, ret));
+        if (ret->p)
+            return NULL;
+    }
     /* their server has to sign the invite */
     if (in->action == HS_CHANGE_INVITE && !hs_str_eq(id.server, srv->server_name))
         return hs_err(a, 502, HS_M_UNKNOWN, "Can't connect to server %.*s", HS_FMT(id.server));
@@ -274,9 +314,25 @@ hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena 
         HS_TRY(hs_user_nid(srv, a, c.target, &user));
         HS_TRY(hs_store_profile_get(srv->db, a, user, &found, &c.name, &c.avatar));
     }
-    HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill_change, &c, NULL));
+    HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill_change, &c, in->txn_id.p ? &conflict : NULL));
+    if (conflict) /* another worker was asked the same at the same time */
+        return hs_room_txn_answer(srv, who, a, room, in->txn_id, ret);
+    *ret = c.made.event_id;
+    return NULL;
+}
+
+hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
+                                hs_str *ret)
+{
+    hs_str event_id = { NULL, 0 };
+    hs_txn *txn;
+
+    HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, in->room_id, in->txn_id, &txn, &event_id));
+    if (!event_id.p)
+        HS_TRY(hs_txn_fail(txn, change_member(srv, who, a, in, &event_id)));
+    hs_txn_answer(txn, event_id);
     if (ret)
-        *ret = c.made.event_id;
+        *ret = event_id;
     return NULL;
 }
 

@@ -32,10 +32,18 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_member_change(hs_server *srv, const h
 /* PUT state of an m.room.member event: the body's own content, checked as Synapse does. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
                                                       const hs_send *in, hs_str *ret_event_id);
+/* May `who` invite the user at all? 403: the server lets only admins, or the user wants no invites
+ * (m.invite_permission_config). */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_invite_check(hs_server *srv, hs_arena *a, const hs_session *who, hs_str target);
 /* Room id or alias → room id. 404 M_NOT_FOUND, 400 M_INVALID_PARAM. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_resolve(hs_server *srv, hs_arena *a, hs_str room_id_or_alias,
                                                    hs_str *ret_room_id);
 
+/* forget_rooms_on_leave: whether the change ends a stay in a room that is forgotten with it. */
+static inline bool hs_member_forgets(const hs_server *srv, hs_membership was, hs_membership now)
+{
+    return srv->config->forget_rooms_on_leave && was == HS_MEMBER_JOIN && now != HS_MEMBER_JOIN;
+}
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id);
 
 /* Room ids that the user is joined to. */

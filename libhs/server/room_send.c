@@ -20,10 +20,8 @@ static hs_error *need_room(hs_server *srv, hs_arena *a, hs_str room_id, hs_room 
 
 #define TWIN_TRIES 5
 
-/* The store has an answer for this transaction already: from before a restart, or from another worker. p NULL: it has
- * none. */
-static hs_error *answer_of_txn(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, hs_str txn_id,
-                               hs_str *ret)
+hs_error *hs_room_txn_answer(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, hs_str txn_id,
+                             hs_str *ret)
 {
     hs_txn_row row = { .user = who->user, .device_id = who->device_id, .scope = room->nid, .txn_id = txn_id };
     hs_stored *s;
@@ -69,7 +67,7 @@ static hs_error *write_one(hs_server *srv, const hs_session *who, hs_arena *a, h
             *ret = o.made.event_id;
             return NULL;
         }
-        HS_TRY(answer_of_txn(srv, who, a, room, wish->txn_id, ret));
+        HS_TRY(hs_room_txn_answer(srv, who, a, room, wish->txn_id, ret));
         if (ret->p)
             return NULL;
         /* Another worker has made the very same event, byte for byte: of the same user and content, on the same head,

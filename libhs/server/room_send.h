@@ -2,6 +2,7 @@
 #ifndef HS_SERVER_ROOM_SEND_H
 #define HS_SERVER_ROOM_SEND_H
 
+#include "server/room.h"
 #include "server/session.h"
 
 typedef struct {
@@ -28,5 +29,10 @@ typedef struct {
 } hs_redact;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_redact *in, hs_str *ret_event_id);
+
+/* The store's answer for a transaction of the room: from before a restart, or from another worker. p NULL: it has none.
+ */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_txn_answer(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room,
+                                                      hs_str txn_id, hs_str *ret_event_id);
 
 #endif

@@ -1,6 +1,7 @@
 /* See sync_recent.h. */
 #include "server/sync_recent.h"
 
+#include "server/room_member.h"
 #include "server/session.h"
 #include "store/members.h"
 
@@ -397,6 +398,8 @@ static void hear_member(hs_server *srv, int64_t pos, const hs_news_event *n)
     u->rooms[i].membership = n->membership;
     u->rooms[i].pos = pos;
     u->rooms[i].flags &= ~HS_USER_ROOM_FORGOTTEN;
+    if (hs_member_forgets(srv, n->was, n->membership))
+        u->rooms[i].flags |= HS_USER_ROOM_FORGOTTEN;
     user_account(srv->waiters, u);
 }
 

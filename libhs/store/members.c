@@ -117,7 +117,7 @@ hs_error *hs_store_member_remove(hs_write *w, hs_nid room, hs_nid user)
 hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs_user_room *row)
 {
     return hs_write_after(w, &USER_ROOM_PUT, row->user, row->room, (int32_t)row->membership, row->event, row->sender,
-                          at, row->flags & ~HS_USER_ROOM_FORGOTTEN, row->notify_base, row->stripped);
+                          at, row->flags, row->notify_base, row->stripped);
 }
 
 hs_error *hs_store_user_room_flags(hs_write *w, uint32_t at, hs_nid user, hs_nid room, int32_t set, int32_t clear)

@@ -39,8 +39,8 @@ typedef struct {
 } hs_user_room;
 
 /* A change of membership: sets membership, event, sender, stripped and pos; left_pos becomes the position for leave and
- * ban after a join and is cleared by a join; FORGOTTEN is cleared, other flags stay. `pos` and `left_pos` of the row
- * are not read. */
+ * ban after a join and is cleared by a join; FORGOTTEN is as the row says, other flags stay. `pos` and `left_pos` of
+ * the row are not read. */
 HS_NODISCARD hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs_user_room *row);
 /* Sets and clears flags; takes the position, so that syncs see it. */
 HS_NODISCARD hs_error *hs_store_user_room_flags(hs_write *w, uint32_t at, hs_nid user, hs_nid room, int32_t set,

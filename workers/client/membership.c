@@ -31,11 +31,11 @@ static hs_error *join_answer(hs_res *r, hs_str room_id)
     return NULL;
 }
 
-/* POST …/join/{roomIdOrAlias}: the body is the event's content. Whom to ask for a room that is not here (via,
- * server_name) is no matter for one that is. */
-static hs_error *post_join_any(hs_req *q, hs_res *r)
+/* POST …/join/{roomIdOrAlias}, and PUT with a transaction id behind it, as for all here but knocking: the body is the
+ * event's content. Whom to ask for a room that is not here (via, server_name) is no matter for one that is. */
+static hs_error *do_join_any(hs_req *q, hs_res *r)
 {
-    hs_member_change in = { .action = HS_CHANGE_JOIN };
+    hs_member_change in = { .action = HS_CHANGE_JOIN, .txn_id = hs_path_param(q, "txnId") };
     member_body body = { 0 };
 
     HS_TRY(read_body(q, &body));
@@ -48,9 +48,11 @@ static hs_error *post_join_any(hs_req *q, hs_res *r)
 }
 
 /* POST …/rooms/{roomId}/join */
-static hs_error *post_join(hs_req *q, hs_res *r)
+static hs_error *do_join(hs_req *q, hs_res *r)
 {
-    hs_member_change in = { .action = HS_CHANGE_JOIN, .room_id = hs_path_param(q, "roomId") };
+    hs_member_change in = { .action = HS_CHANGE_JOIN,
+                            .room_id = hs_path_param(q, "roomId"),
+                            .txn_id = hs_path_param(q, "txnId") };
     member_body body = { 0 };
 
     HS_TRY(read_body(q, &body));
@@ -62,9 +64,11 @@ static hs_error *post_join(hs_req *q, hs_res *r)
 }
 
 /* POST …/rooms/{roomId}/leave */
-static hs_error *post_leave(hs_req *q, hs_res *r)
+static hs_error *do_leave(hs_req *q, hs_res *r)
 {
-    hs_member_change in = { .action = HS_CHANGE_LEAVE, .room_id = hs_path_param(q, "roomId") };
+    hs_member_change in = { .action = HS_CHANGE_LEAVE,
+                            .room_id = hs_path_param(q, "roomId"),
+                            .txn_id = hs_path_param(q, "txnId") };
     member_body body = { 0 };
 
     HS_TRY(read_body(q, &body));
@@ -79,11 +83,18 @@ static hs_error *post_leave(hs_req *q, hs_res *r)
 /* Those that are about somebody else. */
 static hs_error *change_other(hs_req *q, hs_res *r, hs_member_action action)
 {
-    hs_member_change in = { .action = action, .room_id = hs_path_param(q, "roomId") };
+    hs_member_change in = { .action = action,
+                            .room_id = hs_path_param(q, "roomId"),
+                            .txn_id = hs_path_param(q, "txnId") };
     member_body body = { 0 };
 
     HS_TRY(read_body(q, &body));
-    if (action == HS_CHANGE_INVITE && !body.user_id.p && body.medium.p && body.address.p)
+    if (action == HS_CHANGE_INVITE && body.medium.p && body.address.p &&
+        !(hs_jv_is(hs_jv_get(body.whole, HS_S("id_server"))) &&
+          hs_jv_is(hs_jv_get(body.whole, HS_S("id_access_token")))))
+        return hs_err(q->a, 400, HS_M_MISSING_PARAM,
+                      "`id_server` and `id_access_token` are required when doing 3pid invite");
+    if (action == HS_CHANGE_INVITE && body.medium.p && body.address.p)
         return hs_err(q->a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
     if (!body.user_id.p)
         return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing params: ['user_id']");
@@ -97,25 +108,25 @@ static hs_error *change_other(hs_req *q, hs_res *r, hs_member_action action)
 }
 
 /* POST …/rooms/{roomId}/invite */
-static hs_error *post_invite(hs_req *q, hs_res *r)
+static hs_error *do_invite(hs_req *q, hs_res *r)
 {
     return change_other(q, r, HS_CHANGE_INVITE);
 }
 
 /* POST …/rooms/{roomId}/kick */
-static hs_error *post_kick(hs_req *q, hs_res *r)
+static hs_error *do_kick(hs_req *q, hs_res *r)
 {
     return change_other(q, r, HS_CHANGE_KICK);
 }
 
 /* POST …/rooms/{roomId}/ban */
-static hs_error *post_ban(hs_req *q, hs_res *r)
+static hs_error *do_ban(hs_req *q, hs_res *r)
 {
     return change_other(q, r, HS_CHANGE_BAN);
 }
 
 /* POST …/rooms/{roomId}/unban */
-static hs_error *post_unban(hs_req *q, hs_res *r)
+static hs_error *do_unban(hs_req *q, hs_res *r)
 {
     return change_other(q, r, HS_CHANGE_UNBAN);
 }
@@ -136,7 +147,7 @@ static hs_error *post_knock(hs_req *q, hs_res *r)
 }
 
 /* POST …/rooms/{roomId}/forget */
-static hs_error *post_forget(hs_req *q, hs_res *r)
+static hs_error *do_forget(hs_req *q, hs_res *r)
 {
     HS_TRY(hs_room_forget(q->srv, q->who, q->a, hs_path_param(q, "roomId")));
 
@@ -147,23 +158,39 @@ static hs_error *post_forget(hs_req *q, hs_res *r)
 /* clang-format off */
 #define PREFIXES "api/v1 r0 v3 unstable"
 const hs_route hs_routes_membership[] = {
-    { HS_POST, PREFIXES, "/join/{roomIdOrAlias}", post_join_any,
+    { HS_POST, PREFIXES, "/join/{roomIdOrAlias}", do_join_any,
       .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "JoinRoomAliasServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/join", post_join,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/join", do_join,
       .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/leave", post_leave,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/leave", do_leave,
       .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/invite", post_invite,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/invite", do_invite,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/kick", post_kick,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/kick", do_kick,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/ban", post_ban,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/ban", do_ban,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
-    { HS_POST, PREFIXES, "/rooms/{roomId}/unban", post_unban,
+    { HS_POST, PREFIXES, "/rooms/{roomId}/unban", do_unban,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
     { HS_POST, "r0 v3 unstable", "/knock/{roomIdOrAlias}", post_knock,
       .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "KnockRoomAliasServlet" },
-    { HS_POST, "api/v1 r0 v3 unstable", "/rooms/{roomId}/forget", post_forget,
+    { HS_POST, "api/v1 r0 v3 unstable", "/rooms/{roomId}/forget", do_forget,
+      .who = HS_AUTH_USER, .servlet = "RoomForgetRestServlet" },
+    { HS_PUT, PREFIXES, "/join/{roomIdOrAlias}/{txnId}", do_join_any,
+      .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "JoinRoomAliasServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/join/{txnId}", do_join,
+      .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/leave/{txnId}", do_leave,
+      .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/invite/{txnId}", do_invite,
+      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/kick/{txnId}", do_kick,
+      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/ban/{txnId}", do_ban,
+      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/unban/{txnId}", do_unban,
+      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "RoomMembershipRestServlet" },
+    { HS_PUT, PREFIXES, "/rooms/{roomId}/forget/{txnId}", do_forget,
       .who = HS_AUTH_USER, .servlet = "RoomForgetRestServlet" },
     { 0 },
 };

@@ -19,13 +19,14 @@ static const hs_field CREATE_BODY[] = {
     { 0 },
 };
 
-/* POST …/createRoom */
-static hs_error *post_create_room(hs_req *q, hs_res *r)
+/* POST …/createRoom; PUT …/createRoom/{txnId} */
+static hs_error *create_room(hs_req *q, hs_res *r)
 {
     hs_room_wish in = { 0 };
     hs_str room_id, alias;
 
     HS_TRY(hs_req_fields(q, CREATE_BODY, &in));
+    in.txn_id = hs_path_param(q, "txnId");
 
     HS_TRY(hs_room_create(q->srv, q->who, q->a, &in, &room_id, &alias));
 
@@ -39,7 +40,9 @@ static hs_error *post_create_room(hs_req *q, hs_res *r)
 
 /* clang-format off */
 const hs_route hs_routes_room_create[] = {
-    { HS_POST, "api/v1 r0 v3 unstable", "/createRoom", post_create_room,
+    { HS_POST, "api/v1 r0 v3 unstable", "/createRoom", create_room,
+      .who = HS_AUTH_USER, .rate = HS_RC_ROOM_CREATION, .body = HS_KIB(512), .servlet = "RoomCreateRestServlet" },
+    { HS_PUT, "api/v1 r0 v3 unstable", "/createRoom/{txnId}", create_room,
       .who = HS_AUTH_USER, .rate = HS_RC_ROOM_CREATION, .body = HS_KIB(512), .servlet = "RoomCreateRestServlet" },
     { 0 },
 };
