@@ -57,6 +57,7 @@ struct hs_server {
     struct hs_unreads *unreads;     /* unread.c: counts of those who asked */
     struct hs_timelines *timelines; /* timeline_dress.c: what state events replaced, who ignores whom */
     struct hs_leases *leases;       /* leases.c: once-only duties */
+    struct hs_jobs *jobs;           /* jobs.c: what takes long or comes later */
     struct hs_thumbs *thumbs;       /* media_thumb.c: the process that makes them */
     struct hs_media *media;         /* media.c: where files are kept; NULL without the media role */
     struct hs_feed *feed;           /* fanout.c: what has been told, last position per room */

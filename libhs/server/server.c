@@ -3,6 +3,7 @@
 #include "bus/bus_redis.h"
 #include "server/caches.h"
 #include "server/gauges.h"
+#include "server/jobs.h"
 #include "server/leases.h"
 #include "server/limiter.h"
 #include "server/names.h"
@@ -113,6 +114,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(load_slot_key(srv, a));
 
     HS_TRY(hs_leases_open(srv, srv->arena));
+    HS_TRY(hs_jobs_open(srv, srv->arena));
     HS_TRY(hs_caches_open(srv, srv->arena));
     HS_TRY(hs_names_open(srv, srv->arena));
     HS_TRY(hs_server_nid(srv, a, srv->server_name, &srv->server_nid));
@@ -142,6 +144,7 @@ void hs_server_close_services(hs_server *srv)
 {
     hs_gauges_close(srv);
     hs_leases_close(srv); /* first: duties use everything else */
+    hs_jobs_close(srv);
     hs_fanout_stop(srv);
     hs_sync_filters_close(srv);
     hs_typing_close(srv);

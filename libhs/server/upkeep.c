@@ -1,9 +1,10 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
- * what redaction_retention_period says; media ids that nothing was uploaded to. */
+ * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
 #include "store/events.h"
+#include "store/jobs.h"
 #include "store/media.h"
 #include "store/rooms.h"
 
@@ -11,6 +12,7 @@
 #define EVERY_MS       (INT64_C(10) * 60 * 1000)
 #define TXN_KEEP_MS    (INT64_C(24) * 3600 * 1000)
 #define FEED_KEEP_MS   (INT64_C(7) * 24 * 3600 * 1000)
+#define JOB_KEEP_MS    (INT64_C(7) * 24 * 3600 * 1000)
 #define CENSOR_AT_ONCE 100
 
 static bool goes_on(const hs_lease *l)
@@ -81,6 +83,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
     HS_TRY(expire(srv, l, a, hs_store_txns_expire, now - TXN_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_feed_expire, now - FEED_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_media_expire_unused, now));
+    HS_TRY(expire(srv, l, a, hs_store_jobs_expire, now - JOB_KEEP_MS));
     return censor_due(srv, l, a);
 }
 

@@ -7,6 +7,7 @@
     X(hs_db_statements) \
     X(hs_directory_statements) \
     X(hs_events_statements) \
+    X(hs_jobs_statements) \
     X(hs_leases_statements) \
     X(hs_media_statements) \
     X(hs_members_statements) \

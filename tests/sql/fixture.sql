@@ -49,4 +49,6 @@ INSERT INTO media(server_nid, media_id, user_nid, type, length, created_ts, acce
   SELECT 0, 'm' || m, 1 + m % 20000, 'image/png', CASE WHEN m % 100 > 0 THEN m END, m, m, decode(md5(m::text), 'hex'), 1,
          CASE WHEN m % 100 = 0 THEN m END FROM generate_series(1, 100000) m;
 INSERT INTO media_thumb SELECT 0, 'm' || m, s, s, 'crop', 'image/png', 1 FROM generate_series(1, 20000) m, generate_series(32, 64, 32) s;
+INSERT INTO job(job_id, kind, resource, run_ts, status, shard) SELECT 'j' || j, 'purge_history', '!r' || j % 2000 || ':x', j, CASE WHEN j % 1000 = 0 THEN 0 ELSE 2 END, j % 4
+  FROM generate_series(1, 50000) j;
 ANALYZE;

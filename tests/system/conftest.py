@@ -6,7 +6,7 @@ import pytest
 from mx import Client
 from pg import Cluster
 from redis_server import Redis
-from server import CLUSTER, Server
+from server import CLUSTER, SECRET, Server
 
 # With many processes: what starts processes of its own is the same as without.
 collect_ignore = [
@@ -43,6 +43,12 @@ def alice(new_user):
 @pytest.fixture
 def bob(new_user):
     return new_user("bob")
+
+
+@pytest.fixture(scope="session")
+def admin(server):
+    """An administrator of the server."""
+    return Client(server.base).register_with_secret(SECRET, f"admin-{_run}", admin=True)
 
 
 @pytest.fixture

@@ -25,16 +25,22 @@
     X(sync) \
     X(todevice) \
     X(typing)
+/* Files of workers/admin. */
+#define ADMIN(X) \
+    X(scheduled_tasks)
 /* clang-format on */
 
 #define DECLARE(name) extern const hs_route hs_routes_##name[];
 CLIENT(DECLARE)
+#define DECLARE_ADMIN(name) extern const hs_route hs_routes_admin_##name[];
+ADMIN(DECLARE_ADMIN)
 extern const hs_route hs_routes_register_by_secret[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
+#define ADMIN_SET(name)  { "/_synapse/admin/", hs_routes_admin_##name },
 
 static const hs_route_set SETS[] = {
-    CLIENT(CLIENT_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
+    CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
 };
 
 static const hs_route_group GROUPS[] = {
