@@ -124,6 +124,12 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                   hs_str event_id, int64_t limit, const hs_event_filter *filter,
                                                   hs_event_context *ret);
+/* The event sent closest to a moment, at it or on that side of it: the nearest of those that `who` may see (NULL: of
+ * all). 404 when there is none. hs_timeline_at asks first whether `who` is in the room or may look in. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_nearest(hs_server *srv, const hs_session *who, hs_arena *a,
+                                                       hs_room *room, int64_t ts, bool forwards, hs_stored **ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_at(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
+                                                  int64_t ts, bool forwards, hs_stored **ret);
 /* ret->event NULL: unknown. Not dressed. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_find(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                     hs_str event_id, hs_room **ret_room, hs_dressed *ret,

@@ -66,6 +66,16 @@ static const hs_stmt AUTH_GRAPH = {
     .sql = "SELECT event_nid, auth FROM event WHERE room_nid = $1 AND slot IS NOT NULL ORDER BY event_nid",
     .params = "n", .cols = "nN", .big = "event",
 };
+#define NEAR_COLS "SELECT event_nid, origin_ts, depth FROM event WHERE room_nid = $1 AND line IS NOT NULL AND (flags & 22) = 0"
+static const hs_stmt NEAR[] = {
+    { .name = "events_after_time",
+      .sql = NEAR_COLS " AND (origin_ts, depth, event_nid) > ($2, $3, $4) ORDER BY origin_ts, depth, event_nid LIMIT $5",
+      .params = "nnnni", .cols = "nnn", .big = "event" },
+    { .name = "events_before_time",
+      .sql = NEAR_COLS " AND (origin_ts, depth, event_nid) < ($2, $3, $4)"
+             " ORDER BY origin_ts DESC, depth DESC, event_nid DESC LIMIT $5",
+      .params = "nnnni", .cols = "nnn", .big = "event" },
+};
 static const hs_stmt TXN_GET = {
     .name = "txn_get",
     .sql = "SELECT room_nid, event_nid, result, ts FROM txn_id"
@@ -95,7 +105,7 @@ static const hs_stmt TXNS_EXPIRE = {
 const hs_stmt *const hs_events_statements[] = {
     &EVENTS,           &EVENTS_BY_ID,   &EVENT_INSERT, &EVENT_FLAG, &EVENT_CENSOR, &REDACTION_CENSORED,
     &REDACTION_INSERT, &REDACTIONS_DUE, &AUTH_CHAIN,   &AUTH_GRAPH, &TXN_GET,      &TXN_INSERT,
-    &TXNS_OF_EVENTS,   &TXNS_EXPIRE,    NULL,
+    &TXNS_OF_EVENTS,   &TXNS_EXPIRE,    &NEAR[0],      &NEAR[1],    NULL,
 };
 
 void hs_event_row_read(const hs_rows *r, size_t row, size_t col, hs_event_row *ret)
@@ -278,4 +288,18 @@ hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid us
 hs_error *hs_store_txns_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n)
 {
     return hs_tx_exec(tx, a, &TXNS_EXPIRE, ret_n, before_ts);
+}
+
+hs_error *hs_store_events_near(hs_db *db, hs_arena *a, hs_nid room, bool forwards, hs_event_time from, int32_t limit,
+                               hs_event_time *ret, size_t *ret_n)
+{
+    hs_rows *rows;
+    size_t n;
+
+    HS_TRY(hs_db_query(db, a, &NEAR[!forwards], &rows, room, from.ts, from.depth, from.event, limit));
+    n = hs_rows_count(rows);
+    for (size_t i = 0; i < n; i++)
+        ret[i] = (hs_event_time){ hs_rows_i64(rows, i, 1), hs_rows_i64(rows, i, 2), hs_rows_i64(rows, i, 0) };
+    *ret_n = n;
+    return NULL;
 }

@@ -36,6 +36,16 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_events(hs_db *db, hs_arena *a, hs_ni
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_events_by_id(hs_db *db, hs_arena *a, hs_nid room, const hs_str *event_ids,
                                                          size_t n, hs_event_row *ret);
 
+/* Events of the room's graph (no outliers, rejected or soft-failed ones) after or before a point in the order of their
+ * senders' clocks, nearest first; the point itself is left out. `ret` has room for `limit`. */
+typedef struct {
+    int64_t ts, depth;
+    hs_nid event;
+} hs_event_time;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_events_near(hs_db *db, hs_arena *a, hs_nid room, bool forwards,
+                                                        hs_event_time from, int32_t limit, hs_event_time *ret,
+                                                        size_t *ret_n);
+
 /* Into the unit's transaction, before the ticket. An event id that is there already makes the unit HS_WRITE_CONFLICT.
  */
 HS_NODISCARD hs_error *hs_store_event_insert(hs_write *w, const hs_event_row *row);

@@ -140,6 +140,32 @@ static hs_error *get_event(hs_req *q, hs_res *r)
     return NULL;
 }
 
+/* GET …/rooms/{roomId}/timestamp_to_event */
+static hs_error *get_nearest(hs_req *q, hs_res *r)
+{
+    hs_str dir = hs_query(q, "dir");
+    hs_stored *event;
+    int64_t ts = 0;
+    bool has;
+
+    HS_TRY(hs_query_i64(q, "ts", &has, &ts));
+    if (!has)
+        return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing required integer query parameter ts");
+    if (ts < 0)
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter ts must be a positive integer.");
+    if (dir.p && !hs_str_eq(dir, HS_S("b")) && !hs_str_eq(dir, HS_S("f")))
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter 'dir' must be one of ['b', 'f']");
+
+    HS_TRY(hs_timeline_at(q->srv, q->who, q->a, hs_path_param(q, "roomId"), ts, !hs_str_eq(dir, HS_S("b")), &event));
+
+    hs_json_out *j = hs_res_json(r, 200);
+    hs_json_obj(j);
+    hs_json_str(j, "event_id", event->ev->event_id);
+    hs_json_int(j, "origin_server_ts", event->ev->origin_ts);
+    hs_json_end(j);
+    return NULL;
+}
+
 /* clang-format off */
 #define PREFIXES "api/v1 r0 v3 unstable"
 const hs_route hs_routes_messages[] = {
@@ -149,6 +175,8 @@ const hs_route hs_routes_messages[] = {
       .who = HS_AUTH_USER, .guest = true, .servlet = "RoomEventContextServlet" },
     { HS_GET, PREFIXES, "/rooms/{roomId}/event/{eventId}", get_event,
       .who = HS_AUTH_USER, .guest = true, .servlet = "RoomEventServlet" },
+    { HS_GET, "v1", "/rooms/{roomId}/timestamp_to_event", get_nearest,
+      .who = HS_AUTH_USER, .servlet = "TimestampLookupRestServlet" },
     { 0 },
 };
 /* clang-format on */
