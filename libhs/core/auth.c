@@ -124,6 +124,30 @@ static hs_verdict rule_redaction(const hs_auth_in *in, const hs_event *ev)
     return REJECT("redaction: sender is below the redact level", "You don't have permission to redact events");
 }
 
+/* Rule "If the event has a state_key that starts with an @". With MSC3757 a state key may go on after the user id, and
+ * whoever is above its owner may write too. */
+static hs_verdict rule_of_user_keys(const hs_auth_in *in, const hs_event *ev, int64_t sender)
+{
+    hs_str owner = ev->state_key;
+    hs_id id;
+
+    if (hs_str_eq(ev->state_key, ev->sender))
+        return ALLOW("event");
+    if (!in->rv->owned_state)
+        return REJECT("state_key: of another user", "You are not allowed to set others state");
+
+    const char *colon = memchr(owner.p, ':', owner.n);
+    const char *suffix = colon ? memchr(colon, '_', owner.n - (size_t)(colon - owner.p)) : NULL;
+    if (suffix)
+        owner.n = (size_t)(suffix - owner.p);
+    if (!hs_user_id_parse(owner, &id))
+        return REJECT_SHAPE("state_key: of another user",
+                            "State key neither equals a valid user ID, nor starts with one plus an underscore");
+    if (hs_str_eq(owner, ev->sender) || sender > hs_auth_power(in->rv, in->state, owner))
+        return ALLOW("event");
+    return REJECT("state_key: of another user", "You are not allowed to set others state");
+}
+
 /* Rules 6 to 11: everything that is not about membership. */
 static hs_verdict rules_of_members(const hs_auth_in *in, const hs_event *ev)
 {
@@ -140,8 +164,11 @@ static hs_verdict rules_of_members(const hs_auth_in *in, const hs_event *ev)
     if (hs_auth_level_for(in->rv, in->state, ev->type, ev->is_state) > sender)
         return REJECT("power: sender is below the required level",
                       "You don't have permission to post that to the room.");
-    if (ev->is_state && hs_str_starts(ev->state_key, HS_S("@")) && !hs_str_eq(ev->state_key, ev->sender))
-        return REJECT("state_key: of another user", "You are not allowed to set others state");
+    if (ev->is_state && hs_str_starts(ev->state_key, HS_S("@"))) {
+        hs_verdict v = rule_of_user_keys(in, ev, sender);
+        if (!v.ok)
+            return v;
+    }
     if (hs_str_eq(ev->type, HS_S("m.room.power_levels")))
         return hs_auth_power_levels(in, ev);
     if (in->rv->redaction_auth_rule && hs_str_eq(ev->type, HS_S("m.room.redaction")))

@@ -84,6 +84,8 @@ hs_error *hs_event_filter_read(hs_arena *a, hs_jv v, hs_event_filter *ret)
     HS_TRY(read_list(a, v, "not_rooms", is_room, NULL, &f.not_rooms));
     HS_TRY(read_list(a, v, "related_by_senders", any_string, &f.has_related_by_senders, &f.related_by_senders));
     HS_TRY(read_list(a, v, "related_by_rel_types", any_string, &f.has_related_by_rel_types, &f.related_by_rel_types));
+    HS_TRY(read_list(a, v, "org.matrix.msc3874.rel_types", any_string, &f.has_rel_types, &f.rel_types));
+    HS_TRY(read_list(a, v, "org.matrix.msc3874.not_rel_types", any_string, NULL, &f.not_rel_types));
     HS_TRY(read_bool(a, v, "contains_url", &f.has_contains_url, &f.contains_url));
     HS_TRY(read_bool(a, v, "lazy_load_members", NULL, &f.lazy_load_members));
     HS_TRY(read_bool(a, v, "include_redundant_members", NULL, &f.include_redundant_members));
@@ -173,6 +175,15 @@ bool hs_event_filter_room(const hs_event_filter *f, hs_str room_id)
     return !in_list(f->not_rooms, room_id) && (!f->has_rooms || in_list(f->rooms, room_id));
 }
 
+static bool matches_relation(const hs_event_filter *f, hs_jv content)
+{
+    if (!f->has_rel_types && !f->not_rel_types.n)
+        return true;
+    hs_str type = hs_jv_str_or_null(hs_jv_get(hs_jv_get(content, HS_S("m.relates_to")), HS_S("rel_type")));
+    return !(type.p && in_list(f->not_rel_types, type)) &&
+           (!f->has_rel_types || (type.p && in_list(f->rel_types, type)));
+}
+
 bool hs_event_filter_match(const hs_event_filter *f, hs_str type, hs_str sender, hs_str room_id, hs_jv content)
 {
     if (!hs_event_filter_type(f, type) || !hs_event_filter_room(f, room_id))
@@ -184,7 +195,7 @@ bool hs_event_filter_match(const hs_event_filter *f, hs_str type, hs_str sender,
         if (has != f->contains_url)
             return false;
     }
-    return true;
+    return matches_relation(f, content);
 }
 
 bool hs_filter_room(const hs_filter *f, hs_str room_id)

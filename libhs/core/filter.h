@@ -13,6 +13,8 @@ typedef struct {
     int64_t limit; /* -1: not given; capped by the service */
     hs_strs related_by_senders, related_by_rel_types;
     bool has_related_by_senders, has_related_by_rel_types;
+    hs_strs rel_types, not_rel_types; /* MSC3874: the event's own relation */
+    bool has_rel_types;
 } hs_event_filter;
 
 typedef struct {

@@ -35,9 +35,14 @@ static const hs_roomver V12 = { .name = HS_S_INIT("12"), .stable = true,
     .restricted = true, .knock_restricted = true, .integer_power = true, .creator_is_sender = true,
     .redacts_in_content = true, .strict_field_bytes = true,
     .privileged_creators = true, .room_id_is_hash = true, .create_not_in_auth = true };
+
+/* Unstable ones that Synapse offers: state that belongs to a user (MSC3757). */
+static const hs_roomver OWNED_10 = { .name = HS_S_INIT("org.matrix.msc3757.10"), SINCE_10, .redaction = HS_REDACT_R9, .owned_state = true };
+static const hs_roomver OWNED_11 = { .name = HS_S_INIT("org.matrix.msc3757.11"), SINCE_11, .owned_state = true };
 /* clang-format on */
 
-static const hs_roomver *const ALL[] = { &V1, &V2, &V3, &V4, &V5, &V6, &V7, &V8, &V9, &V10, &V11, &V12, NULL };
+static const hs_roomver *const ALL[] = { &V1, &V2,  &V3,  &V4,  &V5,       &V6,       &V7, &V8,
+                                         &V9, &V10, &V11, &V12, &OWNED_10, &OWNED_11, NULL };
 
 const hs_roomver *const *hs_roomver_all(void)
 {

@@ -1,4 +1,4 @@
-/* Room versions 1-12 as one table of traits. No version is tested by number anywhere else.
+/* Room versions 1-12, and unstable ones, as one table of traits. No version is tested by number anywhere else.
  * Spec: Rooms, "Room Versions". */
 #ifndef HS_CORE_ROOMVER_H
 #define HS_CORE_ROOMVER_H
@@ -30,6 +30,7 @@ typedef struct hs_roomver {
     bool privileged_creators; /* v12 */
     bool room_id_is_hash;     /* v12 */
     bool create_not_in_auth;  /* v12: same as room_id_is_hash, named for the auth rules */
+    bool owned_state;         /* MSC3757: "@user:server_suffix" is a state key of that user */
 } hs_roomver;
 
 /* NULL for one we do not know. */

@@ -56,7 +56,7 @@ hs_error *hs_account_data_get(hs_server *srv, hs_arena *a, const hs_session *who
     HS_TRY(find_room(srv, a, room_id, &room));
     if (room || !room_id.p)
         HS_TRY(hs_store_account_data_get(srv->db, a, who->user, room, type, &content));
-    if (!content.p)
+    if (!content.p || (srv->config->msc3391_enabled && hs_str_eq(content, HS_S("{}"))))
         return hs_err(a, 404, HS_M_NOT_FOUND, room_id.p ? "Room account data not found" : "Account data not found");
     *ret_content = content;
     return NULL;
@@ -112,6 +112,14 @@ hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who
     if (room_id.p && !room)
         return no_membership(a, who, room_id);
     return write_data(srv, a, who, room, type, content);
+}
+
+hs_error *hs_account_data_delete(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str type)
+{
+    hs_jv nothing;
+
+    HS_TRY(hs_tape_parse(a, HS_S("{}"), HS_JSON_OBJECT, &nothing));
+    return hs_account_data_put(srv, a, who, room_id, type, nothing);
 }
 
 /* ── tags ── */

@@ -13,6 +13,10 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_get(hs_server *srv, hs_arena 
 HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who,
                                                        hs_str room_id, hs_str type, hs_jv content);
 
+/* As putting {}: what MSC3391 makes of it is up to experimental_features.msc3391_enabled. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_delete(hs_server *srv, hs_arena *a, const hs_session *who,
+                                                          hs_str room_id, hs_str type);
+
 /* {"tags":{…}} */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tags_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
                                                hs_str *ret_content);

@@ -1,6 +1,8 @@
 /* See devices.h. */
 #include "server/devices.h"
 
+#include "server/account_data.h"
+
 #define DISPLAY_NAME_MAX 100
 
 hs_error *hs_device_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str device_id, hs_device_row **ret)
@@ -24,6 +26,18 @@ hs_error *hs_device_rename(hs_server *srv, hs_arena *a, const hs_session *who, h
     return found ? NULL : hs_err(a, 404, HS_M_NOT_FOUND, "Not found");
 }
 
+/* What the device said of its own notifications (MSC3890). */
+static hs_error *remove_settings(hs_server *srv, hs_arena *a, const hs_session *who, hs_str device_id)
+{
+    hs_str type, content;
+
+    HS_TRY(hs_str_cat(a, &type, 2, HS_S("org.matrix.msc3890.local_notification_settings."), device_id));
+    hs_error *e = hs_account_data_get(srv, a, who, (hs_str){ 0 }, type, &content);
+    if (e && e->status == 404)
+        return NULL;
+    return e ? e : hs_account_data_delete(srv, a, who, (hs_str){ 0 }, type);
+}
+
 hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_strs device_ids)
 {
     hs_write *w;
@@ -32,5 +46,8 @@ hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, 
         return NULL;
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_store_devices_remove(w, who->user, device_ids));
-    return hs_sessions_end(w, who->user, device_ids);
+    HS_TRY(hs_sessions_end(w, who->user, device_ids));
+    for (size_t i = 0; srv->config->msc3890_enabled && i < device_ids.n; i++)
+        HS_TRY(remove_settings(srv, a, who, device_ids.at[i]));
+    return NULL;
 }

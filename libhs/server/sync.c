@@ -344,11 +344,14 @@ static hs_error *data_event(hs_arena *a, hs_str type, hs_str content, hs_str *re
     return hs_buf_flatten(&b, ret);
 }
 
-/* Tags that were all taken away are news to those who had them, and nothing to a client that begins. */
-static bool says_nothing(const hs_sync_part *p, const hs_account_data_row *row)
+/* What was taken away (all tags; with MSC3391 what is {}) is news to those who had it, and nothing to a client that
+ * begins. */
+static bool says_nothing(const sync_run *s, bool begins, const hs_account_data_row *row)
 {
-    return p->since == INT64_MIN && hs_str_eq(row->type, HS_S("m.tag")) &&
-           hs_str_eq(row->content, HS_S("{\"tags\":{}}"));
+    if (!begins)
+        return false;
+    return (hs_str_eq(row->type, HS_S("m.tag")) && hs_str_eq(row->content, HS_S("{\"tags\":{}}"))) ||
+           (s->job.srv->config->msc3391_enabled && hs_str_eq(row->content, HS_S("{}")));
 }
 
 static hs_error *room_data(sync_run *s, hs_sync_part *p)
@@ -368,7 +371,8 @@ static hs_error *room_data(sync_run *s, hs_sync_part *p)
         for (size_t i = 0; i < n; i++) {
             hs_str event;
 
-            if (all[i].room != p->room->nid || !hs_event_filter_type(f, all[i].type) || says_nothing(p, &all[i]))
+            if (all[i].room != p->room->nid || !hs_event_filter_type(f, all[i].type) ||
+                says_nothing(s, p->since == INT64_MIN, &all[i]))
                 continue;
             HS_TRY(data_event(s->job.a, all[i].type, all[i].content, &event));
             HS_TRY(hs_vec_push(s->job.a, &out, event));
@@ -380,7 +384,7 @@ static hs_error *room_data(sync_run *s, hs_sync_part *p)
         hs_str event;
 
         if (s->data[i].room != p->room->nid || !hs_event_filter_type(f, s->data[i].type) ||
-            says_nothing(p, &s->data[i]))
+            says_nothing(s, p->since == INT64_MIN, &s->data[i]))
             continue;
         HS_TRY(data_event(s->job.a, s->data[i].type, s->data[i].content, &event));
         HS_TRY(hs_vec_push(s->job.a, &out, event));
@@ -650,7 +654,8 @@ static hs_error *global_data(sync_run *s, hs_strs *ret)
         HS_TRY(hs_vec_push(s->job.a, &out, event));
     }
     for (size_t i = 0; i < s->data_n && s->data[i].room == 0; i++) {
-        if (!hs_event_filter_type(f, s->data[i].type))
+        if (!hs_event_filter_type(f, s->data[i].type) ||
+            says_nothing(s, !s->job.in->has_since || s->job.in->full_state, &s->data[i]))
             continue;
         HS_TRY(data_event(s->job.a, s->data[i].type, s->data[i].content, &event));
         HS_TRY(hs_vec_push(s->job.a, &out, event));

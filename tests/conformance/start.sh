@@ -32,11 +32,15 @@ enable_registration: true
 enable_registration_without_verification: true
 bcrypt_rounds: 4
 default_room_version: "11"
+rc_message: &none {per_second: 100000, burst_count: 100000}
 presence: {enabled: true}
+experimental_features: {msc3391_enabled: true, msc3890_enabled: true, msc3874_enabled: true, msc4155_enabled: true, msc4222_enabled: true, msc4306_enabled: true, msc4354_enabled: true}
+max_event_delay_duration: 24h
+server_notices: {system_mxid_localpart: _server, system_mxid_display_name: "Server Alert", system_mxid_avatar_url: "", room_name: "Server Alert"}
+rc_delayed_event_mgmt: *none
 room_list_publication_rules: [{action: allow}]
 trusted_key_servers: []
 log: {level: info}
-rc_message: &none {per_second: 100000, burst_count: 100000}
 rc_registration: *none
 rc_registration_token_validity: *none
 rc_login: {address: *none, account: *none, failed_attempts: *none}

@@ -30,8 +30,11 @@ static hs_error *get_versions(hs_req *q, hs_res *r)
     hs_json_bool(j, "io.element.e2ee_forced.trusted_private", c->encryption_default_invite);
     hs_json_bool(j, "org.matrix.msc2285.stable", true);
     hs_json_bool(j, "org.matrix.msc3440.stable", true);
+    hs_json_bool(j, "org.matrix.msc3391", c->msc3391_enabled);
     hs_json_bool(j, "org.matrix.msc3771", true);
     hs_json_bool(j, "org.matrix.msc3773", true);
+    hs_json_bool(j, "org.matrix.msc3874", true);
+    hs_json_bool(j, "org.matrix.msc3890", c->msc3890_enabled);
     hs_json_end(j);
     hs_json_end(j);
     return NULL;

@@ -150,12 +150,12 @@ static hs_verdict judge(hs_arena *a, const hs_roomver *rv, const rules_row *row)
     return in.has_auth ? judge_auth(&r, e, &in) : hs_auth_check(e, &view);
 }
 
+/* The table speaks of the numbered versions. */
 static unsigned version_bit(const hs_roomver *rv)
 {
     int64_t number;
 
-    assert_true(hs_str_to_i64(rv->name, &number));
-    return 1u << number;
+    return hs_str_to_i64(rv->name, &number) ? 1u << number : 0;
 }
 
 /* F09 F27 F29 S08 S10 F08 */
@@ -287,6 +287,57 @@ static void those_who_must_sign_are_in_the_table(void **state)
     hs_arena_close(a);
 }
 
+static void owned_state_is_written_by_its_owner_and_those_above(void **state)
+{
+    static const struct {
+        const char *version, *sender, *state_key;
+        bool ok;
+    } CASES[] = {
+        { "org.matrix.msc3757.11", "@u:x", "@u:x", true },
+        { "org.matrix.msc3757.11", "@u:x", "@u:x_1", true },
+        { "org.matrix.msc3757.11", "@u:x", "@u:x_", true },
+        { "org.matrix.msc3757.11", "@u:x", "@c:x_1", false },
+        { "org.matrix.msc3757.11", "@c:x", "@u:x_1", true },
+        { "org.matrix.msc3757.11", "@c:x", "@u:x", true },
+        { "org.matrix.msc3757.11", "@u:x", "@u_1", false },
+        { "org.matrix.msc3757.11", "@u:x", "@u:x1", false },
+        { "org.matrix.msc3757.10", "@u:x", "@u:x_1", true },
+        { "11", "@u:x", "@u:x_1", false },
+        { "11", "@c:x", "@u:x", false },
+        { "org.matrix.msc3757.10", "@u:x", "@v:x_1", false },
+    };
+    hs_arena *a = hs_arena_open((size_t)1 << 22);
+    (void)state;
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const hs_roomver *rv = hs_roomver_find(hs_str_c(CASES[i].version));
+        room r = { .a = a, .rv = rv };
+        assert_non_null(rv);
+        put(&r, &ROOM[0]);
+        put(&r, &(test_event_in)POWER("{'users':{'@c:x':100},'state_default':0}"));
+        put(&r, &(test_event_in){ .id = "$cj",
+                                  .type = "m.room.member",
+                                  .sender = "@c:x",
+                                  .state_key = "@c:x",
+                                  .content = "{'membership':'join'}" });
+        put(&r, &(test_event_in){ .id = "$uj",
+                                  .type = "m.room.member",
+                                  .sender = "@u:x",
+                                  .state_key = "@u:x",
+                                  .content = "{'membership':'join'}" });
+        hs_state_view view = view_of(&r);
+        hs_event *e = test_event(a, rv,
+                                 &(test_event_in){ .id = "$e",
+                                                   .type = "org.example.owned",
+                                                   .sender = CASES[i].sender,
+                                                   .state_key = CASES[i].state_key,
+                                                   .content = "{}" });
+        if (hs_auth_check(e, &view).ok != CASES[i].ok)
+            fail_msg("%s: %s writes %s", CASES[i].version, CASES[i].sender, CASES[i].state_key);
+    }
+    hs_arena_close(a);
+}
+
 static void levels_have_their_defaults(void **state)
 {
     hs_arena *a = hs_arena_open((size_t)1 << 22);
@@ -388,6 +439,7 @@ int main(void)
         cmocka_unit_test(each_name_of_a_rule_is_in_the_table),
         cmocka_unit_test(the_selection_is_that_of_the_table),
         cmocka_unit_test(those_who_must_sign_are_in_the_table),
+        cmocka_unit_test(owned_state_is_written_by_its_owner_and_those_above),
         cmocka_unit_test(levels_have_their_defaults),
         cmocka_unit_test(old_rooms_have_levels_as_strings_and_fractions),
         cmocka_unit_test(a_redaction_needs_power_or_the_same_server),

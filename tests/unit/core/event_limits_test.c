@@ -46,7 +46,11 @@ static int64_t number_of(const hs_roomver *rv)
 {
     int64_t n;
 
-    assert_true(hs_str_to_i64(rv->name, &n));
+    hs_str name = rv->name; /* "org.matrix.msc3757.11" has the events of version 11 */
+    for (size_t i = 0; i < rv->name.n; i++)
+        if (rv->name.p[i] == '.')
+            name = hs_str_make(rv->name.p + i + 1, rv->name.n - i - 1);
+    assert_true(hs_str_to_i64(name, &n));
     return n;
 }
 

@@ -131,11 +131,17 @@ static void what_is_excluded_wins_over_what_is_wanted(void **state)
         { "{\"contains_url\":true}", true },
         { "{\"contains_url\":false}", false },
         { "{\"contains_url\":null,\"types\":null}", true },
+        { "{\"org.matrix.msc3874.rel_types\":[\"m.thread\",\"m.replace\"]}", true },
+        { "{\"org.matrix.msc3874.rel_types\":[\"m.replace\"]}", false },
+        { "{\"org.matrix.msc3874.rel_types\":[]}", false },
+        { "{\"org.matrix.msc3874.not_rel_types\":[\"m.replace\"]}", true },
+        { "{\"org.matrix.msc3874.not_rel_types\":[\"m.thread\"]}", false },
     };
     hs_jv content;
     (void)state;
 
-    assert_null(hs_tape_parse(a, HS_S("{\"url\":\"mxc://x/y\"}"), 0, &content));
+    assert_null(
+        hs_tape_parse(a, HS_S("{\"url\":\"mxc://x/y\",\"m.relates_to\":{\"rel_type\":\"m.thread\"}}"), 0, &content));
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         hs_event_filter f = part(CASES[i].filter);
         if (hs_event_filter_match(&f, HS_S("m.room.message"), HS_S("@a:x"), HS_S("!r:x"), content) != CASES[i].match)

@@ -1,0 +1,96 @@
+"""What experimental_features of homeserver.yaml switch on, and unstable room versions."""
+
+import itertools
+import json
+
+import pytest
+
+from mx import Client, refusal
+from server import Server
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def unstable():
+    s = Server(config={"experimental_features": {"msc3391_enabled": True, "msc3890_enabled": True}})
+    s.start()
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def carol(unstable):
+    return Client(unstable.base).register(f"carol{next(_names)}")
+
+
+def delete(user, path):
+    return user.delete(f"/_matrix/client/unstable/org.matrix.msc3391/user/{user.user_id}{path}")
+
+
+def test_deleted_account_data_is_gone_and_told(carol):
+    room = carol.create_room()
+    carol.next_sync()
+    for path, where in (("", lambda s: s), (f"/rooms/{room}", lambda s: s["rooms"]["join"][room])):
+        carol.put(f"/user/{carol.user_id}{path}/account_data/org.example.x", {"a": 1})
+        delete(carol, f"{path}/account_data/org.example.x")
+        events = where(carol.next_sync())["account_data"]["events"]
+        assert {"type": "org.example.x", "content": {}} in events
+        assert refusal(carol.get, f"/user/{carol.user_id}{path}/account_data/org.example.x").status == 404
+        assert "org.example.x" not in json.dumps(carol.sync())
+
+
+def test_empty_account_data_counts_as_deleted(carol):
+    carol.put(f"/user/{carol.user_id}/account_data/org.example.x", {"a": 1})
+    carol.put(f"/user/{carol.user_id}/account_data/org.example.x", {})
+    assert refusal(carol.get, f"/user/{carol.user_id}/account_data/org.example.x").status == 404
+
+
+def test_nobody_deletes_anothers_account_data_and_the_servers_own_types_stay(carol):
+    path = "/_matrix/client/unstable/org.matrix.msc3391/user/"
+    assert refusal(carol.delete, path + "@other:test/account_data/org.example.x").status == 403
+    assert refusal(delete, carol, "/account_data/m.push_rules").status == 405
+
+
+def test_without_the_switch_there_is_no_deleting(alice):
+    e = refusal(delete, alice, "/account_data/org.example.x")
+    assert (e.status, e.errcode) == (404, "M_UNRECOGNIZED")
+    alice.put(f"/user/{alice.user_id}/account_data/org.example.x", {})
+    assert alice.get(f"/user/{alice.user_id}/account_data/org.example.x") == {}
+
+
+def test_a_devices_notification_settings_go_with_it(carol, unstable):
+    other = Client(unstable.base).login(carol.user_id)
+    kind = "org.matrix.msc3890.local_notification_settings."
+    for device in (carol.device_id, other.device_id):
+        carol.put(f"/user/{carol.user_id}/account_data/{kind}{device}", {"is_silenced": True})
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": carol.user_id}, "password": "a good password 1"}
+    carol.delete(f"/devices/{other.device_id}", {"auth": auth})
+    assert refusal(carol.get, f"/user/{carol.user_id}/account_data/{kind}{other.device_id}").status == 404
+    assert carol.get(f"/user/{carol.user_id}/account_data/{kind}{carol.device_id}") == {"is_silenced": True}
+
+
+def test_messages_are_filtered_by_their_relation(alice):
+    room = alice.create_room()
+    root = alice.text(room, "root")
+    thread = alice.text(room, "thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    reference = alice.text(room, "reference", **{"m.relates_to": {"rel_type": "m.reference", "event_id": root}})
+
+    def found(**f):
+        f = {"types": ["m.room.message"], **{f"org.matrix.msc3874.{k}": v for k, v in f.items()}}
+        return [e["event_id"] for e in alice.messages(room, dir="f", filter=json.dumps(f))["chunk"]]
+
+    assert found(rel_types=["m.thread"]) == [thread]
+    assert found(rel_types=["m.thread", "m.reference"]) == [thread, reference]
+    assert found(not_rel_types=["m.thread"]) == [root, reference]
+
+
+@pytest.mark.parametrize("version", ["org.matrix.msc3757.10", "org.matrix.msc3757.11"])
+def test_state_of_ones_own_is_written_by_oneself_and_those_above(alice, bob, version):
+    room = alice.create_room(preset="public_chat", room_version=version, power_level_content_override={"state_default": 0})
+    bob.join(room)
+    bob.set_state(room, "org.example.s", {"a": 1}, bob.user_id + "_one")
+    assert refusal(bob.set_state, room, "org.example.s", {"a": 1}, alice.user_id + "_one").status == 403
+    alice.set_state(room, "org.example.s", {"a": 2}, bob.user_id + "_one")
+    assert refusal(bob.set_state, room, "org.example.s", {"a": 1}, "@nobody").status == 400
+    assert bob.state(room, "org.example.s", bob.user_id + "_one") == {"a": 2}
