@@ -13,6 +13,7 @@
     X(hs_members_statements) \
     X(hs_names_statements) \
     X(hs_receipts_statements) \
+    X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \

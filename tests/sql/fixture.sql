@@ -1,6 +1,8 @@
 -- A large server for EXPLAIN: one room with 50,000 members and 200,000 events, 2,000 small rooms. Numbers: users 1 … 60,000, rooms
 -- 1,000,000 (the large one) and up, events 10,000,000 and up.
 INSERT INTO server(server_nid, name) SELECT 900000 + s, 's' || s || '.example' FROM generate_series(0, 3000) s;
+INSERT INTO registration_token SELECT 't' || t, 1, 0, 0 FROM generate_series(1, 20000) t;
+INSERT INTO uia_session(session_id, created_ts, method, uri) SELECT 's' || s, s, 'POST', '/' FROM generate_series(1, 20000) s;
 INSERT INTO user_id SELECT u, '@u' || u || ':s' || u % 3001 || '.example', 900000 + u % 3001 FROM generate_series(1, 60000) u;
 INSERT INTO account(user_nid, localpart, created_ts) SELECT u, 'u' || u, 0 FROM generate_series(1, 20000) u;
 INSERT INTO profile(user_nid, displayname, pos) SELECT u, 'name ' || u, u FROM generate_series(1, 20000) u;

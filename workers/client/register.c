@@ -1,6 +1,7 @@
 /* Registration. Spec: Client-Server API, "Account registration"; and Synapse's registration by a shared secret. */
 #include "server/register.h"
 #include "runtime/http.h"
+#include "server/registration_tokens.h"
 #include "workers/http/hooks.h"
 
 static void write_registered(hs_req *q, hs_res *r, const hs_registered *done)
@@ -62,6 +63,24 @@ static hs_error *get_available(hs_req *q, hs_res *r)
     return NULL;
 }
 
+/* GET …/register/m.login.registration_token/validity */
+static hs_error *get_token_validity(hs_req *q, hs_res *r)
+{
+    hs_str token = hs_query(q, "token");
+    bool valid;
+
+    if (!token.p)
+        return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing required string query parameter 'token'");
+
+    HS_TRY(hs_registration_token_valid(q->srv, q->a, token, &valid));
+
+    hs_json_out *j = hs_res_json(r, 200);
+    hs_json_obj(j);
+    hs_json_bool(j, "valid", valid);
+    hs_json_end(j);
+    return NULL;
+}
+
 /* GET /_synapse/admin/v1/register */
 static hs_error *get_nonce(hs_req *q, hs_res *r)
 {
@@ -94,6 +113,7 @@ static hs_error *post_by_secret(hs_req *q, hs_res *r)
 const hs_route hs_routes_register[] = {
     { HS_POST, "r0 v3 unstable", "/register", post_register, .who = HS_AUTH_NONE, .rate = HS_RC_REGISTRATION, .servlet = "RegisterRestServlet" },
     { HS_GET, "r0 v3 unstable", "/register/available", get_available, .who = HS_AUTH_NONE, .servlet = "UsernameAvailabilityRestServlet" },
+    { HS_GET, "v1 unstable", "/register/m.login.registration_token/validity", get_token_validity, .who = HS_AUTH_NONE, .rate = HS_RC_REGISTRATION_TOKEN, .servlet = "RegistrationTokenValidityRestServlet" },
     { 0 },
 };
 
