@@ -3,7 +3,9 @@
  */
 #include "server/account_data.h"
 
+#include "base/checked.h"
 #include "base/json_out.h"
+#include "base/vec.h"
 #include "core/filter.h"
 #include "core/ids.h"
 #include "server/names.h"
@@ -211,6 +213,136 @@ hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str 
 hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag)
 {
     return change_tags(srv, a, who, room_id, tag, (hs_jv){ 0 });
+}
+
+/* ── a room that was replaced ── */
+
+typedef struct {
+    hs_server *srv;
+    hs_arena *a;
+    const hs_room *from, *to;
+    hs_write *w;
+    HS_VEC(hs_news_user) told;
+} follow;
+
+static hs_error *follow_put(follow *f, hs_nid user, hs_nid room, hs_str type, hs_str content)
+{
+    hs_news_user told = { .user = user, .what = HS_NEWS_ACCOUNT_DATA, .room = room, .type = type };
+
+    HS_TRY(hs_write_position(f->w, &told.at));
+    HS_TRY(hs_store_account_data_put(f->w, user, room, type, content, told.at));
+    return hs_vec_push(f->a, &f->told, told);
+}
+
+static hs_error *follow_tags(follow *f, hs_nid user)
+{
+    hs_str tags, there;
+    hs_jv parsed;
+
+    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, f->from->nid, TAGS, &tags));
+    if (!tags.p)
+        return NULL;
+    HS_TRY(hs_tape_parse(f->a, tags, HS_JSON_OBJECT, &parsed));
+    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, f->to->nid, TAGS, &there));
+    return there.p || !hs_jv_count(hs_jv_get(parsed, HS_S("tags"))) ? NULL
+                                                                    : follow_put(f, user, f->to->nid, TAGS, tags);
+}
+
+static bool lists(hs_jv array, hs_str value)
+{
+    for (hs_jv_iter it = { 0 }; hs_jv_next(array, &it);)
+        if (hs_str_eq(hs_jv_str_or_null(it.value), value))
+            return true;
+    return false;
+}
+
+/* The first person in m.direct with the old room and without the new one gets that too. */
+static hs_error *follow_direct(follow *f, hs_nid user)
+{
+    hs_str now, then;
+    hs_json_out j;
+    hs_jv all;
+    hs_buf b;
+    bool done = false;
+
+    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, 0, HS_S("m.direct"), &now));
+    if (!now.p)
+        return NULL;
+    HS_TRY(hs_tape_parse(f->a, now, HS_JSON_OBJECT, &all));
+    hs_buf_init(&b, f->a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(all, &it);) {
+        hs_json_key(&j, it.key);
+        if (done || !lists(it.value, f->from->id) || lists(it.value, f->to->id)) {
+            hs_json_v_raw(&j, hs_jv_raw(it.value));
+            continue;
+        }
+        done = true;
+        hs_json_arr(&j);
+        for (hs_jv_iter rooms = { 0 }; hs_jv_next(it.value, &rooms);)
+            hs_json_v_raw(&j, hs_jv_raw(rooms.value));
+        hs_json_v_str(&j, f->to->id);
+        hs_json_end(&j);
+    }
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &then));
+    return done ? follow_put(f, user, 0, HS_S("m.direct"), then) : NULL;
+}
+
+static hs_error *follow_some(follow *f, const hs_nid *users, size_t n)
+{
+    hs_write_result res;
+
+    f->told.n = 0;
+    HS_TRY(hs_write_open(f->srv->db, f->a, &f->w));
+    for (size_t i = 0; i < n; i++) {
+        HS_TRY(follow_tags(f, users[i]));
+        HS_TRY(follow_direct(f, users[i]));
+    }
+    if (!f->told.n)
+        return NULL;
+    HS_TRY(hs_news_give(f->w, &(hs_news){ .users = f->told.at, .users_n = f->told.n }));
+    return hs_write_commit(f->w, &res);
+}
+
+static hs_error *follow_all(follow *f)
+{
+    enum { AT_ONCE = 100 };
+    size_t n = f->from->local_members_n;
+    hs_nid *users;
+    hs_arena *each = hs_arena_open(HS_MIB(64));
+
+    if (!each)
+        return HS_ERR_NOMEM;
+    hs_error *e = hs_alloc(f->a, n, &users);
+    if (!e && n)
+        memcpy(users, f->from->local_members, n * sizeof *users);
+    for (size_t i = 0; !e && i < n; i += AT_ONCE) {
+        follow some = { .srv = f->srv, .a = each, .from = f->from, .to = f->to };
+        e = follow_some(&some, users + i, n - i < AT_ONCE ? n - i : AT_ONCE);
+        if (e)
+            hs_log_error(f->srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
+        e = NULL;
+        hs_arena_reset(each);
+    }
+    hs_arena_close(each);
+    return e;
+}
+
+void hs_account_data_follow(hs_server *srv, const hs_room *from, const hs_room *to)
+{
+    hs_arena *a = hs_arena_open(HS_MIB(64));
+    follow f = { .srv = srv, .a = a, .from = from, .to = to };
+
+    if (!a)
+        return;
+    hs_lock_exclusive(srv->loop, &srv->tags_lock);
+    hs_error *e = follow_all(&f);
+    hs_unlock(&srv->tags_lock);
+    if (e)
+        hs_log_error(srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
+    hs_arena_close(a);
 }
 
 /* ── filters ── */

@@ -346,15 +346,36 @@ hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_even
 
 /* ── running a unit ── */
 
-hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret)
+static hs_error *write_make(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret)
 {
-    const struct hs_room_pending *p = room->pending;
     hs_room_write *w;
 
     HS_TRY(hs_alloc(a, 1, &w));
     w->srv = srv;
     w->a = a;
     w->room = room;
+    w->line = room->is_new ? -1 : room->line;
+    w->snap = room->is_new ? 0 : room->snap;
+    *ret = w;
+    return NULL;
+}
+
+hs_error *hs_room_write_beside(hs_room_write *w, hs_room *room, hs_room_write **ret)
+{
+    if (!room->is_new || w->beside)
+        return hs_err_internal(w->a, NULL, "a unit has one new room beside its own");
+    HS_TRY(write_make(w->srv, w->a, room, &w->beside));
+    w->beside->unit = w->unit;
+    *ret = w->beside;
+    return NULL;
+}
+
+hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret)
+{
+    const struct hs_room_pending *p = room->pending;
+    hs_room_write *w;
+
+    HS_TRY(write_make(srv, a, room, &w));
     HS_TRY(hs_write_open(srv->db, a, &w->unit));
     if (p && p->tip) {
         HS_TRY(hs_vec_push(a, &w->heads, p->tip));
@@ -367,15 +388,33 @@ hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_roo
         }
         w->depth = room->depth;
     }
-    w->line = room->is_new ? -1 : room->line;
-    w->snap = room->is_new ? 0 : room->snap;
     *ret = w;
+    return NULL;
+}
+
+/* Both rooms' events in one order of position. */
+static hs_error *merge_beside(hs_room_write *w)
+{
+    const hs_room_write *b = w->beside;
+    hs_news_event *all;
+    size_t n = 0, i = 0, k = 0;
+
+    HS_TRY(hs_event_rows_end(w->beside));
+    HS_TRY(hs_alloc(w->a, w->events.n + b->events.n, &all));
+    while (i < w->events.n || k < b->events.n) {
+        bool own = k == b->events.n || (i < w->events.n && w->events.at[i].at < b->events.at[k].at);
+        all[n++] = own ? w->events.at[i++] : b->events.at[k++];
+    }
+    w->events.at = all;
+    w->events.n = n;
     return NULL;
 }
 
 hs_error *hs_room_write_finish(hs_room_write *w)
 {
     HS_TRY(hs_event_rows_end(w));
+    if (w->beside)
+        HS_TRY(merge_beside(w));
     return hs_news_give(w->unit, &(hs_news){ .events = w->events.at, .events_n = w->events.n });
 }
 

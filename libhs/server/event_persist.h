@@ -52,6 +52,10 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_run(hs_server *srv, hs_arena *a
  * events includes earlier ones. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_event_made *ret);
 
+/* Inside fill, once: a new room (hs_cache_room_new) whose events are written in the same unit, so that both rooms
+ * change or neither does. Nobody else may know the room yet. */
+HS_NODISCARD hs_error *hs_room_write_beside(hs_room_write *w, hs_room *room, hs_room_write **ret);
+
 /* Inside fill, to ask things that belong into the same unit. */
 hs_server *hs_room_write_server(const hs_room_write *w);
 hs_arena *hs_room_write_arena(const hs_room_write *w);

@@ -41,6 +41,7 @@ struct hs_room_write {
     HS_VEC(hs_news_event) events;
     hs_summary_delta counts;
     bool counts_changed, summary_changed;
+    struct hs_room_write *beside; /* another room's events in the same unit; NULL: none */
 };
 
 /* One event that has been built or received, and checked. */

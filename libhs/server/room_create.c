@@ -47,7 +47,6 @@ typedef struct {
     const hs_room_wish *in;
     const hs_roomver *rv;
     const preset *preset;
-    hs_nid nid;
     bool is_public;
     hs_str alias; /* p NULL: none */
     int64_t ts;   /* 0: now */
@@ -487,6 +486,42 @@ static bool may_publish(const plan *p, hs_str room_id)
     return hs_directory_allows(&p->srv->config->room_list_publication_rules, p->who->user_id, room_id, &aliases);
 }
 
+/* Versions before 12: a random id; 12: the create event's hash gives it. */
+static hs_error *name_room(hs_server *srv, hs_arena *a, hs_room *room)
+{
+    hs_str opaque, id;
+
+    if (room->rv->room_id_is_hash)
+        return NULL;
+    HS_TRY(hs_random_text(a, 18, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &opaque));
+    HS_TRY(hs_str_cat(a, &id, 4, HS_S("!"), opaque, HS_S(":"), srv->server_name));
+    return hs_cache_room_name(room, id);
+}
+
+hs_error *hs_room_new(hs_server *srv, hs_arena *a, const hs_roomver *rv, hs_room **ret)
+{
+    hs_nid nid;
+
+    HS_TRY(hs_db_new_nid(srv->db, a, &nid));
+    HS_TRY(hs_cache_room_new(srv, a, nid, rv, ret));
+    return name_room(srv, a, *ret);
+}
+
+hs_error *hs_room_new_rows(hs_room_write *w, hs_nid creator)
+{
+    hs_server *srv = hs_room_write_server(w);
+    const hs_room *room = hs_room_write_room(w);
+    hs_write *unit = hs_room_write_unit(w);
+    hs_room_row row = { .room = room->nid,
+                        .room_id = room->id,
+                        .version = room->rv->name,
+                        .creator = creator,
+                        .created_ts = hs_loop_wall(srv->loop) };
+
+    HS_TRY(hs_store_line_insert(unit, room->nid, 0, (hs_snap){ .line = -1 }, 0));
+    return hs_store_room_insert(unit, &row);
+}
+
 static hs_txn_row txn_of(const hs_session *who, hs_str txn_id)
 {
     return (hs_txn_row){ .user = who->user, .device_id = who->device_id, .scope = TXN_SCOPE, .txn_id = txn_id };
@@ -511,15 +546,9 @@ static hs_error *fill_room(hs_room_write *w, void *ud)
     hs_write *unit = hs_room_write_unit(w);
     hs_jv content;
 
-    HS_TRY(hs_store_line_insert(unit, room->nid, 0, (hs_snap){ .line = -1 }, 0));
     HS_TRY(create_content(a, p, &content));
     HS_TRY(add(w, p, HS_S("m.room.create"), HS_S(""), content));
-    hs_room_row row = { .room = room->nid,
-                        .room_id = room->id,
-                        .version = p->rv->name,
-                        .creator = p->who->user,
-                        .created_ts = hs_loop_wall(p->srv->loop) };
-    HS_TRY(hs_store_room_insert(unit, &row));
+    HS_TRY(hs_room_new_rows(w, p->who->user));
     if (p->is_public && may_publish(p, room->id)) /* else it is made all the same */
         HS_TRY(hs_store_published_insert(unit, room->nid));
     if (p->alias.p && !hs_directory_allows(&p->srv->config->alias_creation_rules, p->who->user_id, room->id,
@@ -531,7 +560,7 @@ static hs_error *fill_room(hs_room_write *w, void *ud)
     if (p->in->txn_id.p) {
         hs_txn_row txn = txn_of(p->who, p->in->txn_id);
         txn.room = room->nid;
-        txn.ts = row.created_ts;
+        txn.ts = hs_loop_wall(p->srv->loop);
         HS_TRY(hs_store_txn_insert(unit, &txn));
     }
     HS_TRY(member_content(a, "join", p->name, p->avatar, false, &content));
@@ -539,18 +568,6 @@ static hs_error *fill_room(hs_room_write *w, void *ud)
     HS_TRY(add_rules(w, p));
     HS_TRY(add_wishes(w, p));
     return add_invites(w, p);
-}
-
-/* Versions before 12: a random id; 12: the create event's hash gives it. */
-static hs_error *name_room(hs_server *srv, hs_arena *a, hs_room *room)
-{
-    hs_str opaque, id;
-
-    if (room->rv->room_id_is_hash)
-        return NULL;
-    HS_TRY(hs_random_text(a, 18, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &opaque));
-    HS_TRY(hs_str_cat(a, &id, 4, HS_S("!"), opaque, HS_S(":"), srv->server_name));
-    return hs_cache_room_name(room, id);
 }
 
 /* The unit, again while the room's id is taken: in version 12 it is a hash, and two rooms that somebody makes in the
@@ -561,9 +578,7 @@ static hs_error *make(plan *p, hs_arena *a, hs_str *ret)
     bool conflict;
 
     for (int i = 0; i < ID_TRIES; i++) {
-        HS_TRY(hs_db_new_nid(p->srv->db, a, &p->nid));
-        HS_TRY(hs_cache_room_new(p->srv, a, p->nid, p->rv, &room));
-        HS_TRY(name_room(p->srv, a, room));
+        HS_TRY(hs_room_new(p->srv, a, p->rv, &room));
         HS_TRY(hs_room_write_run(p->srv, a, room, HS_WRITE_STATE, fill_room, p, &conflict));
         *ret = room->id;
         if (!conflict)

@@ -2,6 +2,7 @@
 #ifndef HS_SERVER_ROOM_CREATE_H
 #define HS_SERVER_ROOM_CREATE_H
 
+#include "server/event_persist.h"
 #include "server/room_member.h"
 
 typedef struct {
@@ -15,5 +16,10 @@ typedef struct {
 /* All initial events are one durable unit. Spec: "Creation". The same (device, txn_id) always gives the same room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_room_wish *in, hs_str *ret_room_id, hs_str *ret_alias);
+
+/* A room that is not written yet, with a number and, before version 12, an id; then, inside its unit and behind its
+ * create event, the rows that every room has. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_new(hs_server *srv, hs_arena *a, const hs_roomver *rv, hs_room **ret);
+HS_NODISCARD hs_error *hs_room_new_rows(hs_room_write *w, hs_nid creator);
 
 #endif

@@ -45,6 +45,12 @@ static const hs_stmt ALIAS_REMOVE = {
     .params = "t",
     .big = "alias",
 };
+static const hs_stmt ALIAS_MOVE = {
+    .name = "alias_move",
+    .sql = "UPDATE alias SET room_nid = $2 WHERE room_nid = $1", /* alias_room */
+    .params = "nn",
+    .big = "alias",
+};
 static const hs_stmt PUBLIC_AFTER = {
     .name = "public_after",
     .sql = "SELECT " PUBLIC_COLS PUBLIC_WHERE " AND ($5::bigint IS NULL OR (s.joined, -s.room_nid) < ($5, -$6))"
@@ -67,8 +73,8 @@ static const hs_stmt PUBLIC_COUNT = {
 };
 
 const hs_stmt *const hs_directory_statements[] = {
-    &ALIAS_GET,    &ALIASES_OF,    &ALIAS_ADD,    &ALIAS_INSERT, &ALIAS_REMOVE,
-    &PUBLIC_AFTER, &PUBLIC_BEFORE, &PUBLIC_COUNT, NULL,
+    &ALIAS_GET,  &ALIASES_OF,   &ALIAS_ADD,     &ALIAS_INSERT, &ALIAS_REMOVE,
+    &ALIAS_MOVE, &PUBLIC_AFTER, &PUBLIC_BEFORE, &PUBLIC_COUNT, NULL,
 };
 
 hs_error *hs_store_alias_get(hs_db *db, hs_arena *a, hs_str alias, hs_alias_row *ret)
@@ -190,4 +196,9 @@ hs_error *hs_store_public_count(hs_db *db, hs_arena *a, int64_t *ret)
     HS_TRY(hs_db_query(db, a, &PUBLIC_COUNT, &rows, none, 0, 0, (hs_strs){ .at = &none, .n = 0 }));
     *ret = hs_rows_i64(rows, 0, 0);
     return NULL;
+}
+
+hs_error *hs_store_aliases_move(hs_write *w, hs_nid from, hs_nid to)
+{
+    return hs_write_after(w, &ALIAS_MOVE, from, to);
 }

@@ -18,6 +18,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, hs
 /* In a unit; HS_WRITE_CONFLICT when it is taken. */
 HS_NODISCARD hs_error *hs_store_alias_insert(hs_write *w, hs_str alias, hs_nid room, hs_nid creator);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_remove(hs_db *db, hs_arena *a, hs_str alias, bool *ret_removed);
+/* All aliases of a room lead to another one. */
+HS_NODISCARD hs_error *hs_store_aliases_move(hs_write *w, hs_nid from, hs_nid to);
 
 /* One room of the list; strings p NULL: none. */
 typedef struct {

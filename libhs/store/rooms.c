@@ -65,11 +65,17 @@ static const hs_stmt PUBLISHED_REMOVE = {
     .sql = "DELETE FROM published WHERE room_nid = $1 AND appservice_id = '' AND network_id = ''",
     .params = "n", .big = "published",
 };
+static const hs_stmt PUBLISHED_MOVE = {
+    .name = "published_move",
+    .sql = "UPDATE published SET room_nid = $2 WHERE room_nid = $1 AND appservice_id = '' AND network_id = ''",
+    .params = "nn", .big = "published",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_rooms_statements[] = {
-    &ROOM_INSERT, &ROOMS,         &ROOM_BY_ID,    &SUMMARY_PUT,      &SUMMARY_COUNTS,
-    &SUMMARIES,   &PUBLISHED_GET, &PUBLISHED_ADD, &PUBLISHED_REMOVE, NULL,
+    &ROOM_INSERT,      &ROOMS,          &ROOM_BY_ID,    &SUMMARY_PUT,
+    &SUMMARY_COUNTS,   &SUMMARIES,      &PUBLISHED_GET, &PUBLISHED_ADD,
+    &PUBLISHED_REMOVE, &PUBLISHED_MOVE, NULL,
 };
 
 hs_error *hs_store_room_insert(hs_write *w, const hs_room_row *row)
@@ -187,6 +193,11 @@ hs_error *hs_store_published_add(hs_db *db, hs_arena *a, hs_nid room)
 hs_error *hs_store_published_remove(hs_db *db, hs_arena *a, hs_nid room)
 {
     return hs_db_exec(db, a, &PUBLISHED_REMOVE, NULL, room);
+}
+
+hs_error *hs_store_published_move(hs_write *w, hs_nid from, hs_nid to)
+{
+    return hs_write_after(w, &PUBLISHED_MOVE, from, to);
 }
 
 hs_error *hs_store_published_insert(hs_write *w, hs_nid room)

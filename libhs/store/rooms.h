@@ -51,5 +51,7 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_published_add(hs_db *db, hs_arena *a
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_published_remove(hs_db *db, hs_arena *a, hs_nid room);
 /* In the transaction that makes the room. */
 HS_NODISCARD hs_error *hs_store_published_insert(hs_write *w, hs_nid room);
+/* `to` instead of `from`, if that is published. */
+HS_NODISCARD hs_error *hs_store_published_move(hs_write *w, hs_nid from, hs_nid to);
 
 #endif

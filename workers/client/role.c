@@ -22,6 +22,7 @@
     X(room_create) \
     X(room_send) \
     X(room_state) \
+    X(room_upgrade) \
     X(sync) \
     X(todevice) \
     X(typing)
