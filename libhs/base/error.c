@@ -16,9 +16,11 @@ hs_error hs_error_nomem = {
 hs_str hs_errcode_str(hs_errcode code)
 {
     static const hs_str NAMES[] = {
-#define HS_M(x) HS_S_INIT("M_" #x),
-        HS_ERRCODES(HS_M)
+#define HS_M(x)             HS_S_INIT("M_" #x),
+#define HS_NAMED_M(x, name) HS_S_INIT(name),
+        HS_ERRCODES(HS_M) HS_ERRCODES_NAMED(HS_NAMED_M)
 #undef HS_M
+#undef HS_NAMED_M
     };
 
     return code < HS_M_COUNT ? NAMES[code] : NAMES[HS_M_UNKNOWN];

@@ -115,7 +115,7 @@ typedef struct hs_config {
     int64_t login_via_existing_session_timeout_ms;
     /* rooms */
     hs_str default_room_version;
-    bool msc3391_enabled, msc3890_enabled;
+    bool msc3391_enabled, msc3890_enabled, msc4306_enabled;
     bool require_auth_for_profile_requests, limit_profile_requests_to_users_who_share_rooms,
         include_profile_data_on_invite;
     bool allow_public_rooms_without_auth, allow_public_rooms_over_federation, enable_room_list_search;

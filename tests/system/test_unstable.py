@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mx import Client, refusal
+from mx import Client, quote, refusal
 from server import Server
 
 _names = itertools.count(1)
@@ -13,7 +13,7 @@ _names = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def unstable():
-    s = Server(config={"experimental_features": {"msc3391_enabled": True, "msc3890_enabled": True}})
+    s = Server(config={"experimental_features": {"msc3391_enabled": True, "msc3890_enabled": True, "msc4306_enabled": True}})
     s.start()
     yield s
     s.close()
@@ -94,3 +94,76 @@ def test_state_of_ones_own_is_written_by_oneself_and_those_above(alice, bob, ver
     alice.set_state(room, "org.example.s", {"a": 2}, bob.user_id + "_one")
     assert refusal(bob.set_state, room, "org.example.s", {"a": 1}, "@nobody").status == 400
     assert bob.state(room, "org.example.s", bob.user_id + "_one") == {"a": 2}
+
+
+def subscription(room, root):
+    return f"/_matrix/client/unstable/io.element.msc4306/rooms/{quote(room)}/thread/{quote(root)}/subscription"
+
+
+def in_thread(user, room, root):
+    return user.text(room, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+
+
+def test_a_thread_is_followed_and_left(carol):
+    room = carol.create_room()
+    root, other = carol.text(room, "root"), carol.text(room, "other")
+    path = subscription(room, root)
+    assert refusal(carol.get, path).errcode == "M_NOT_FOUND"
+    carol.delete(path)
+    reply = in_thread(carol, room, root)
+    carol.put(path, {"automatic": reply})
+    assert carol.get(path) == {"automatic": True}
+    carol.put(path, {})
+    assert carol.get(path) == {"automatic": False}
+    carol.put(path, {"automatic": reply})
+    assert carol.get(path) == {"automatic": False}
+    carol.delete(path)
+    assert refusal(carol.get, path).status == 404
+    for cause in (root, in_thread(carol, room, other)):
+        e = refusal(carol.put, path, {"automatic": cause})
+        assert (e.status, e.errcode) == (400, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD")
+    assert refusal(carol.put, path, {"automatic": 5}).errcode == "M_INVALID_PARAM"
+    assert refusal(carol.put, subscription(room, "$none"), {}).status == 404
+    assert refusal(carol.put, subscription(room, "none"), {}).errcode == "M_INVALID_PARAM"
+
+
+def test_what_came_before_leaving_a_thread_does_not_bring_it_back(carol):
+    room = carol.create_room()
+    root = carol.text(room, "root")
+    path = subscription(room, root)
+    before = in_thread(carol, room, root)
+    carol.put(path, {"automatic": before})
+    carol.delete(path)
+    e = refusal(carol.put, path, {"automatic": before})
+    assert (e.status, e.errcode) == (409, "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION")
+    carol.put(path, {"automatic": in_thread(carol, room, root)})
+    assert carol.get(path) == {"automatic": True}
+
+
+def test_followed_threads_are_listed_newest_first(carol):
+    room = carol.create_room()
+    roots = [carol.text(room, f"root {i}") for i in range(3)]
+    for root in roots:
+        carol.put(subscription(room, root), {})
+    carol.delete(subscription(room, roots[0]))
+    path = "/_matrix/client/unstable/io.element.msc4308/thread_subscriptions"
+    all_of = carol.get(path, {"dir": "b"})
+    assert set(all_of["subscribed"][room]) == set(roots[1:]) and set(all_of["unsubscribed"][room]) == {roots[0]}
+    page = carol.get(path, {"dir": "b", "limit": 1})
+    assert "subscribed" not in page and set(page["unsubscribed"][room]) == {roots[0]}
+    page = carol.get(path, {"dir": "b", "limit": 1, "from": page["end"]})
+    assert set(page["subscribed"][room]) == {roots[2]}
+    for query in ({"dir": "f"}, {"dir": "b", "limit": 0}, {"dir": "b", "from": "x"}, {"dir": "b", "to": "ts-1"}):
+        assert refusal(carol.get, path, query).errcode == "M_INVALID_PARAM"
+
+
+def test_a_thread_that_one_can_not_see_is_not_followed(carol, unstable):
+    stranger = Client(unstable.base).register(f"stranger{next(_names)}")
+    room = carol.create_room()
+    e = refusal(stranger.put, subscription(room, carol.text(room, "root")), {})
+    assert (e.status, e.errcode) == (404, "M_NOT_FOUND")
+
+
+def test_without_the_switch_threads_are_not_followed(alice):
+    room = alice.create_room()
+    assert refusal(alice.put, subscription(room, alice.text(room, "root")), {}).errcode == "M_UNRECOGNIZED"

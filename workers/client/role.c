@@ -24,6 +24,7 @@
     X(room_state) \
     X(room_upgrade) \
     X(sync) \
+    X(thread_subs) \
     X(todevice) \
     X(typing)
 /* Files of workers/admin. */
