@@ -46,6 +46,7 @@ def retrieve(uri):
 
 class Operation:
     def __init__(self, uri, registry, method, path, pointer, doc):
+        path = path.strip()  # one path with two bodies is written as two that differ in a blank
         self.method, self.path = method.upper(), path
         self.name = f"{self.method} {path}"
         self.base, self.registry, self.pointer, self.doc = uri, registry, pointer, doc
@@ -113,11 +114,10 @@ class Book:
         self.known = {}
 
     def find(self, method, path):
+        """The operations of the path: more than one where its body may be one of several."""
         path = canonical(path)
-        for op in self.by_method[method]:
-            if op.pattern.match(path):
-                return op
-        return None
+        found = [op for op in self.by_method[method] if op.pattern.match(path)]
+        return [op for op in found if op.path == found[0].path]
 
 
 def place(error):
@@ -146,11 +146,12 @@ def short(error):
     return f"{error.validator}: {re.sub(r'[0-9]+', 'N', error.message)[:100]}"
 
 
-def problems(book, line):
-    """(operation, what) of a recorded exchange."""
-    op = book.find(line["method"], line["path"])
-    if not op:
-        return
+def problems(ops, line):
+    """What is wrong with a recorded exchange, by the operation that it fits best."""
+    return min((list(problems_of(op, line)) for op in ops), key=len, default=[])
+
+
+def problems_of(op, line):
     status, answer = line["status"], line.get("answer")
     json_schema = ("content", "application/json", "schema")
     if status == 200:
@@ -163,15 +164,15 @@ def problems(book, line):
                 continue
             for error in validator.iter_errors(value):
                 error = deepest(error)
-                yield op, f"{part} {place(error)} {short(error)}"
+                yield f"{part} {place(error)} {short(error)}"
         if "200" not in op.doc["responses"]:
-            yield op, "answer 200 is not foreseen"
+            yield "answer 200 is not foreseen"
     elif 400 <= status < 600 and op.method != "HEAD":
         # 401 of interactive authentication has flows in place of a code.
         if not isinstance(answer, dict) or not (isinstance(answer.get("errcode"), str) or (status == 401 and "flows" in answer)):
-            yield op, f"refusal {status} without an error code"
+            yield f"refusal {status} without an error code"
         elif "errcode" in answer and not isinstance(answer.get("error"), str):
-            yield op, f"refusal {status} without a text"
+            yield f"refusal {status} without a text"
 
 
 def read_reasons(path):
@@ -198,13 +199,13 @@ def main():
             for text in f:
                 line = json.loads(text)
                 exchanges += 1
-                op = book.find(line["method"], line["path"])
-                if op:
-                    touched[op.name, line["status"] == 200] += 1
+                ops = book.find(line["method"], line["path"])
+                if ops:
+                    touched[ops[0].name, line["status"] == 200] += 1
                 elif line["status"] == 200:
                     unknown[line["method"] + " " + "/".join(line["path"].split("/")[:5])] += 1
-                for op, what in problems(book, line):
-                    key = f"{op.name}: {what}"
+                for what in problems(ops, line):
+                    key = f"{ops[0].name}: {what}"
                     seen[key] += 1
                     first.setdefault(key, line)
     reasons = read_reasons(HERE / "openapi.txt")

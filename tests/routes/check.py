@@ -5,7 +5,7 @@
 
 Compares, for every row that `hs routes` prints: is there such an operation, are all its accepted prefixes served, who may call it, are guests
 let in, which rate limit counts, under which name. Differences that are meant stand in differences.txt with their reason. Operations of the first tier that
-are not served yet stand in absent.txt. Both lists fail the check when they are out of date."""
+are not served yet stand in absent.txt. Prints what is covered, by area and tier. Both lists fail the check when they are out of date."""
 
 import collections
 import csv
@@ -30,6 +30,38 @@ def expand(row):
     if versions in ("-", "") or not m:
         return [path]
     return [m.group(1) + v + m.group(3) for v in versions.split(",")]
+
+
+AREAS = (
+    ("media", r"/_matrix/(media|client/v1/media)/"),
+    ("client", r"/_matrix/client/(?!unstable/)"),
+    ("client, unstable", r"/_matrix/client/unstable/"),
+    ("federation", r"/_matrix/(federation|key)/"),
+    ("admin", r"/_synapse/admin/"),
+    ("other", r"/"),
+)
+
+
+def area(path):
+    return next(name for name, pattern in AREAS if re.match(pattern, path))
+
+
+def print_coverage(operations, served):
+    """Operations served of those listed, by area and tier."""
+    have, listed, tiers = collections.Counter(), collections.Counter(), sorted({row["tier"] for row, _ in operations})
+    for row, paths in operations:
+        at = area(row["path"]), row["tier"]
+        listed[at] += 1
+        have[at] += any((row["method"], shape(p)) in served for p in paths)
+
+    def cells(name, of):
+        yield name
+        for tier in tiers + [None]:
+            keys = [k for k in listed if k[0] in of and tier in (k[1], None)]
+            yield f"{sum(have[k] for k in keys)}/{sum(listed[k] for k in keys)}" if keys else "-"
+
+    for line in [["area", *(f"tier {t}" for t in tiers), "all"], *(list(cells(n, [n])) for n, _ in AREAS), list(cells("all", [n for n, _ in AREAS]))]:
+        print("  ".join([line[0].ljust(18), *(c.rjust(8) for c in line[1:])]))
 
 
 def read_list(name):
@@ -98,6 +130,7 @@ def main():
         problems += [f"tests/routes/{name}: out of date: {k}" for k in entries if k not in used]
     count = collections.Counter(bool(known.get(k)) for k in served)
     print(f"{len(served)} rows served, {count[True]} of them in the list; {len(absent)} of the first tier to come, {len(differences)} differences meant")
+    print_coverage(operations, served)
     for p in sorted(set(problems)):
         print(p)
     sys.exit(bool(problems))
