@@ -218,6 +218,8 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return c->rc_key_requests;
     case HS_LIMIT_MEDIA_CREATE:
         return c->rc_media_create;
+    case HS_LIMIT_SUMMARY: /* not an option of Synapse's either */
+        return (hs_rate_limit){ .per_second = 5, .burst = 10 };
     case HS_LIMIT_KINDS:
         break;
     }
@@ -245,6 +247,7 @@ static const char *const NAMES[HS_LIMIT_KINDS] = {
     [HS_LIMIT_PRESENCE] = "rc_presence.per_user",
     [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
     [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
+    [HS_LIMIT_SUMMARY] = "<room summary>",
 };
 
 hs_metric *hs_limit_metric(hs_server *srv)

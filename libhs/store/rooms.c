@@ -1,6 +1,8 @@
 /* Rooms, what lists show of them, and which are published. */
 #include "store/rooms.h"
 
+#include "store/rooms_cols.h"
+
 /* clang-format off */
 static const hs_stmt ROOM_INSERT = {
     .name = "room_insert",
@@ -43,11 +45,9 @@ static const hs_stmt SUMMARY_COUNTS = {
 };
 static const hs_stmt SUMMARIES = {
     .name = "room_summaries",
-    .sql = "SELECT s.room_nid, s.name, s.canonical_alias, s.topic, s.avatar, s.join_rules, s.history_visibility,"
-           " s.guest_access, s.encryption, s.room_type, s.successor, s.federatable, s.heroes, s.joined, s.invited, s.knocked,"
-           " s.banned, s.local_joined, s.state_events, s.bump_pos, s.pos FROM unnest($1) WITH ORDINALITY w(nid, i)"
+    .sql = "SELECT" HS_SUMMARY_COLS " FROM unnest($1) WITH ORDINALITY w(nid, i)"
            " LEFT JOIN room_summary s ON s.room_nid = w.nid ORDER BY w.i",
-    .params = "N", .cols = "nttttttttttfNiiiiiinn", .big = "room_summary",
+    .params = "N", .cols = HS_SUMMARY_LETTERS, .big = "room_summary",
 };
 static const hs_stmt PUBLISHED_GET = {
     .name = "published_get",
@@ -135,7 +135,7 @@ hs_error *hs_store_summary_counts(hs_write *w, uint32_t at, hs_nid room, const h
                           d->state_events, at);
 }
 
-static hs_error *read_summary(const hs_rows *r, hs_arena *a, size_t row, hs_room_summary *ret)
+hs_error *hs_room_summary_read(const hs_rows *r, hs_arena *a, size_t row, hs_room_summary *ret)
 {
     *ret = (hs_room_summary){
         .room = hs_rows_i64(r, row, 0),
@@ -170,7 +170,7 @@ hs_error *hs_store_summaries(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t
         return NULL;
     HS_TRY(hs_db_query(db, a, &SUMMARIES, &rows, (hs_nids){ rooms, n }));
     for (size_t i = 0; i < n && i < hs_rows_count(rows); i++)
-        HS_TRY(read_summary(rows, a, i, &ret[i]));
+        HS_TRY(hs_room_summary_read(rows, a, i, &ret[i]));
     return NULL;
 }
 

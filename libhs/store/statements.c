@@ -17,6 +17,7 @@
     X(hs_relations_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \
+    X(hs_spaces_statements) \
     X(hs_state_points_statements) \
     X(hs_state_statements) \
     X(hs_thread_subs_statements) \

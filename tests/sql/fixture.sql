@@ -54,4 +54,5 @@ INSERT INTO media(server_nid, media_id, user_nid, type, length, created_ts, acce
 INSERT INTO media_thumb SELECT 0, 'm' || m, s, s, 'crop', 'image/png', 1 FROM generate_series(1, 20000) m, generate_series(32, 64, 32) s;
 INSERT INTO job(job_id, kind, resource, run_ts, status, shard) SELECT 'j' || j, 'purge_history', '!r' || j % 2000 || ':x', j, CASE WHEN j % 1000 = 0 THEN 0 ELSE 2 END, j % 4
   FROM generate_series(1, 50000) j;
+INSERT INTO space_walk SELECT decode(md5(w::text), 'hex'), w, 'q', array[w], array[w], w FROM generate_series(1, 20000) w;
 ANALYZE;

@@ -14,6 +14,7 @@
     X(login) \
     X(membership) \
     X(messages) \
+    X(mutual_rooms) \
     X(profile) \
     X(push_rules) \
     X(receipts) \
@@ -23,6 +24,7 @@
     X(room_send) \
     X(room_state) \
     X(room_upgrade) \
+    X(spaces) \
     X(sync) \
     X(thread_subs) \
     X(todevice) \

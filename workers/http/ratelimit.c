@@ -24,6 +24,8 @@ hs_error *hs_http_rate_limit(hs_req *q)
         return by_user(q, HS_LIMIT_PRESENCE);
     case HS_RC_MEDIA_CREATE:
         return by_user(q, HS_LIMIT_MEDIA_CREATE);
+    case HS_RC_SUMMARY:
+        return by_user(q, HS_LIMIT_SUMMARY);
     case HS_RC_ROOM_CREATION:
         HS_TRY(by_user(q, HS_LIMIT_MESSAGE));
         return by_user(q, HS_LIMIT_ROOM_CREATION);
