@@ -174,11 +174,9 @@ static hs_error *timeline_row(hs_room_write *w, const hs_event_rows_in *in, uint
     return hs_write_item(w->unit, &item, ret_at);
 }
 
-/* Is the event state that the summary is made from? It has been loaded to be redacted. */
-static bool is_in_summary(const hs_room_write *w, hs_nid nid)
+/* Is the event state that the summary is made from? */
+static bool is_in_summary(const hs_room_write *w, hs_nid nid, const hs_stored *s)
 {
-    const hs_stored *s = hs_cache_event_get(w->srv->rooms, nid);
-
     return s && s->ev->is_state && !s->ev->state_key.n && is_summarised(s->ev->type) &&
            hs_room_state_nid(w->srv, w->room, s->ev->type, s->ev->state_key) == nid;
 }
@@ -211,7 +209,10 @@ hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
                                          s->received_ts));
         HS_TRY(hs_store_event_flag(w->unit, w->room->nid, in->redacts, HS_EVENT_REDACTED));
         w->redacted = in->redacts;
-        w->summary_changed = w->summary_changed || is_in_summary(w, in->redacts);
+        const hs_stored *target = hs_cache_event_get(c, in->redacts); /* it has been loaded to be redacted */
+        w->summary_changed = w->summary_changed || is_in_summary(w, in->redacts, target);
+        if (target && target->ev->is_state)
+            HS_TRY(hs_prejoin_redact(w, target));
     }
     hs_persist_event pe = { .room = w->room, .event = s, .at = news.at, .push = in->push };
     for (size_t i = 0; i < c->hooks_n; i++)

@@ -5,6 +5,7 @@
 #include "core/client_event.h"
 #include "core/sign.h"
 #include "server/event_write.h"
+#include "store/members.h"
 
 /* Of a type with all its state keys: so many events at most are looked at, and shown. */
 #define SEEN_MAX  2000
@@ -100,4 +101,61 @@ hs_error *hs_prejoin_state(hs_room_write *w, hs_str sender, hs_str *ret)
     }
     hs_buf_addc(&b, ']');
     return hs_buf_flatten(&b, ret);
+}
+
+/* ── what was shown and is redacted ── */
+
+static bool shows(hs_jv e, const hs_event *ev)
+{
+    return hs_str_eq(hs_jv_str_or_null(hs_jv_get(e, HS_S("type"))), ev->type) &&
+           hs_str_eq(hs_jv_str_or_null(hs_jv_get(e, HS_S("state_key"))), ev->state_key) &&
+           hs_str_eq(hs_jv_str_or_null(hs_jv_get(e, HS_S("sender"))), ev->sender) &&
+           hs_str_eq(hs_jv_raw(hs_jv_get(e, HS_S("content"))), hs_jv_raw(ev->content));
+}
+
+static hs_error *without(hs_arena *a, hs_str stripped, const hs_event *ev, const hs_event *pruned, bool *ret_changed,
+                         hs_str *ret)
+{
+    hs_jv events;
+    hs_buf b;
+    bool any = false;
+
+    *ret_changed = false;
+    HS_TRY(hs_tape_parse(a, stripped, 0, &events));
+    hs_buf_init(&b, a);
+    hs_buf_addc(&b, '[');
+    for (hs_jv_iter it = { 0 }; hs_jv_next(events, &it);) {
+        if (any)
+            hs_buf_addc(&b, ',');
+        any = true;
+        if (shows(it.value, ev)) {
+            hs_client_event_stripped(&b, pruned);
+            *ret_changed = true;
+        } else {
+            hs_buf_add(&b, hs_jv_raw(it.value));
+        }
+    }
+    hs_buf_addc(&b, ']');
+    return hs_buf_flatten(&b, ret);
+}
+
+hs_error *hs_prejoin_redact(hs_room_write *w, const hs_stored *target)
+{
+    hs_user_room *rows;
+    hs_event *pruned;
+    hs_str json, text;
+    bool changed;
+    size_t n;
+
+    HS_TRY(hs_store_stripped_of(w->srv->db, w->a, w->room->nid, &rows, &n));
+    if (!n)
+        return NULL;
+    HS_TRY(hs_event_redact(w->a, target->ev, &json));
+    HS_TRY(hs_event_read(w->a, w->room->rv, json, target->ev->event_id, &pruned));
+    for (size_t i = 0; i < n; i++) {
+        HS_TRY(without(w->a, rows[i].stripped, target->ev, pruned, &changed, &text));
+        if (changed)
+            HS_TRY(hs_store_stripped_put(w->unit, rows[i].user, w->room->nid, text));
+    }
+    return NULL;
 }

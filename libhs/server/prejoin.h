@@ -9,4 +9,7 @@
  * last. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_prejoin_state(hs_room_write *w, hs_str sender, hs_str *ret);
 
+/* A state event is redacted: those who were shown it before they came see the rest of it from now on. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_prejoin_redact(hs_room_write *w, const hs_stored *target);
+
 #endif

@@ -6,6 +6,7 @@
 #include "server/cache.h"
 #include "server/directory.h"
 #include "server/event_content.h"
+#include "server/limiter.h"
 #include "server/relations.h"
 #include "server/room_member.h"
 #include "store/events.h"
@@ -207,6 +208,19 @@ static hs_error *with_redacts(hs_arena *a, hs_jv content, hs_str event_id, hs_jv
     return hs_content_parse(a, text, ret);
 }
 
+/* rc_admin_redaction is for those who redact what others said. */
+static hs_error *limit_redaction(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room *room,
+                                 hs_str event_id)
+{
+    hs_stored *target;
+
+    if (!srv->config->has_rc_admin_redaction)
+        return NULL; /* counted with the messages */
+    HS_TRY(hs_event_find(srv, a, room->nid, event_id, &target));
+    return hs_limit_use(srv, a, target && target->sender != who->user ? HS_LIMIT_ADMIN_REDACTION : HS_LIMIT_MESSAGE,
+                        who->user_id, HS_LIMIT_TAKE);
+}
+
 hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, const hs_redact *in, hs_str *ret)
 {
     hs_event_wish wish = {
@@ -222,6 +236,7 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
         return NULL;
     }
     HS_TRY(need_room(srv, a, in->room_id, &room));
+    HS_TRY(limit_redaction(srv, who, a, room, in->event_id));
     if (room->rv->redacts_in_content) {
         hs_jv given = hs_jv_get(in->content, HS_S("redacts"));
         if (hs_jv_is(given) && !hs_str_eq(hs_jv_str_or_null(given), in->event_id))

@@ -92,11 +92,23 @@ static const hs_stmt LOCAL_NEIGHBOURS = {
            " WHERE m.user_nid = $1 AND m.membership = 2 ORDER BY o.user_nid",
     .params = "n", .cols = "n", .big = "user_room",
 };
+static const hs_stmt STRIPPED_OF = {
+    .name = "stripped_of",
+    .sql = "SELECT user_nid, stripped FROM user_room WHERE room_nid = $1 AND membership IN (1, 5) AND stripped IS NOT NULL"
+           " ORDER BY pos DESC LIMIT 1000",
+    .params = "n", .cols = "nb", .big = "user_room",
+};
+static const hs_stmt STRIPPED_PUT = {
+    .name = "stripped_put",
+    .sql = "UPDATE user_room SET stripped = $3 WHERE user_nid = $1 AND room_nid = $2 AND membership IN (1, 5)",
+    .params = "nnb", .big = "user_room",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_members_statements[] = {
-    &MEMBER_PUT, &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,  &USER_ROOMS,       &USER_ROOMS_AFTER,
-    &MEMBERS,    &MEMBERS_GET,   &MEMBER_COUNTS, &SHARED_ROOMS,    &SHARE_ROOM, &LOCAL_NEIGHBOURS, NULL,
+    &MEMBER_PUT,   &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,  &USER_ROOMS,       &USER_ROOMS_AFTER,
+    &MEMBERS,      &MEMBERS_GET,   &MEMBER_COUNTS, &SHARED_ROOMS,    &SHARE_ROOM, &LOCAL_NEIGHBOURS, &STRIPPED_OF,
+    &STRIPPED_PUT, NULL,
 };
 
 _Static_assert(HS_MEMBER_INVITE == 1 && HS_MEMBER_JOIN == 2 && HS_MEMBER_LEAVE == 3 && HS_MEMBER_BAN == 4 &&
@@ -118,6 +130,27 @@ hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs_user_room *r
 {
     return hs_write_after(w, &USER_ROOM_PUT, row->user, row->room, (int32_t)row->membership, row->event, row->sender,
                           at, row->flags, row->notify_base, row->stripped);
+}
+
+hs_error *hs_store_stripped_of(hs_db *db, hs_arena *a, hs_nid room, hs_user_room **ret, size_t *ret_n)
+{
+    hs_user_room *out;
+    hs_rows *rows;
+    size_t n;
+
+    HS_TRY(hs_db_query(db, a, &STRIPPED_OF, &rows, room));
+    n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_user_room){ .user = hs_rows_i64(rows, i, 0), .room = room, .stripped = hs_rows_str(rows, i, 1) };
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_stripped_put(hs_write *w, hs_nid user, hs_nid room, hs_str stripped)
+{
+    return hs_write_after(w, &STRIPPED_PUT, user, room, stripped);
 }
 
 hs_error *hs_store_user_room_flags(hs_write *w, uint32_t at, hs_nid user, hs_nid room, int32_t set, int32_t clear)

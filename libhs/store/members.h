@@ -46,6 +46,12 @@ HS_NODISCARD hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs
 HS_NODISCARD hs_error *hs_store_user_room_flags(hs_write *w, uint32_t at, hs_nid user, hs_nid room, int32_t set,
                                                 int32_t clear);
 
+/* The invited and knocking people of a room and what they were shown of it, the last 1,000: user, room and stripped are
+ * filled in; and what they are shown from now on. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stripped_of(hs_db *db, hs_arena *a, hs_nid room, hs_user_room **ret,
+                                                        size_t *ret_n);
+HS_NODISCARD hs_error *hs_store_stripped_put(hs_write *w, hs_nid user, hs_nid room, hs_str stripped);
+
 /* *ret_found false: never had to do with the room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_room(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
                                                       hs_user_room *ret, bool *ret_found);

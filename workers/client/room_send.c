@@ -87,9 +87,9 @@ const hs_route hs_routes_room_send[] = {
     { HS_POST, "api/v1 r0 v3 unstable", "/rooms/{roomId}/send/{eventType}", post_send,
       .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .lax = true, .body = HS_KIB(128), .servlet = "RoomSendEventRestServlet" },
     { HS_PUT, "api/v1 r0 v3 unstable", "/rooms/{roomId}/redact/{eventId}/{txnId}", put_redact,
-      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .lax = true, .servlet = "RoomRedactEventRestServlet" },
+      .who = HS_AUTH_USER, .rate = HS_RC_ADMIN_REDACTION, .lax = true, .servlet = "RoomRedactEventRestServlet" },
     { HS_POST, "api/v1 r0 v3 unstable", "/rooms/{roomId}/redact/{eventId}", post_redact,
-      .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .lax = true, .servlet = "RoomRedactEventRestServlet" },
+      .who = HS_AUTH_USER, .rate = HS_RC_ADMIN_REDACTION, .lax = true, .servlet = "RoomRedactEventRestServlet" },
     { 0 },
 };
 /* clang-format on */

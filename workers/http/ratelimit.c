@@ -14,8 +14,9 @@ hs_error *hs_http_rate_limit(hs_req *q)
 {
     switch (q->route->rate) {
     case HS_RC_MESSAGE:
-    case HS_RC_ADMIN_REDACTION:
         return by_user(q, HS_LIMIT_MESSAGE);
+    case HS_RC_ADMIN_REDACTION: /* with a limit of its own it depends on whose event it is: room_send.c */
+        return q->srv->config->has_rc_admin_redaction ? NULL : by_user(q, HS_LIMIT_MESSAGE);
     case HS_RC_REPORTS:
         return by_user(q, HS_LIMIT_REPORTS);
     case HS_RC_USER_DIRECTORY:
