@@ -8,6 +8,7 @@
 #include "server/directory.h"
 #include "server/limiter.h"
 #include "server/names.h"
+#include "server/room_block.h"
 #include "store/account_data.h"
 #include "store/members.h"
 #include "store/names.h"
@@ -259,6 +260,8 @@ hs_error *hs_invite_check(hs_server *srv, hs_arena *a, const hs_session *who, hs
 static hs_error *check_limits(hs_server *srv, hs_arena *a, const hs_session *who, const hs_member_change *in,
                               hs_str target, const hs_room *room)
 {
+    if (who->as_admin)
+        return in->action == HS_CHANGE_INVITE ? hs_invite_check(srv, a, who, target) : NULL;
     if (in->action == HS_CHANGE_INVITE) {
         HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ROOM, in->room_id, HS_LIMIT_TAKE));
         HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_USER, target, HS_LIMIT_TAKE));
@@ -298,6 +301,8 @@ static hs_error *change_member(hs_server *srv, const hs_session *who, hs_arena *
     HS_TRY(check_lengths(a, in->content));
     if (!hs_user_id_parse(c.target, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user id: %.*s", HS_FMT(c.target));
+    if (ACTIONS[in->action].to != HS_MEMBER_LEAVE && ACTIONS[in->action].to != HS_MEMBER_BAN)
+        HS_TRY(hs_room_block_check(srv, a, in->room_id));
     HS_TRY(room_for(srv, a, in, &room));
     if (in->txn_id.p) {
         HS_TRY(hs_room_txn_answer(srv, who, a, room, in->txn_id, ret));

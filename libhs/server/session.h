@@ -24,6 +24,7 @@ typedef struct hs_session {
     uint8_t token_sha256[32];
     int64_t expires_ts; /* 0: never */
     bool is_appservice;
+    bool as_admin; /* an administrator asks: may read everything, and is not held back by rate limits */
 } hs_session;
 
 HS_NODISCARD hs_error *hs_sessions_open(hs_server *srv, hs_arena *a);

@@ -73,7 +73,7 @@ typedef enum {
     HS_SEES_NOW_ONLY,   /* … but what was before the join only while they are joined */
 } hs_sees;
 /* visible[i]: may the user see events[i]? By history visibility at the event, membership then and now, and ignored
- * users. membership[i]: the user's at the event (LEAVE when there was none). */
+ * users; who asks as an administrator sees all. membership[i]: the user's at the event (LEAVE when there was none). */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room,
                                                        const hs_session *who, hs_sees sees, hs_stored *const *events,
                                                        size_t n, bool *visible, hs_membership *membership);

@@ -32,7 +32,8 @@ typedef struct {
     const char *sql;
     const char *params;
     const char *cols; /* NULL: no rows */
-    const char *big;  /* tables that may be large here: tests/sql refuses a sequential scan of them; blanks between */
+    const char *big; /* tables that may be large here: tests/sql refuses a sequential scan of them, and of "-table" any;
+                        blanks between */
 } hs_stmt;
 
 typedef struct hs_db hs_db;

@@ -4,6 +4,7 @@
 /* clang-format off */
 #define LISTS(X) \
     X(hs_account_data_statements) \
+    X(hs_blocks_statements) \
     X(hs_db_statements) \
     X(hs_directory_statements) \
     X(hs_events_statements) \
@@ -15,6 +16,7 @@
     X(hs_receipts_statements) \
     X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \
+    X(hs_room_list_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \
     X(hs_spaces_statements) \

@@ -166,6 +166,37 @@ static hs_error *get_nearest(hs_req *q, hs_res *r)
     return NULL;
 }
 
+/* ── the same for administrators, who may read all rooms ── */
+
+static hs_error *as_admin(hs_req *q, hs_res *r, hs_handler *handler)
+{
+    hs_session *who;
+
+    HS_TRY(hs_alloc(q->a, 1, &who));
+    *who = *q->who;
+    who->as_admin = true;
+    q->who = who;
+    return handler(q, r);
+}
+
+/* GET /_synapse/admin/v1/rooms/{roomId}/messages */
+static hs_error *get_messages_as_admin(hs_req *q, hs_res *r)
+{
+    return as_admin(q, r, get_messages);
+}
+
+/* GET /_synapse/admin/v1/rooms/{roomId}/context/{eventId} */
+static hs_error *get_context_as_admin(hs_req *q, hs_res *r)
+{
+    return as_admin(q, r, get_context);
+}
+
+/* GET /_synapse/admin/v1/rooms/{roomId}/timestamp_to_event */
+static hs_error *get_nearest_as_admin(hs_req *q, hs_res *r)
+{
+    return as_admin(q, r, get_nearest);
+}
+
 /* clang-format off */
 #define PREFIXES "api/v1 r0 v3 unstable"
 const hs_route hs_routes_messages[] = {
@@ -177,6 +208,13 @@ const hs_route hs_routes_messages[] = {
       .who = HS_AUTH_USER, .guest = true, .servlet = "RoomEventServlet" },
     { HS_GET, "v1", "/rooms/{roomId}/timestamp_to_event", get_nearest,
       .who = HS_AUTH_USER, .servlet = "TimestampLookupRestServlet" },
+    { 0 },
+};
+
+const hs_route hs_routes_admin_messages[] = {
+    { HS_GET, "v1", "/rooms/{roomId}/messages", get_messages_as_admin, .who = HS_AUTH_ADMIN, .servlet = "RoomMessagesRestServlet" },
+    { HS_GET, "v1", "/rooms/{roomId}/context/{eventId}", get_context_as_admin, .who = HS_AUTH_ADMIN, .servlet = "RoomEventContextServlet" },
+    { HS_GET, "v1", "/rooms/{roomId}/timestamp_to_event", get_nearest_as_admin, .who = HS_AUTH_ADMIN, .servlet = "RoomTimestampToEventRestServlet" },
     { 0 },
 };
 /* clang-format on */

@@ -31,6 +31,8 @@
     X(typing)
 /* Files of workers/admin. */
 #define ADMIN(X) \
+    X(messages) \
+    X(rooms) \
     X(scheduled_tasks)
 /* clang-format on */
 
