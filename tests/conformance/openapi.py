@@ -141,6 +141,8 @@ def short(error):
         return "lacks " + ", ".join(missing)
     if error.validator == "type":
         return f"is a {type(error.instance).__name__}, not {error.validator_value}"
+    if error.validator == "oneOf" and not error.context:
+        return "fits more than one of the schemas"
     if error.validator == "enum":
         return f"is {json.dumps(error.instance)[:40]}, not one of the enum"
     return f"{error.validator}: {re.sub(r'[0-9]+', 'N', error.message)[:100]}"
