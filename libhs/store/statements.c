@@ -28,6 +28,7 @@
     X(hs_timeline_statements) \
     X(hs_todevice_statements) \
     X(hs_unread_statements) \
+    X(hs_user_directory_statements) \
     X(hs_users_statements) \
     X(hs_write_statements)
 /* clang-format on */

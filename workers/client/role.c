@@ -28,7 +28,8 @@
     X(sync) \
     X(thread_subs) \
     X(todevice) \
-    X(typing)
+    X(typing) \
+    X(user_directory)
 /* Files of workers/admin. */
 #define ADMIN(X) \
     X(messages) \
