@@ -49,6 +49,8 @@ HS_NODISCARD hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_
 size_t hs_stored_bytes(const hs_stored *s);
 /* Puts it in; if its number is there already, that one is returned. No reference changes hands. */
 hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s);
+/* Its row has changed: the next who asks reads it. Who holds it keeps what there was. */
+void hs_cache_event_forget(struct hs_rooms *c, hs_nid nid);
 hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid);
 hs_stored *hs_cache_event_named(struct hs_rooms *c, hs_str event_id); /* does not count as a use */
 /* `target` is redacted by `by` from now on. */

@@ -195,11 +195,23 @@ hs_stored *hs_cache_event_named(struct hs_rooms *c, hs_str event_id)
     return hs_map_get(c->event_ids, event_id); /* the entry begins with it */
 }
 
+void hs_cache_event_forget(struct hs_rooms *c, hs_nid nid)
+{
+    entry *e = hs_map_get_n(c->events, (uint64_t)nid);
+
+    if (e)
+        remove_entry(c, e);
+}
+
 hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s)
 {
     entry *e = (entry *)(void *)s;
     hs_stored *there = hs_cache_event_get(c, s->nid);
 
+    if (there && (there->flags & HS_EV_OUTLIER) && !(s->flags & HS_EV_OUTLIER)) {
+        hs_cache_event_forget(c, s->nid); /* it has got a place in its room */
+        there = NULL;
+    }
     if (there)
         return there;
     if (!hs_map_put_n(c->events, (uint64_t)s->nid, e, NULL))

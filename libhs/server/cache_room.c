@@ -810,6 +810,15 @@ static bool apply(struct hs_rooms *c, hs_room *room, int64_t pos, const hs_news_
     return true;
 }
 
+/* A resolution may change more than its event, or something else: who is a member is read again then. So are heads that
+ * do not follow from the event's parents. */
+static bool surprises(const hs_news_event *e)
+{
+    if (e->state_n > 1 || (e->event && !e->heads_n))
+        return true;
+    return e->state_n == 1 && (!e->event || e->state[0].event != e->event->nid);
+}
+
 void hs_cache_told(void *ud, int64_t first, const hs_news *news)
 {
     struct hs_rooms *c = ud;
@@ -820,8 +829,7 @@ void hs_cache_told(void *ud, int64_t first, const hs_news *news)
         int64_t pos = first + e->at;
 
         if (en && pos > en->r.pos) {
-            /* A resolution changes more than its event says: who is a member is read again. */
-            if (e->state_n <= 1 && apply(c, &en->r, pos, e))
+            if (!surprises(e) && apply(c, &en->r, pos, e))
                 account(c, en);
             else
                 room_forget(c, en);

@@ -1,10 +1,10 @@
 /* The one entry for events.
  *
  *   1  shape and size              core/event.c, when the event was read or built
- *   2  hashes                      remote ones; ours are right by making
- *   3  signatures                  remote ones
+ *   2  signatures                  remote ones (event_receive.c)
+ *   3  hash                        remote ones (event_receive.c); ours are right by making
  *   4  auth against its own auth events        remote ones; ours name what the state before it holds
- *   5  the state before it         the caller's: the room's head, or what its parents resolve to (event_state.c)
+ *   5  the state before it         the caller's: the room's head, or what its parents resolve to (event_graph.c)
  *   6  auth against that state
  *   7  soft failure: auth against the room's present state        remote ones; for ours that is step 6
  *   8  persist                     event_persist.c
@@ -31,7 +31,7 @@ static const hs_event *auth_get(void *ud, hs_str type, hs_str state_key)
 static hs_verdict step4_auth_events(const hs_accept_in *in)
 {
     view_of_auth ud = { .in = in };
-    hs_state_view view = { .get = auth_get, .ud = &ud, .create = in->before ? in->before->create : NULL };
+    hs_state_view view = { .get = auth_get, .ud = &ud, .create = in->before ? in->before->create : in->create };
     hs_verdict v = hs_auth_check_auth_events(in->event, in->auth, in->auth_rejected, in->auth_n);
 
     if (!v.ok)
@@ -167,6 +167,8 @@ hs_error *hs_event_accept(hs_arena *a, const hs_accept_in *in, uint32_t *ret_fla
             *ret_flags = HS_EV_REJECTED;
             return NULL;
         }
+        if (!in->before)
+            return NULL;
     }
     v = hs_auth_check(in->event, in->before); /* 6 */
     if (!v.ok && local && v.status == 400)

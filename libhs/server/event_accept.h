@@ -14,7 +14,8 @@ typedef struct {
     const hs_event *const *auth;
     const bool *auth_rejected;
     size_t auth_n;
-    const hs_state_view *before;  /* the state before it */
+    const hs_event *create;      /* without `before` */
+    const hs_state_view *before; /* the state before it; NULL: a remote event beside the graph, judged by step 4 only */
     const hs_state_view *current; /* the room's present state; NULL: the same */
 } hs_accept_in;
 

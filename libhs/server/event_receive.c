@@ -1,353 +1,408 @@
-/* Receiving an event into a room's graph, where it may fork it: which state it meets, on which line that state is kept,
- * and what the room's state is afterwards. store-design §1.2.
+/* See event_receive.h. One event brings others along: what it names and nobody has given us (asked for in rounds, with
+ * budgets), and what has waited for it. All of them are a list, gone through until nothing moves any more:
  *
- *   before    what the parents' states resolve to. Stored as it is if one snapshot is that state; else as a new line
- * over the main one. after     before, with the event. It extends the main line only when `before` is the main line's
- * newest snapshot, another line when it is that one's newest, and otherwise begins a line of one row. current   what
- * the states of all heads resolve to, written as the next snapshot of the main line: as many rows as it changes. */
+ *   an event of the timeline   needs its auth events, and its parents' states
+ *   an outlier                 asked for because others name it as an auth event or state: needs its own auth events
+ *
+ * What still lacks a parent then takes the state there from another server (a gap); what lacks more waits in fed_stage,
+ * in which any worker finds it when the missing event comes. */
 #include "server/event_receive.h"
 
-#include "server/event_accept.h"
-#include "server/event_state.h"
-#include "server/event_write.h"
+#include "base/vec.h"
+#include "server/event_graph.h"
 #include "server/names.h"
+#include "store/gaps.h"
 
-#define STALE_TRIES 3
+enum {
+    ROUNDS = 20,        /* of asking for what is missing */
+    ASKED_MAX = 5000,   /* events in all */
+    LIST_MAX = 10000,   /* events that one may bring along */
+    STATE_MAX = 200000, /* entries of a state that is told */
+    UNSTAGE_MAX = 100,  /* events that wait for one */
+};
+
+typedef struct {
+    const hs_event *ev;
+    hs_str origin;
+    bool outlier, staged, done, failed;
+    bool named_by; /* the stage has been asked who waits for it */
+    uint32_t flags;
+} item;
+
+/* The state after a missing event, as it was told. */
+typedef struct {
+    hs_str missing;
+    hs_str *ids;
+    size_t n;
+    bool tried;
+} told_state;
 
 typedef struct {
     hs_server *srv;
     hs_arena *a;
+    hs_nid nid;
     hs_room *room;
-    const hs_event *ev;
-    hs_room_write *w;
-    hs_nid nid, sender;
-    int64_t slot;
-    hs_stored **prev, **auth;
-    hs_nids prev_nids, auth_nids;
-    hs_resolved before;
-    hs_snap before_at, after_at, main; /* main: the main line's newest, as this unit leaves it */
-    hs_state_set after;
-    hs_stored *stored;
-    uint32_t flags;
-    int32_t new_line; /* -1: none made yet */
-    HS_VEC(hs_state_row) rows;
+    const hs_receive_world *world;
+    HS_VEC(item) items;
+    HS_VEC(hs_str) asked;
+    HS_VEC(told_state) states;
 } receiving;
 
-/* ── what it names ── */
+/* ── one event's own checks ── */
 
-static hs_error *find_all(receiving *r, const hs_str *ids, size_t n, hs_stored ***ret, hs_nids *ret_nids)
+/* 1 to 3 of core/README.md. */
+static hs_error *read_event(receiving *r, hs_str json, const hs_event **ret)
 {
-    hs_stored **events;
-    hs_nid *nids;
+    const hs_receive_world *w = r->world;
+    hs_event *ev;
+    hs_str pruned, server;
+    bool ok;
 
-    HS_TRY(hs_alloc(r->a, n, &events));
-    HS_TRY(hs_alloc(r->a, n, &nids));
-    for (size_t i = 0; i < n; i++) {
-        HS_TRY(hs_event_find(r->srv, r->a, r->room->nid, ids[i], &events[i]));
-        if (!events[i])
-            return hs_err(r->a, 404, HS_M_NOT_FOUND, "Event %.*s is missing", HS_FMT(ids[i]));
-        nids[i] = events[i]->nid;
+    HS_TRY(hs_event_parse(r->a, r->room->rv, json, &ev));
+    if (!hs_str_eq(ev->room_id, r->room->id))
+        return hs_err(r->a, 400, HS_M_BAD_JSON, "The event is of another room");
+    if (w->load_keys)
+        HS_TRY(w->load_keys(w->ud, r->a, ev));
+    HS_TRY(hs_event_signatures_ok(r->a, ev, &w->keys, &ok, &server));
+    if (!ok)
+        return hs_err(r->a, 403, HS_M_FORBIDDEN, "The event has no good signature of %.*s", HS_FMT(server));
+    HS_TRY(hs_event_hash_ok(r->a, ev, &ok));
+    if (!ok) {
+        HS_TRY(hs_event_redact(r->a, ev, &pruned));
+        HS_TRY(hs_event_read(r->a, r->room->rv, pruned, ev->event_id, &ev));
     }
-    *ret = events;
-    *ret_nids = (hs_nids){ .at = nids, .n = n };
+    *ret = ev;
     return NULL;
 }
 
-/* 5: the state before it */
-static hs_error *resolve_before(receiving *r)
-{
-    size_t n = r->prev_nids.n;
-    hs_snap *snaps;
-
-    if (!n)
-        return hs_err(r->a, 400, HS_M_BAD_JSON, "An event without parents begins another room");
-    HS_TRY(hs_alloc(r->a, n, &snaps));
-    for (size_t i = 0; i < n; i++) {
-        if (r->prev[i]->line < 0)
-            return hs_err(r->a, 404, HS_M_NOT_FOUND, "The state at event %.*s is missing",
-                          HS_FMT(r->prev[i]->ev->event_id));
-        snaps[i] = (hs_snap){ .line = r->prev[i]->line, .snap = r->prev[i]->snap };
-    }
-    return hs_state_resolve_snaps(r->srv, r->a, r->room, snaps, n, &r->before);
-}
-
-/* 4, 6 and 7 */
-static hs_error *check(receiving *r)
-{
-    hs_state_set now = { .at = r->room->state, .n = r->room->state_n };
-    hs_state_view before, current;
-    const hs_event **auth;
-    bool *rejected;
-
-    HS_TRY(hs_alloc(r->a, r->auth_nids.n, &auth));
-    HS_TRY(hs_alloc(r->a, r->auth_nids.n, &rejected));
-    for (size_t i = 0; i < r->auth_nids.n; i++) {
-        auth[i] = r->auth[i]->ev;
-        rejected[i] = r->auth[i]->flags & HS_EV_REJECTED;
-    }
-    HS_TRY(hs_state_set_view(r->srv, r->a, r->room, &r->before.set, r->ev, &before));
-    HS_TRY(hs_state_set_view(r->srv, r->a, r->room, &now, r->ev, &current));
-    hs_accept_in in = { .origin = HS_ORIGIN_REMOTE,
-                        .event = r->ev,
-                        .auth = auth,
-                        .auth_rejected = rejected,
-                        .auth_n = r->auth_nids.n,
-                        .before = &before,
-                        .current = &current };
-    return hs_event_accept(r->a, &in, &r->flags);
-}
-
-/* ── lines ── */
-
-static bool is_same(hs_snap x, hs_snap y)
-{
-    return x.line == y.line && x.snap == y.snap;
-}
-
-static hs_error *new_line(receiving *r, hs_snap base, int32_t *ret)
-{
-    if (r->new_line < 0)
-        HS_TRY(hs_store_line_next(r->srv->db, r->a, r->room->nid, &r->new_line));
-    else
-        r->new_line++;
-    HS_TRY(hs_store_line_insert(r->w->unit, r->room->nid, r->new_line, base, HS_LINE_FORK));
-    *ret = r->new_line;
-    return NULL;
-}
-
-static hs_error *add_rows(receiving *r, hs_snap at, const hs_state_change *changes, size_t n)
+static bool has(const hs_str *at, size_t n, hs_str id)
 {
     for (size_t i = 0; i < n; i++)
-        HS_TRY(hs_vec_push(r->a, &r->rows,
-                           (hs_state_row){ .at = at,
-                                           .slot = changes[i].slot,
-                                           .event = changes[i].after ? changes[i].after : HS_STATE_GONE }));
+        if (hs_str_eq(at[i], id))
+            return true;
+    return false;
+}
+
+static item *listed(receiving *r, hs_str id)
+{
+    for (size_t i = 0; i < r->items.n; i++)
+        if (hs_str_eq(r->items.at[i].ev->event_id, id))
+            return &r->items.at[i];
     return NULL;
 }
 
-static hs_error *place_before(receiving *r)
+static hs_error *add_item(receiving *r, const hs_event *ev, hs_str origin, bool outlier, bool staged)
 {
-    hs_state_set now = { .at = r->room->state, .n = r->room->state_n };
-    hs_state_change *diff;
-    int32_t line;
-    size_t n;
-
-    if (r->before.at.line >= 0) {
-        r->before_at = r->before.at;
+    if (r->items.n >= LIST_MAX)
         return NULL;
-    }
-    HS_TRY(hs_state_set_diff(r->a, &now, &r->before.set, &diff, &n));
-    if (!n) {
-        r->before_at = r->main;
-        return NULL;
-    }
-    HS_TRY(new_line(r, r->main, &line));
-    r->before_at = (hs_snap){ .line = line, .snap = 1 };
-    return add_rows(r, r->before_at, diff, n);
+    return hs_vec_push(r->a, &r->items, (item){ .ev = ev, .origin = origin, .outlier = outlier, .staged = staged });
 }
 
-static hs_error *is_newest(receiving *r, hs_snap at, bool *ret)
-{
-    int32_t newest;
+/* ── what is missing ── */
 
-    *ret = at.line == r->new_line;
-    if (*ret || at.line == r->room->line)
+typedef struct {
+    HS_VEC(hs_str) auth, prev; /* events; of parents those whose state is not known */
+} lacking;
+
+static hs_error *find_lacking(receiving *r, const item *it, lacking *ret)
+{
+    const hs_event *ev = it->ev;
+    hs_known *known;
+
+    *ret = (lacking){ .auth = { .n = 0 } };
+    HS_TRY(hs_alloc(r->a, ev->auth_n + ev->prev_n, &known));
+    HS_TRY(hs_graph_find(r->srv, r->a, r->room, ev->auth, ev->auth_n, known));
+    for (size_t i = 0; i < ev->auth_n; i++)
+        if (!known[i].ev)
+            HS_TRY(hs_vec_push(r->a, &ret->auth, ev->auth[i]));
+    if (it->outlier)
         return NULL;
-    HS_TRY(hs_store_line_newest(r->srv->db, r->a, r->room->nid, at.line, &newest));
-    *ret = newest == at.snap;
+    HS_TRY(hs_graph_find(r->srv, r->a, r->room, ev->prev, ev->prev_n, known));
+    for (size_t i = 0; i < ev->prev_n; i++)
+        if (known[i].line < 0)
+            HS_TRY(hs_vec_push(r->a, &ret->prev, ev->prev[i]));
     return NULL;
 }
 
-static hs_error *with_event(receiving *r)
+typedef struct {
+    HS_VEC(hs_str) ids;
+    HS_VEC(bool) outlier;
+} wishes;
+
+/* `again`: it is no matter that nobody had it as an event of the timeline. */
+static hs_error *wish(receiving *r, wishes *w, hs_str id, bool outlier, bool again)
 {
-    const hs_state_set *from = &r->before.set;
-    bool found;
-    size_t i = hs_state_search(from->at, from->n, r->slot, &found);
-    hs_state_entry *to;
-
-    HS_TRY(hs_alloc(r->a, from->n + 1, &to));
-    if (i)
-        memcpy(to, from->at, i * sizeof *to);
-    to[i] = (hs_state_entry){ .slot = r->slot, .event = r->nid };
-    if (i + found < from->n)
-        memcpy(to + i + 1, from->at + i + found, (from->n - i - found) * sizeof *to);
-    r->after = (hs_state_set){ .at = to, .n = from->n + 1 - found };
-    return NULL;
-}
-
-static hs_error *place_after(receiving *r)
-{
-    bool newest;
-
-    r->after_at = r->before_at;
-    r->after = r->before.set;
-    if (!r->ev->is_state ||
-        r->flags) /* a soft-failed event's own state is not kept: its children meet the one before it */
-        return NULL;
-    HS_TRY(with_event(r));
-    if (is_same(r->before_at, r->main)) {
-        r->after_at.snap++;
-        r->main = r->after_at;
-    } else {
-        HS_TRY(is_newest(r, r->before_at, &newest));
-        if (newest) {
-            r->after_at.snap++;
-        } else {
-            int32_t line;
-            HS_TRY(new_line(r, r->before_at, &line));
-            r->after_at = (hs_snap){ .line = line, .snap = 1 };
-        }
-    }
-    return hs_vec_push(r->a, &r->rows, (hs_state_row){ .at = r->after_at, .slot = r->slot, .event = r->nid });
-}
-
-/* ── the room's state afterwards ── */
-
-static hs_error *current_state(receiving *r, hs_state_set *ret)
-{
-    hs_room *room = r->room;
-    hs_state_set *sets;
-    size_t n = 0;
-
-    HS_TRY(hs_alloc(r->a, room->heads.n + 1, &sets));
-    sets[n++] = r->after;
-    for (size_t i = 0; i < room->heads.n; i++) {
-        const hs_stored *head = room->head_events[i];
-        bool followed = false;
-        for (size_t k = 0; k < r->prev_nids.n; k++)
-            followed = followed || r->prev_nids.at[k] == head->nid;
-        if (!followed)
-            HS_TRY(hs_room_snapshot(r->srv, r->a, room, head->line, head->snap, &sets[n++]));
-    }
-    if (n == 1) {
-        *ret = sets[0];
-        return NULL;
-    }
-    return hs_state_resolve_sets(r->srv, r->a, room, sets, n, r->stored, r->auth_nids, ret);
-}
-
-static hs_error *swaps_of(receiving *r, const hs_state_change *diff, size_t n, hs_state_swap **ret)
-{
-    hs_state_swap *out;
-    hs_nid *nids;
-    hs_stored **events;
-
-    HS_TRY(hs_alloc(r->a, n, &out));
-    HS_TRY(hs_alloc(r->a, 2 * n, &nids));
-    HS_TRY(hs_alloc(r->a, 2 * n, &events));
-    for (size_t i = 0; i < n; i++) {
-        nids[2 * i] = diff[i].before;
-        nids[2 * i + 1] = diff[i].after == r->nid ? 0 : diff[i].after;
-    }
-    HS_TRY(hs_events_load_as(r->srv, r->a, r->room->nid, r->room->rv, nids, 2 * n, events));
-    for (size_t i = 0; i < n; i++)
-        out[i] = (hs_state_swap){ .slot = diff[i].slot,
-                                  .was = events[2 * i],
-                                  .now = diff[i].after == r->nid ? r->stored : events[2 * i + 1] };
-    *ret = out;
-    return NULL;
-}
-
-/* 8: persist */
-static hs_error *add_event(receiving *r)
-{
-    hs_state_set now = { .at = r->room->state, .n = r->room->state_n }, current, on_main = now;
-    hs_push_outcome push = { 0 };
-    hs_event_rows_in in = { .event = r->stored, .prev = r->prev_nids, .auth = r->auth_nids, .push = &push };
-    hs_state_change *diff;
-    hs_state_swap *swaps;
-    size_t n;
-
-    if (r->flags)
-        return hs_event_rows_insert(r->w, &in);
-    if (r->after_at.line == r->main.line)
-        on_main = r->after;
-    HS_TRY(current_state(r, &current));
-    HS_TRY(hs_state_set_diff(r->a, &on_main, &current, &diff, &n));
-    if (n) {
-        r->main.snap++;
-        HS_TRY(add_rows(r, r->main, diff, n));
-    }
-    HS_TRY(hs_state_set_diff(r->a, &now, &current, &diff, &n));
-    HS_TRY(swaps_of(r, diff, n, &swaps));
-    HS_TRY(hs_push_eval_event(r->srv, r->a, r->room, r->stored, &push));
-    in.after = r->main;
-    in.rows = r->rows.at;
-    in.rows_n = r->rows.n;
-    in.changes = swaps;
-    in.changes_n = n;
-    for (size_t i = 0; i < n; i++)
-        HS_TRY(hs_vec_push(r->a, &r->w->overlay, (hs_overlay){ .slot = swaps[i].slot, .event = swaps[i].now }));
-    return hs_event_rows_add(r->w, &in);
-}
-
-static hs_error *make_stored(receiving *r)
-{
-    hs_stored_facts f = { .nid = r->nid,
-                          .room = r->room->nid,
-                          .sender = r->sender,
-                          .flags = r->flags,
-                          .received_ts = hs_loop_wall(r->srv->loop),
-                          .slot = r->slot,
-                          .line = r->after_at.line,
-                          .snap = r->after_at.snap };
-    hs_stored *s;
-
-    HS_TRY(hs_stored_make(r->srv->rooms, r->a, r->room->rv, &f, r->ev->json, r->ev->event_id, &s));
-    hs_error *e = hs_stored_hold(r->a, s);
-    hs_stored_unref(s);
-    r->stored = s;
-    return e;
-}
-
-static hs_error *attempt(receiving *r, hs_write_result *ret)
-{
-    r->new_line = -1;
-    r->rows.n = 0;
-    r->main = (hs_snap){ .line = r->room->line, .snap = r->room->snap };
-    HS_TRY(hs_room_write_begin(r->srv, r->a, r->room, &r->w));
-    r->w->seen_pos = r->room->pos; /* it may sit on a branch: what was resolved holds for these heads only */
-    HS_TRY(find_all(r, r->ev->prev, r->ev->prev_n, &r->prev, &r->prev_nids));
-    HS_TRY(find_all(r, r->ev->auth, r->ev->auth_n, &r->auth, &r->auth_nids));
-    HS_TRY(resolve_before(r));
-    HS_TRY(check(r));
-    HS_TRY(place_before(r));
-    HS_TRY(place_after(r));
-    HS_TRY(make_stored(r));
-    HS_TRY(add_event(r));
-    HS_TRY(hs_room_write_finish(r->w));
-    return hs_write_commit(r->w->unit, ret);
-}
-
-hs_error *hs_event_receive(hs_server *srv, hs_arena *a, hs_room *room, const hs_event *ev, uint32_t *ret_flags)
-{
-    receiving r = { .srv = srv, .a = a, .room = room, .ev = ev };
-    hs_stored *known;
-
-    HS_TRY(hs_user_nid(srv, a, ev->sender, &r.sender));
-    r.slot = ev->is_state ? hs_slot(srv->slot_key, ev->type, ev->state_key) : 0;
-    for (int i = 0; i < STALE_TRIES; i++) {
-        hs_write_result res = { 0 };
-        HS_TRY(hs_event_find(srv, a, room->nid, ev->event_id, &known));
-        if (known && !(known->flags & HS_EV_OUTLIER)) {
-            *ret_flags = known->flags & (HS_EV_REJECTED | HS_EV_SOFT_FAILED);
+    for (size_t i = 0; i < w->ids.n; i++)
+        if (hs_str_eq(w->ids.at[i], id)) {
+            w->outlier.at[i] = w->outlier.at[i] && outlier;
             return NULL;
         }
-        HS_TRY(hs_db_new_nid(srv->db, a, &r.nid));
-        hs_lock_exclusive(srv->loop, &room->lock);
-        hs_error *e = attempt(&r, &res);
-        hs_unlock(&room->lock);
-        if (e)
-            return e;
-        /* more than the event may have changed: what is held in memory by user is read again */
-        if (res.status == HS_WRITE_OK && !r.flags)
-            hs_cache_room_drop(srv, room);
-        if (res.status == HS_WRITE_OK) {
-            *ret_flags = r.flags;
+    if (listed(r, id) || r->asked.n >= ASKED_MAX || (!again && has(r->asked.at, r->asked.n, id)))
+        return NULL;
+    HS_TRY(hs_vec_push(r->a, &r->asked, id));
+    HS_TRY(hs_vec_push(r->a, &w->ids, id));
+    return hs_vec_push(r->a, &w->outlier, outlier);
+}
+
+/* A parent is asked for as an event of the timeline, so that its own parents are asked for next. What is asked for is
+ * taken, nothing else: the answer is another server's. */
+static hs_error *ask(receiving *r, const wishes *w, hs_str origin, bool *ret_any)
+{
+    hs_str *bytes;
+    size_t n;
+
+    HS_TRY(r->world->events(r->world->ud, r->a, r->room->id, origin, w->ids.at, w->ids.n, &bytes, &n));
+    for (size_t i = 0; i < n && i < w->ids.n; i++) {
+        const hs_event *ev;
+        bool outlier = true, wanted = false;
+        if (read_event(r, bytes[i], &ev)) /* one bad event costs only itself */
+            continue;
+        for (size_t k = 0; k < w->ids.n && !wanted; k++) {
+            wanted = hs_str_eq(w->ids.at[k], ev->event_id);
+            outlier = w->outlier.at[k];
+        }
+        if (!wanted || listed(r, ev->event_id))
+            continue;
+        HS_TRY(add_item(r, ev, origin, outlier, false));
+        *ret_any = true;
+    }
+    return NULL;
+}
+
+/* Asks in rounds for what the items from `from` on lack, and what that lacks. */
+static hs_error *fetch(receiving *r, size_t from, hs_str origin)
+{
+    bool any = r->world->events != NULL;
+
+    for (int round = 0; round < ROUNDS && any; round++) {
+        size_t n = r->items.n;
+        wishes w = { .ids = { .n = 0 } };
+        for (size_t i = from; i < n; i++) {
+            lacking l;
+            HS_TRY(find_lacking(r, &r->items.at[i], &l));
+            for (size_t k = 0; k < l.auth.n; k++)
+                HS_TRY(wish(r, &w, l.auth.at[k], true, false));
+            for (size_t k = 0; k < l.prev.n; k++)
+                HS_TRY(wish(r, &w, l.prev.at[k], false, false));
+        }
+        any = false;
+        from = n;
+        if (w.ids.n)
+            HS_TRY(ask(r, &w, origin, &any));
+    }
+    return NULL;
+}
+
+/* ── going through the list ── */
+
+static hs_error *take_in(receiving *r, item *it)
+{
+    hs_error *e;
+
+    HS_TRY(hs_room_load(r->srv, r->a, r->nid, &r->room)); /* as it is now */
+    if (!r->room)
+        return hs_err(r->a, 404, HS_M_NOT_FOUND, "Unknown room");
+    e = it->outlier ? hs_graph_add_outlier(r->srv, r->a, r->room, it->ev, &it->flags)
+                    : hs_graph_add(r->srv, r->a, r->room, it->ev, &it->flags);
+    it->done = !e;
+    it->failed = e && e->status >= 400 && e->status < 500;
+    if ((it->done || it->failed) && it->staged)
+        HS_TRY(hs_store_stage_drop(r->srv->db, r->a, r->nid, it->ev->event_id));
+    return e && (!it->failed || it == r->items.at) ? e : NULL;
+}
+
+/* Parents before children, as depth has it; where it lies, another pass helps. */
+static void sort_items(receiving *r, size_t from)
+{
+    for (size_t i = from + 1; i < r->items.n; i++)
+        for (size_t k = i; k > from && r->items.at[k].ev->depth < r->items.at[k - 1].ev->depth; k--) {
+            item t = r->items.at[k];
+            r->items.at[k] = r->items.at[k - 1];
+            r->items.at[k - 1] = t;
+        }
+}
+
+static hs_error *pass(receiving *r, bool *ret_moved)
+{
+    *ret_moved = false;
+    for (size_t k = 1; k <= r->items.n; k++) { /* what was asked for before what it was asked for */
+        item *it = &r->items.at[k < r->items.n ? k : 0];
+        lacking l;
+        if (it->done || it->failed)
+            continue;
+        HS_TRY(find_lacking(r, it, &l));
+        if (l.auth.n || l.prev.n)
+            continue;
+        HS_TRY(take_in(r, it));
+        *ret_moved = *ret_moved || it->done;
+    }
+    return NULL;
+}
+
+/* Events that have waited for one that is there now. */
+static hs_error *wake(receiving *r, bool *ret_any)
+{
+    size_t n = r->items.n;
+
+    *ret_any = false;
+    for (size_t i = 0; i < n; i++) {
+        hs_stage_row *rows;
+        size_t rows_n;
+        if (!r->items.at[i].done || r->items.at[i].named_by)
+            continue;
+        r->items.at[i].named_by = true;
+        HS_TRY(hs_store_stage_of(r->srv->db, r->a, r->nid, r->items.at[i].ev->event_id, UNSTAGE_MAX, &rows, &rows_n));
+        for (size_t k = 0; k < rows_n; k++) {
+            hs_event *ev;
+            if (hs_str_eq(rows[k].event_id, r->items.at[i].ev->event_id)) /* it has come by another way */
+                HS_TRY(hs_store_stage_drop(r->srv->db, r->a, r->nid, rows[k].event_id));
+            if (listed(r, rows[k].event_id))
+                continue;
+            HS_TRY(hs_event_read(r->a, r->room->rv, rows[k].body, rows[k].event_id, &ev));
+            HS_TRY(add_item(r, ev, r->items.at[0].origin, false, true));
+            *ret_any = true;
+        }
+    }
+    return NULL;
+}
+
+/* ── gaps ── */
+
+static hs_error *ask_state(receiving *r, const item *it, hs_str missing, told_state **ret)
+{
+    told_state s = { .missing = missing };
+
+    for (size_t i = 0; i < r->states.n; i++)
+        if (hs_str_eq(r->states.at[i].missing, missing)) {
+            *ret = &r->states.at[i];
             return NULL;
         }
-        HS_TRY(hs_room_refresh(srv, a, room, &r.room));
-        room = r.room;
+    HS_TRY(r->world->state(r->world->ud, r->a, r->room->id, it->origin, missing, &s.ids, &s.n));
+    if (s.n > STATE_MAX)
+        s.n = 0;
+    HS_TRY(hs_vec_push(r->a, &r->states, s));
+    *ret = &r->states.at[r->states.n - 1];
+    return NULL;
+}
+
+/* The events of a told state that are not here come as outliers. */
+static hs_error *fetch_state(receiving *r, const item *it, const told_state *s)
+{
+    size_t from = r->items.n;
+    wishes w = { .ids = { .n = 0 } };
+    hs_known *known;
+    bool any = false;
+
+    HS_TRY(hs_alloc(r->a, s->n, &known));
+    HS_TRY(hs_graph_find(r->srv, r->a, r->room, s->ids, s->n, known));
+    for (size_t i = 0; i < s->n; i++)
+        if (!known[i].ev)
+            HS_TRY(wish(r, &w, s->ids[i], true, true));
+    if (!w.ids.n || !r->world->events)
+        return NULL;
+    HS_TRY(ask(r, &w, it->origin, &any));
+    return fetch(r, from, it->origin);
+}
+
+/* An event that lacks nothing but the states of some parents. */
+static hs_error *bridge(receiving *r, size_t i, bool *ret_moved)
+{
+    item it = r->items.at[i];
+    lacking l;
+
+    if (it.done || it.failed || it.outlier || !r->world->state)
+        return NULL;
+    HS_TRY(find_lacking(r, &it, &l));
+    for (size_t k = 0; k < l.prev.n && !l.auth.n; k++) {
+        told_state *s;
+        bool moved = true, taken;
+        HS_TRY(ask_state(r, &it, l.prev.at[k], &s));
+        if (!s->n || s->tried)
+            continue;
+        s->tried = true;
+        hs_str *ids = s->ids;
+        size_t n = s->n;
+        HS_TRY(fetch_state(r, &it, s));
+        while (moved)
+            HS_TRY(pass(r, &moved));
+        HS_TRY(hs_graph_add_gap(r->srv, r->a, r->room, l.prev.at[k], ids, n, &taken));
+        *ret_moved = *ret_moved || taken;
     }
-    return hs_err(a, 503, HS_M_UNKNOWN, "The room is changing too fast; try again");
+    return NULL;
+}
+
+static hs_error *run(receiving *r)
+{
+    bool moved = true;
+
+    while (moved) {
+        while (moved) {
+            bool woken = false;
+            HS_TRY(pass(r, &moved));
+            if (moved)
+                HS_TRY(wake(r, &woken));
+        }
+        for (size_t i = 0; i < r->items.n && !moved; i++)
+            HS_TRY(bridge(r, i, &moved));
+    }
+    return NULL;
+}
+
+/* ── waiting ── */
+
+static hs_error *stage(receiving *r, item *it, bool *ret_kept)
+{
+    hs_stage_row row = {
+        .room = r->nid, .event_id = it->ev->event_id, .body = it->ev->json, .received_ts = hs_loop_wall(r->srv->loop)
+    };
+
+    HS_TRY(hs_db_new_nid(r->srv->db, r->a, &row.seq));
+    HS_TRY(hs_server_nid(r->srv, r->a, it->origin, &row.origin));
+    it->staged = true;
+    return hs_store_stage_put(r->srv->db, r->a, &row, ret_kept);
+}
+
+/* What is left waits. It may have been missed by whoever brought what it waits for, just now: hence another run. */
+static hs_error *stage_all(receiving *r)
+{
+    bool any = false;
+
+    for (size_t i = r->items.n; i-- > 0;) {
+        item *it = &r->items.at[i];
+        bool kept;
+        if (it->done || it->failed || it->outlier || it->staged)
+            continue;
+        HS_TRY(stage(r, it, &kept));
+        if (!kept && i == 0)
+            return hs_err(r->a, 503, HS_M_UNKNOWN, "Too many events of the room wait for others");
+        any = true;
+    }
+    return any ? run(r) : NULL;
+}
+
+hs_error *hs_event_receive(hs_server *srv, hs_arena *a, hs_room *room, const hs_receive_world *world, hs_str origin,
+                           hs_str json, hs_received *ret)
+{
+    receiving r = { .srv = srv, .a = a, .nid = room->nid, .room = room, .world = world };
+    const hs_event *ev;
+    hs_known known;
+
+    HS_TRY(read_event(&r, json, &ev));
+    HS_TRY(hs_graph_find(srv, a, room, &ev->event_id, 1, &known));
+    if (!known.nid || (known.flags & (HS_EV_STUB | HS_EV_OUTLIER))) {
+        HS_TRY(add_item(&r, ev, origin, false, false));
+        HS_TRY(fetch(&r, 0, origin));
+        sort_items(&r, 1);
+        HS_TRY(run(&r));
+        HS_TRY(stage_all(&r));
+        known.flags = r.items.at[0].flags;
+        if (!r.items.at[0].done) {
+            *ret = HS_RECEIVED_WAITS;
+            return NULL;
+        }
+    }
+    *ret = known.flags & HS_EV_REJECTED      ? HS_RECEIVED_REJECTED
+           : known.flags & HS_EV_SOFT_FAILED ? HS_RECEIVED_SOFT_FAILED
+                                             : HS_RECEIVED_ACCEPTED;
+    return NULL;
 }

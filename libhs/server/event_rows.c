@@ -143,7 +143,7 @@ hs_error *hs_event_rows_insert(hs_room_write *w, const hs_event_rows_in *in)
 
     if (s->ev->is_state && !row.state_key.p)
         row.state_key = HS_S("");
-    HS_TRY(hs_store_event_insert(w->unit, &row));
+    HS_TRY(in->refill ? hs_store_event_fill(w->unit, &row) : hs_store_event_insert(w->unit, &row));
     if (!in->txn_id.p)
         return NULL;
     hs_txn_row txn = { .user = s->sender,
@@ -161,7 +161,7 @@ static hs_error *timeline_row(hs_room_write *w, const hs_event_rows_in *in, uint
     hs_write_timeline item = { .room = w->room->nid,
                                .event = in->event->nid,
                                .depth = in->event->ev->depth,
-                               .prev = in->prev,
+                               .prev = in->covers.n ? in->covers : in->prev,
                                .seen_line = w->line,
                                .seen_snap = w->snap,
                                .seen_pos = w->seen_pos,
@@ -190,7 +190,7 @@ hs_error *hs_event_rows_add(hs_room_write *w, const hs_event_rows_in *in)
                            .line = in->after.line,
                            .snap = in->after.snap,
                            .heads = &s->nid,
-                           .heads_n = 1,
+                           .heads_n = in->heads_by_hand ? 0 : 1,
                            .d_notify = in->push->d_notify,
                            .d_high = in->push->d_high,
                            .notes = in->push->notes,

@@ -1,8 +1,8 @@
 /* Resolving the states of a fork.
  *
- * The resolver (core/stateres) asks for events without suspending, so all it can ask for is loaded before: the
- * conflicted events with their auth chains, and what the auth rules look up for any of these. The graph itself is one
- * index-only read of the room's state events. */
+ * The auth graph is one index-only read of the room's state events. Of the events themselves the resolver
+ * (core/stateres) says in bulk which it will ask for, and they are loaded then: the conflicted ones, not their whole
+ * chains. */
 #include "server/event_state.h"
 
 #include "base/vec.h"
@@ -15,9 +15,7 @@ typedef struct {
     hs_room *room;
     hs_auth_row *graph; /* ascending by event */
     size_t graph_n;
-    bool *wanted; /* by index in the graph */
     const hs_stored *extra;
-    HS_VEC(size_t) stack;
 } resolving;
 
 hs_nid hs_state_set_get(const hs_state_set *set, int64_t slot)
@@ -67,98 +65,6 @@ static size_t graph_find(const resolving *r, hs_nid nid)
     return low < r->graph_n && r->graph[low].event == nid ? low : SIZE_MAX;
 }
 
-/* Marks the event and all that its auth events lead to. */
-static hs_error *want_chain(resolving *r, hs_nid nid)
-{
-    size_t i = graph_find(r, nid);
-
-    if (i == SIZE_MAX || r->wanted[i])
-        return NULL;
-    r->wanted[i] = true;
-    HS_TRY(hs_vec_push(r->a, &r->stack, i));
-    while (r->stack.n) {
-        const hs_auth_row *row = &r->graph[r->stack.at[--r->stack.n]];
-        for (size_t k = 0; k < row->auth.n; k++) {
-            size_t j = graph_find(r, row->auth.at[k]);
-            if (j == SIZE_MAX || r->wanted[j])
-                continue;
-            r->wanted[j] = true;
-            HS_TRY(hs_vec_push(r->a, &r->stack, j));
-        }
-    }
-    return NULL;
-}
-
-static hs_error *want_conflicted(resolving *r, const hs_state_set *sets, size_t n)
-{
-    for (size_t s = 1; s < n; s++) {
-        hs_state_change *diff;
-        size_t diff_n;
-        HS_TRY(hs_state_set_diff(r->a, &sets[0], &sets[s], &diff, &diff_n));
-        for (size_t i = 0; i < diff_n; i++) {
-            if (diff[i].before)
-                HS_TRY(want_chain(r, diff[i].before));
-            if (diff[i].after)
-                HS_TRY(want_chain(r, diff[i].after));
-        }
-    }
-    return NULL;
-}
-
-/* The mainline is made of the power levels of the resolved state, conflicted or not. */
-static hs_error *want_rules(resolving *r, const hs_state_set *sets, size_t n)
-{
-    static const hs_str TYPES[] = { HS_S_INIT("m.room.create"), HS_S_INIT("m.room.power_levels"),
-                                    HS_S_INIT("m.room.join_rules") };
-
-    for (size_t s = 0; s < n; s++)
-        for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++) {
-            hs_nid nid = hs_state_set_get(&sets[s], hs_slot(r->srv->slot_key, TYPES[i], HS_S("")));
-            if (nid)
-                HS_TRY(want_chain(r, nid));
-        }
-    return NULL;
-}
-
-static hs_error *load_wanted(resolving *r, hs_stored ***ret, size_t *ret_n)
-{
-    hs_nid *nids;
-    hs_stored **events;
-    size_t n = 0;
-
-    HS_TRY(hs_alloc(r->a, r->graph_n, &nids));
-    HS_TRY(hs_alloc(r->a, r->graph_n, &events));
-    for (size_t i = 0; i < r->graph_n; i++)
-        if (r->wanted[i])
-            nids[n++] = r->graph[i].event;
-    HS_TRY(hs_events_load_as(r->srv, r->a, r->room->nid, r->room->rv, nids, n, events));
-    *ret = events;
-    *ret_n = n;
-    return NULL;
-}
-
-/* What the rules will look up in the partially resolved state for any of the wanted events. */
-static hs_error *want_looked_up(resolving *r, hs_stored *const *events, size_t n, const hs_state_set *sets,
-                                size_t sets_n)
-{
-    for (size_t i = 0; i < n; i++) {
-        hs_state_key_pair keys[HS_AUTH_TYPES_MAX];
-        if (!events[i])
-            continue;
-        const hs_event *ev = events[i]->ev;
-        size_t keys_n = hs_auth_types(ev->rv, ev->type, ev->sender, ev->state_key, ev->is_state, ev->content, keys);
-        for (size_t k = 0; k < keys_n; k++) {
-            int64_t slot = hs_slot(r->srv->slot_key, keys[k].type, keys[k].state_key);
-            for (size_t s = 0; s < sets_n; s++) {
-                hs_nid nid = hs_state_set_get(&sets[s], slot);
-                if (nid)
-                    HS_TRY(want_chain(r, nid));
-            }
-        }
-    }
-    return NULL;
-}
-
 /* ── the resolver's questions ── */
 
 static const hs_stored *stored(const resolving *r, int64_t nid)
@@ -178,6 +84,22 @@ static bool ask_rejected(void *ud, int64_t nid)
     const hs_stored *s = stored(ud, nid);
 
     return s && (s->flags & HS_EV_REJECTED);
+}
+
+static hs_error *load(void *ud, const int64_t *nids, size_t n)
+{
+    const resolving *r = ud;
+    hs_nid *stored_nids;
+    hs_stored **events;
+    size_t m = 0;
+
+    HS_TRY(hs_alloc(r->a, n, &stored_nids));
+    HS_TRY(hs_alloc(r->a, n, &events));
+    for (size_t i = 0; i < n; i++)
+        if (!r->extra || nids[i] != r->extra->nid)
+            stored_nids[m++] = nids[i];
+    /* held by the arena: in the cache while it lives */
+    return hs_events_load_as(r->srv, r->a, r->room->nid, r->room->rv, stored_nids, m, events);
 }
 
 static size_t ask_auth(void *ud, int64_t nid, const int64_t **ret)
@@ -222,23 +144,16 @@ hs_error *hs_state_resolve_sets(hs_server *srv, hs_arena *a, hs_room *room, cons
                                 const hs_stored *extra, hs_nids extra_auth, hs_state_set *ret)
 {
     resolving r = { .srv = srv, .a = a, .room = room };
-    hs_stored **events;
-    size_t events_n;
 
     HS_TRY(hs_store_auth_graph(srv->db, a, room->nid, &r.graph, &r.graph_n));
     HS_TRY(add_extra(&r, extra, extra_auth));
-    HS_TRY(hs_alloc(a, r.graph_n, &r.wanted));
-    HS_TRY(want_conflicted(&r, sets, n));
-    HS_TRY(want_rules(&r, sets, n));
-    HS_TRY(load_wanted(&r, &events, &events_n));
-    HS_TRY(want_looked_up(&r, events, events_n, sets, n));
-    HS_TRY(load_wanted(&r, &events, &events_n));
 
     hs_resolver ask = { .rv = room->rv,
                         .event = ask_event,
                         .rejected = ask_rejected,
                         .auth = ask_auth,
                         .slot = ask_slot,
+                        .load = load,
                         .create = room->create,
                         .ud = &r };
     return hs_state_resolve(a, &ask, sets, n, ret);
@@ -266,7 +181,7 @@ hs_error *hs_state_resolve_snaps(hs_server *srv, hs_arena *a, hs_room *room, con
         *ret = (hs_resolved){ .at = distinct[0], .set = sets[0] };
         return NULL;
     }
-    ret->at = (hs_snap){ .line = -1 };
+    *ret = (hs_resolved){ .at = { .line = -1 }, .from_at = distinct, .from = sets, .from_n = m };
     return hs_state_resolve_sets(srv, a, room, sets, m, NULL, (hs_nids){ .at = NULL }, &ret->set);
 }
 

@@ -9,6 +9,10 @@
 typedef struct {
     hs_snap at;       /* where it is stored; line -1: nowhere, it was resolved from several */
     hs_state_set set; /* sorted by slot */
+    /* the different snapshots that it was resolved from, and their states */
+    const hs_snap *from_at;
+    const hs_state_set *from;
+    size_t from_n;
 } hs_resolved;
 
 /* The state that n snapshots of a room make together: theirs if they are one, else what the room version's algorithm

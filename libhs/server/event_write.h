@@ -47,7 +47,10 @@ struct hs_room_write {
 /* One event that has been built or received, and checked. */
 typedef struct {
     hs_stored *event;
+    bool refill; /* a stub or an outlier of its number is stored */
     hs_nids prev, auth;
+    hs_nids covers;     /* what is no head any more, if that is not just `prev`; the event itself: it is none either */
+    bool heads_by_hand; /* … so that the heads do not follow from its parents */
     hs_str device_id, txn_id; /* txn_id.p NULL: none */
     hs_nid redacts;           /* 0: nothing */
     const hs_push_outcome *push;

@@ -19,7 +19,8 @@ typedef struct {
     hs_stored *event; /* NULL: a marker */
     int64_t depth;
     int32_t line, snap;  /* the room's state once it is in */
-    const hs_nid *heads; /* forward extremities after it; the writer's view, corrected by the store's */
+    const hs_nid *heads; /* forward extremities after it; the writer's view, corrected by the store's. None: they do
+                            not follow from its parents, and are to be read */
     size_t heads_n;
     const hs_state_entry *state; /* what changed in the current state: event 0 = removed */
     size_t state_n;

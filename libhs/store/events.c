@@ -25,6 +25,22 @@ static const hs_stmt EVENT_INSERT = {
            " $16)",
     .params = "nnnnnnoiiiNNtttb",
 };
+static const hs_stmt EVENT_FILL = {
+    .name = "event_fill",
+    .sql = "SELECT hs_event_fill($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    .params = "nnnnnnoiiiNNttb", .cols = "f",
+};
+static const hs_stmt EVENT_STUB = {
+    .name = "event_stub",
+    .sql = "INSERT INTO event(room_nid, event_nid, depth, origin_ts, received_ts, sender_nid, flags, event_id, type)"
+           " VALUES ($1, $2, 0, 0, $3, 0, 16, $4, '')",
+    .params = "nnnt",
+};
+static const hs_stmt EVENT_STATE = {
+    .name = "event_state",
+    .sql = "UPDATE event SET line = $3, snap = $4 WHERE room_nid = $1 AND event_nid = $2 AND flags & 17 <> 0",
+    .params = "nnii", .big = "event",
+};
 static const hs_stmt EVENT_FLAG = {
     .name = "event_flag",
     .sql = "UPDATE event SET flags = flags | $3 WHERE room_nid = $1 AND event_nid = $2",
@@ -103,9 +119,9 @@ static const hs_stmt TXNS_EXPIRE = {
 /* clang-format on */
 
 const hs_stmt *const hs_events_statements[] = {
-    &EVENTS,           &EVENTS_BY_ID,   &EVENT_INSERT, &EVENT_FLAG, &EVENT_CENSOR, &REDACTION_CENSORED,
-    &REDACTION_INSERT, &REDACTIONS_DUE, &AUTH_CHAIN,   &AUTH_GRAPH, &TXN_GET,      &TXN_INSERT,
-    &TXNS_OF_EVENTS,   &TXNS_EXPIRE,    &NEAR[0],      &NEAR[1],    NULL,
+    &EVENTS,       &EVENTS_BY_ID,       &EVENT_INSERT,     &EVENT_FILL,     &EVENT_STUB, &EVENT_STATE, &EVENT_FLAG,
+    &EVENT_CENSOR, &REDACTION_CENSORED, &REDACTION_INSERT, &REDACTIONS_DUE, &AUTH_CHAIN, &AUTH_GRAPH,  &TXN_GET,
+    &TXN_INSERT,   &TXNS_OF_EVENTS,     &TXNS_EXPIRE,      &NEAR[0],        &NEAR[1],    NULL,
 };
 
 void hs_event_row_read(const hs_rows *r, size_t row, size_t col, hs_event_row *ret)
@@ -172,6 +188,23 @@ hs_error *hs_store_event_insert(hs_write *w, const hs_event_row *row)
     return hs_write_before(w, &EVENT_INSERT, row->room, row->event, row->depth, row->origin_ts, row->received_ts,
                            row->sender, row->state_key.p ? &row->slot : (const int64_t *)NULL, row->line, row->snap,
                            row->flags, row->prev, row->auth, row->event_id, row->type, row->state_key, row->json);
+}
+
+hs_error *hs_store_event_fill(hs_write *w, const hs_event_row *row)
+{
+    return hs_write_before(w, &EVENT_FILL, row->room, row->event, row->depth, row->origin_ts, row->received_ts,
+                           row->sender, row->state_key.p ? &row->slot : (const int64_t *)NULL, row->line, row->snap,
+                           row->flags, row->prev, row->auth, row->type, row->state_key, row->json);
+}
+
+hs_error *hs_store_event_stub(hs_write *w, hs_nid room, hs_nid event, hs_str event_id, int64_t received_ts)
+{
+    return hs_write_before(w, &EVENT_STUB, room, event, received_ts, event_id);
+}
+
+hs_error *hs_store_event_state(hs_write *w, hs_nid room, hs_nid event, int32_t line, int32_t snap)
+{
+    return hs_write_before(w, &EVENT_STATE, room, event, line, snap);
 }
 
 hs_error *hs_store_event_flag(hs_write *w, hs_nid room, hs_nid event, int32_t flags)

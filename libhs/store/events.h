@@ -49,6 +49,14 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_events_near(hs_db *db, hs_arena *a, 
 /* Into the unit's transaction, before the ticket. An event id that is there already makes the unit HS_WRITE_CONFLICT.
  */
 HS_NODISCARD hs_error *hs_store_event_insert(hs_write *w, const hs_event_row *row);
+/* The same where a stub or an outlier of that number and id is stored: its row becomes the event's. HS_WRITE_CONFLICT
+ * when that has happened already. */
+HS_NODISCARD hs_error *hs_store_event_fill(hs_write *w, const hs_event_row *row);
+/* A row for an event that others name and nobody has given us. */
+HS_NODISCARD hs_error *hs_store_event_stub(hs_write *w, hs_nid room, hs_nid event, hs_str event_id,
+                                           int64_t received_ts);
+/* The state after a stub or an outlier, as somebody told it. */
+HS_NODISCARD hs_error *hs_store_event_state(hs_write *w, hs_nid room, hs_nid event, int32_t line, int32_t snap);
 /* Sets flags of a stored event (HS_EVENT_REDACTED). */
 HS_NODISCARD hs_error *hs_store_event_flag(hs_write *w, hs_nid room, hs_nid event, int32_t flags);
 /* Replaces the bytes (censoring). */

@@ -96,10 +96,21 @@ static const hs_stmt LINE_FILL = {
            " SELECT $1, $2, 0, s.slot, s.event FROM unnest($3, $4) s(slot, event) ORDER BY s.slot",
     .params = "niNN",
 };
+static const hs_stmt LINE_ROWS = {
+    .name = "state_line_rows",
+    .sql = "WITH old AS (SELECT s.slot, s.event, t.since, t.event_nid FROM unnest($4, $5) s(slot, event) LEFT JOIN state_tip t"
+           "   ON t.room_nid = $1 AND t.line = $2 AND t.slot = s.slot),"
+           " past AS (INSERT INTO state_past(room_nid, line, until, since, slot, event_nid)"
+           "   SELECT $1, $2, $3, coalesce(o.since, 0), o.slot, coalesce(o.event_nid, 0) FROM old o)"
+           " INSERT INTO state_tip(room_nid, line, since, slot, event_nid) SELECT $1, $2, $3, o.slot, o.event FROM old o"
+           " ON CONFLICT (room_nid, line, slot) DO UPDATE SET since = excluded.since, event_nid = excluded.event_nid",
+    .params = "niiNN", .big = "state_tip",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_state_statements[] = {
-    &RANGE, &SLOTS, &SLOT_AT, &DIFF, &BASES, &CHANGED, &LINE_NEWEST, &LINE_NEXT, &LINE_INSERT, &LINE_FILL, NULL,
+    &RANGE,       &SLOTS,     &SLOT_AT,     &DIFF,      &BASES,     &CHANGED,
+    &LINE_NEWEST, &LINE_NEXT, &LINE_INSERT, &LINE_FILL, &LINE_ROWS, NULL,
 };
 
 /* ── full states ── */
@@ -379,6 +390,21 @@ hs_error *hs_store_line_insert_full(hs_write *w, hs_nid room, int32_t line, cons
     }
     HS_TRY(hs_store_line_insert(w, room, line, (hs_snap){ -1, 0 }, flags));
     return hs_write_before(w, &LINE_FILL, room, line, (hs_nids){ slots, n }, (hs_nids){ events, n });
+}
+
+hs_error *hs_store_line_rows(hs_write *w, hs_nid room, hs_snap at, const hs_state_entry *rows, size_t n)
+{
+    hs_arena *a = hs_write_arena(w);
+    int64_t *slots;
+    hs_nid *events;
+
+    HS_TRY(hs_alloc(a, n, &slots));
+    HS_TRY(hs_alloc(a, n, &events));
+    for (size_t i = 0; i < n; i++) {
+        slots[i] = rows[i].slot;
+        events[i] = rows[i].event;
+    }
+    return hs_write_before(w, &LINE_ROWS, room, at.line, at.snap, (hs_nids){ slots, n }, (hs_nids){ events, n });
 }
 
 hs_error *hs_store_line_depth(hs_db *db, hs_arena *a, hs_nid room, int32_t line, int32_t *ret)

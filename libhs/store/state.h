@@ -51,6 +51,9 @@ HS_NODISCARD hs_error *hs_store_line_insert(hs_write *w, hs_nid room, int32_t li
 /* A line that starts with a full state as its snapshot 0 (join, gap). `base` sorted or not; slots once each. */
 HS_NODISCARD hs_error *hs_store_line_insert_full(hs_write *w, hs_nid room, int32_t line, const hs_state_entry *state,
                                                  size_t n, int32_t flags);
+/* Changes that make the next snapshot `at` of a line which this same unit has begun, so that nobody else can: slots
+ * once each, HS_STATE_GONE for what is empty from there on. What others may write to as well is for hs_write_state. */
+HS_NODISCARD hs_error *hs_store_line_rows(hs_write *w, hs_nid room, hs_snap at, const hs_state_entry *rows, size_t n);
 /* How many bases a lookup at the line passes; more than HS_LINE_MAX_DEPTH asks for a rollover. */
 enum { HS_LINE_MAX_DEPTH = 4 };
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_line_depth(hs_db *db, hs_arena *a, hs_nid room, int32_t line, int32_t *ret);

@@ -8,6 +8,7 @@
     X(hs_db_statements) \
     X(hs_directory_statements) \
     X(hs_events_statements) \
+    X(hs_gaps_statements) \
     X(hs_jobs_statements) \
     X(hs_leases_statements) \
     X(hs_media_statements) \

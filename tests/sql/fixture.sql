@@ -55,4 +55,7 @@ INSERT INTO media_thumb SELECT 0, 'm' || m, s, s, 'crop', 'image/png', 1 FROM ge
 INSERT INTO job(job_id, kind, resource, run_ts, status, shard) SELECT 'j' || j, 'purge_history', '!r' || j % 2000 || ':x', j, CASE WHEN j % 1000 = 0 THEN 0 ELSE 2 END, j % 4
   FROM generate_series(1, 50000) j;
 INSERT INTO space_walk SELECT decode(md5(w::text), 'hex'), w, 'q', array[w], array[w], w FROM generate_series(1, 20000) w;
+INSERT INTO room_gap(room_nid, missing_nid, child_nid, depth)
+  SELECT 1000000 + g % 2001, 10000000 + g, 10000001 + g, g FROM generate_series(1, 50000) g;
+INSERT INTO fed_stage SELECT 1000000 + g % 200, g, 900001, '$stage' || g, convert_to('{"auth_events":["$a' || g || '"]}', 'UTF8'), g FROM generate_series(1, 20000) g;
 ANALYZE;

@@ -73,6 +73,25 @@ const char *test_pg_create(const char *options)
     return conninfos[i];
 }
 
+static int number_of(const char *conninfo)
+{
+    for (int i = 0; i < databases; i++)
+        if (conninfos[i] == conninfo)
+            return i;
+    abort();
+}
+
+void test_pg_copy(const char *from, const char *to)
+{
+    char admin[256], sql[256];
+
+    snprintf(admin, sizeof admin, "host=%s user=hs dbname=postgres", cluster());
+    snprintf(sql, sizeof sql, "DROP DATABASE %.63s WITH (FORCE)", names[number_of(to)]);
+    test_pg_sql(admin, sql);
+    snprintf(sql, sizeof sql, "CREATE DATABASE %.63s TEMPLATE %.63s", names[number_of(to)], names[number_of(from)]);
+    test_pg_sql(admin, sql);
+}
+
 void test_ok_at(hs_error *e, const char *file, int line)
 {
     if (!e)

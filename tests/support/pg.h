@@ -8,6 +8,8 @@
 /* A fresh database, dropped again when the program ends; `options` go behind CREATE DATABASE ("" for UTF8 and C).
  * Returns its conninfo, which stays valid. Ends the program with a message when there is no cluster. */
 const char *test_pg_create(const char *options);
+/* Makes a database of test_pg_create a copy of another, to which nobody may be connected. */
+void test_pg_copy(const char *from, const char *to);
 /* Runs SQL as the cluster's owner in the database of `conninfo`; fails the program on error. First value as a number, 0
  * if none. */
 long long test_pg_sql(const char *conninfo, const char *sql);

@@ -424,6 +424,24 @@ static const hs_event *forked(test_rooms *t, const hs_room *room, const hs_sessi
     return ev;
 }
 
+static bool our_key(void *ud, hs_str server, hs_str key_id, int64_t valid_at, uint8_t ret[32])
+{
+    test_rooms *t = ud;
+
+    (void)valid_at;
+    memcpy(ret, hs_signing_key_public(t->srv->key), 32);
+    return hs_str_eq(server, t->srv->server_name) && hs_str_eq(key_id, hs_signing_key_id(t->srv->key));
+}
+
+static hs_received receive(test_rooms *t, hs_room *room, const hs_event *ev)
+{
+    hs_receive_world world = { .keys = { .get = our_key, .ud = t } };
+    hs_received ret;
+
+    test_ok(hs_event_receive(t->srv, t->db.a, room, &world, HS_S("test"), ev->json, &ret));
+    return ret;
+}
+
 static void redacted_content_is_gone_after_its_time(void **state)
 {
     test_rooms *t = *state;
@@ -470,14 +488,12 @@ static void a_fork_of_state_is_resolved_and_joined(void **state)
         hs_room *room = room_of(t, room_id);
         const hs_stored *parent = room->recent[room->recent_n - 1].event;
         hs_stored *read;
-        uint32_t flags;
 
         set_topic(t, alice, room_id, "{\"topic\":\"ours\"}");
         const hs_stored *ours = room->head_events[0];
         int64_t ts = ours->ev->origin_ts + (later ? 1000 : -1000);
         const hs_event *ev = forked(t, room, alice, "m.room.topic", "{\"topic\":\"theirs\"}", &parent, 1, ts);
-        test_ok(hs_event_receive(t->srv, t->db.a, room, ev, &flags));
-        assert_int_equal(flags, 0);
+        assert_int_equal(receive(t, room, ev), HS_RECEIVED_ACCEPTED);
         room = room_of(t, room_id);
         assert_int_equal(room->heads.n, 2);
         assert_str(content_at(t, room, "m.room.topic", "topic"), later ? "theirs" : "ours");
@@ -504,14 +520,12 @@ static void an_event_against_the_rules_is_kept_but_no_head(void **state)
     hs_member_change join = { .action = HS_CHANGE_JOIN, .room_id = room_id };
     hs_room *room = room_of(t, room_id);
     hs_stored *read;
-    uint32_t flags;
 
     test_ok(hs_room_member_change(t->srv, bob, t->db.a, &join, NULL));
     const hs_stored *parent = room->head_events[0];
     const hs_event *ev =
         forked(t, room, bob, "m.room.topic", "{\"topic\":\"mine\"}", &parent, 1, parent->ev->origin_ts);
-    test_ok(hs_event_receive(t->srv, t->db.a, room, ev, &flags));
-    assert_int_equal(flags, HS_EV_REJECTED);
+    assert_int_equal(receive(t, room, ev), HS_RECEIVED_REJECTED);
     room = room_of(t, room_id);
     assert_int_equal(room->heads.n, 1);
     assert_true(room->heads.at[0] == parent->nid);

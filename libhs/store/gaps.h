@@ -1,0 +1,41 @@
+/* What a room's graph lacks: parents that nobody has given us, and events that wait for theirs. Owns: room_gap,
+ * fed_stage. */
+#ifndef HS_STORE_GAPS_H
+#define HS_STORE_GAPS_H
+
+#include "store/write.h"
+
+/* `child` was taken in although `missing`, which it follows, is a stub or an outlier. */
+HS_NODISCARD hs_error *hs_store_gap_insert(hs_write *w, hs_nid room, hs_nid missing, hs_nid child, int64_t depth);
+/* It is missing no longer. */
+HS_NODISCARD hs_error *hs_store_gap_close(hs_write *w, hs_nid room, hs_nid missing);
+/* Does an event of the timeline follow it? */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_gap_followed(hs_db *db, hs_arena *a, hs_nid room, hs_nid missing,
+                                                         bool *ret);
+typedef struct {
+    hs_nid missing, child;
+    hs_str missing_id;
+    int64_t depth;
+} hs_gap_row;
+/* The gaps of a room, the deepest first. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_gaps(hs_db *db, hs_arena *a, hs_nid room, int32_t limit, hs_gap_row **ret,
+                                                 size_t *ret_n);
+
+/* ── events that wait ── checked (signatures, hash), but what they name is not here */
+enum { HS_STAGE_MAX = 1000 };
+typedef struct {
+    hs_nid room, seq, origin;
+    hs_str event_id;
+    hs_str body; /* canonical */
+    int64_t received_ts;
+} hs_stage_row;
+/* *ret_kept false: the room has HS_STAGE_MAX waiting. Durable when this returns. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row, bool *ret_kept);
+/* Those that name an event, and the event itself, in the order in which they came. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id,
+                                                     int32_t limit, hs_stage_row **ret, size_t *ret_n);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_drop(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id);
+/* Forgets what has waited since before `before_ts`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_expire(hs_db *db, hs_arena *a, int64_t before_ts);
+
+#endif
