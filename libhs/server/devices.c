@@ -26,7 +26,6 @@ hs_error *hs_device_rename(hs_server *srv, hs_arena *a, const hs_session *who, h
     return found ? NULL : hs_err(a, 404, HS_M_NOT_FOUND, "Not found");
 }
 
-/* What the device said of its own notifications (MSC3890). */
 static hs_error *remove_settings(hs_server *srv, hs_arena *a, const hs_session *who, hs_str device_id)
 {
     hs_str type, content;
@@ -38,6 +37,14 @@ static hs_error *remove_settings(hs_server *srv, hs_arena *a, const hs_session *
     return e ? e : hs_account_data_delete(srv, a, who, (hs_str){ 0 }, type);
 }
 
+hs_error *hs_device_settings_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_strs device_ids)
+{
+    for (size_t i = 0; srv->config->msc3890_enabled && i < device_ids.n; i++)
+        if (device_ids.at[i].n)
+            HS_TRY(remove_settings(srv, a, who, device_ids.at[i]));
+    return NULL;
+}
+
 hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_strs device_ids)
 {
     hs_write *w;
@@ -47,7 +54,5 @@ hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who, 
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_store_devices_remove(w, who->user, device_ids));
     HS_TRY(hs_sessions_end(w, who->user, device_ids));
-    for (size_t i = 0; srv->config->msc3890_enabled && i < device_ids.n; i++)
-        HS_TRY(remove_settings(srv, a, who, device_ids.at[i]));
-    return NULL;
+    return hs_device_settings_remove(srv, a, who, device_ids);
 }

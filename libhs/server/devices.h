@@ -17,4 +17,9 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_device_rename(hs_server *srv, hs_arena *a,
 HS_NODISCARD HS_SUSPENDS hs_error *hs_devices_remove(hs_server *srv, hs_arena *a, const hs_session *who,
                                                      hs_strs device_ids);
 
+/* What devices that are gone have said of their own notifications (MSC3890); nothing without
+ * experimental_features.msc3890_enabled. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_device_settings_remove(hs_server *srv, hs_arena *a, const hs_session *who,
+                                                             hs_strs device_ids);
+
 #endif

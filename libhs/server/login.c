@@ -3,6 +3,7 @@
 
 #include "core/ids.h"
 #include "core/sign.h"
+#include "server/devices.h"
 #include "server/limiter.h"
 #include "server/password.h"
 #include "store/sessions.h"
@@ -213,7 +214,8 @@ hs_error *hs_logout(hs_server *srv, hs_arena *a, const hs_session *who)
         HS_TRY(hs_store_devices_remove(w, who->user, device));
     else
         HS_TRY(hs_store_token_remove(w, hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256)));
-    return hs_sessions_end(w, who->user, device);
+    HS_TRY(hs_sessions_end(w, who->user, device));
+    return hs_device_settings_remove(srv, a, who, device);
 }
 
 hs_error *hs_logout_all(hs_server *srv, hs_arena *a, const hs_session *who)

@@ -87,8 +87,9 @@ static void write_users(hs_json_out *j, const rewrite *r)
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(in->old, HS_S("users")), &it);)
         if (level_of(it.value, &v) && !lists(&in->new_creators, it.key) && !hs_str_eq(it.key, in->user))
             write_user(j, it.key, v);
-    for (size_t i = 0; i < in->old_creators.n; i++)
-        if (!lists(&in->new_creators, in->old_creators.at[i]) && !hs_str_eq(in->old_creators.at[i], in->user))
+    /* Where creators are above all again, those of the old room are not: whoever upgrades names them or does not. */
+    for (size_t i = 0; !in->new_creators.n && i < in->old_creators.n; i++)
+        if (!hs_str_eq(in->old_creators.at[i], in->user))
             write_user(j, in->old_creators.at[i], level_of_user(in, in->old_creators.at[i]));
     if (!lists(&in->new_creators, in->user) && own != level_or(in->old, "users_default", 0))
         write_user(j, in->user, own);

@@ -68,6 +68,10 @@ def test_a_devices_notification_settings_go_with_it(carol, unstable):
     carol.delete(f"/devices/{other.device_id}", {"auth": auth})
     assert refusal(carol.get, f"/user/{carol.user_id}/account_data/{kind}{other.device_id}").status == 404
     assert carol.get(f"/user/{carol.user_id}/account_data/{kind}{carol.device_id}") == {"is_silenced": True}
+    third = Client(unstable.base).login(carol.user_id)
+    carol.put(f"/user/{carol.user_id}/account_data/{kind}{third.device_id}", {"is_silenced": True})
+    third.post("/logout")
+    assert refusal(carol.get, f"/user/{carol.user_id}/account_data/{kind}{third.device_id}").status == 404
 
 
 def test_messages_are_filtered_by_their_relation(alice):

@@ -202,3 +202,11 @@ def test_those_inside_are_told_at_once(alice, bob, room):
     then = upgrade(alice, room, "11")
     events = bob.sync(since)["rooms"]["join"][room]["timeline"]["events"]
     assert [e["content"]["replacement_room"] for e in events if e["type"] == "m.room.tombstone"] == [then]
+
+
+def test_creators_of_version_12_stay_none_when_another_upgrades(alice, bob):
+    room = alice.create_room(preset="public_chat", room_version="12")
+    bob.join(room)
+    levels = alice.state(room, "m.room.power_levels")
+    alice.set_state(room, "m.room.power_levels", {**levels, "users": {bob.user_id: 150}})
+    assert alice.user_id not in bob.state(upgrade(bob, room, "12"), "m.room.power_levels").get("users", {})
