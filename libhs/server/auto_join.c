@@ -32,7 +32,7 @@ static hs_error *find_host(hs_server *srv, hs_arena *a, const hs_session *newcom
 static hs_error *create(hs_server *srv, hs_arena *a, const hs_session *host, hs_str alias)
 {
     hs_room_wish wish = { .preset = srv->config->autocreate_auto_join_room_preset };
-    hs_str room_id, made;
+    hs_str room_id;
     hs_id id;
 
     if (!hs_alias_parse(alias, &id) || !hs_str_eq(id.server, srv->server_name))
@@ -40,7 +40,7 @@ static hs_error *create(hs_server *srv, hs_arena *a, const hs_session *host, hs_
     wish.room_alias_name = id.local;
     if (!srv->config->autocreate_auto_join_rooms_federated)
         HS_TRY(hs_tape_parse(a, HS_S("{\"m.federate\":false}"), HS_JSON_OBJECT, &wish.creation_content));
-    return hs_room_create(srv, host, a, &wish, &room_id, &made);
+    return hs_room_create(srv, host, a, &wish, &room_id);
 }
 
 static hs_error *join(hs_server *srv, hs_arena *a, const hs_session *host, const hs_session *newcomer, hs_str room)

@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-#define LIST_DEFAULT 100
-#define LIST_MAX     1000
+#define LIST_MAX    100  /* rooms of a page, as in Synapse */
+#define ALIASES_MAX 1000 /* of a room */
 
 static bool rule_matches(const hs_config_rule *r, hs_str user_id, hs_str room_id, const hs_strs *aliases)
 {
@@ -64,6 +64,7 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     hs_alias_row row;
     hs_room *room;
     hs_id id;
+    int64_t n;
     bool added;
 
     if (!hs_alias_parse(alias, &id))
@@ -85,6 +86,9 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     if (!hs_directory_allows(&srv->config->alias_creation_rules, who->user_id, room_id,
                              &(hs_strs){ .at = &alias, .n = 1 }))
         return hs_err(a, 403, HS_M_UNKNOWN, "Not allowed to create alias");
+    HS_TRY(hs_store_alias_count(srv->db, a, room->nid, ALIASES_MAX, &n));
+    if (n >= ALIASES_MAX)
+        return hs_err(a, 400, HS_M_UNKNOWN, "A room has no more than %d aliases", ALIASES_MAX);
     HS_TRY(hs_store_alias_add(srv->db, a, alias, room->nid, who->user, &added));
     if (!added)
         return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
@@ -283,7 +287,7 @@ static hs_error *read_types(hs_arena *a, hs_jv types, hs_public_filter *f)
     hs_str *out;
     size_t n = 0;
 
-    if (hs_jv_type_of(types) != HS_JV_ARR)
+    if (hs_jv_type_of(types) != HS_JV_ARR || !hs_jv_count(types))
         return NULL;
     f->by_type = true;
     HS_TRY(hs_alloc(a, hs_jv_count(types), &out));
@@ -320,12 +324,14 @@ static hs_error *edges(hs_arena *a, const hs_public_filter *f, const hs_public_r
         HS_TRY(mark_write(a, 'n', &rows[n - 1], &ret->next_batch));
     if (n && before)
         HS_TRY(mark_write(a, 'p', &rows[0], &ret->prev_batch));
+    if (!n && before) /* past the end: from there back */
+        HS_TRY(mark_write(a, 'p', &(hs_public_row){ .joined = 0 }, &ret->prev_batch));
     return NULL;
 }
 
 hs_error *hs_public_rooms(hs_server *srv, hs_arena *a, const hs_public_query *in, hs_public_page *ret)
 {
-    int64_t limit = in->limit > 0 ? in->limit : LIST_DEFAULT;
+    int64_t limit = in->limit > 0 && in->limit < LIST_MAX ? in->limit : LIST_MAX;
     hs_public_filter f = { .search = in->search };
     hs_public_page page = { 0 };
     hs_public_mark mark;
@@ -333,12 +339,19 @@ hs_error *hs_public_rooms(hs_server *srv, hs_arena *a, const hs_public_query *in
     hs_public_room *out;
     size_t n;
 
+    if (in->server.n && !hs_str_eq(in->server, srv->server_name)) /* only our own list is here */
+        return hs_server_name_is_valid(in->server)
+                   ? hs_err(a, 502, HS_M_UNKNOWN, "Failed to fetch room list")
+                   : hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid server name: %.*s", HS_FMT(in->server));
+    if (in->all_networks && in->network.p)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Can't use include_all_networks with an explicit network");
+    if (in->network.p && hs_str_find(in->network, '|', 0) == in->network.n)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Invalid ID '%.*s'", HS_FMT(in->network));
     if (!srv->config->enable_room_list_search ||
         (in->network.p && !in->all_networks)) { /* no bridges: their networks are empty */
         *ret = page;
         return NULL;
     }
-    limit = limit > LIST_MAX ? LIST_MAX : limit;
     f.limit = (int32_t)limit + 1;
     if (in->since.n) {
         HS_TRY(mark_read(a, in->since, &mark, &f.backwards));
@@ -346,7 +359,7 @@ hs_error *hs_public_rooms(hs_server *srv, hs_arena *a, const hs_public_query *in
     }
     HS_TRY(read_types(a, in->room_types, &f));
     HS_TRY(hs_store_public_rooms(srv->db, a, &f, &rows, &n));
-    HS_TRY(hs_store_public_count(srv->db, a, &page.total));
+    HS_TRY(hs_store_public_count(srv->db, a, &f, &page.total));
     bool more = n > (size_t)limit;
     if (more && f.backwards)
         rows++; /* the one too many is the first */

@@ -30,7 +30,8 @@ typedef struct {
 } hs_public_room;
 
 typedef struct {
-    int64_t limit;    /* 0: all up to the server's cap */
+    hs_str server;    /* whose list; n 0: ours */
+    int64_t limit;    /* 0: the server's cap, 100 */
     hs_str since;     /* p NULL: from the start */
     hs_str search;    /* p NULL: no search */
     hs_jv room_types; /* array of strings and null; absent: all */

@@ -148,8 +148,6 @@ hs_error *hs_forbidden(hs_arena *a, const hs_event *ev, const hs_state_view *sta
         return hs_err(a, 400, HS_M_FORBIDDEN, "The room cannot be created like this (%s)", rule);
     if (ev->is_state && ev->state_key.n && ev->state_key.p[0] == '@' && !hs_str_eq(ev->state_key, ev->sender))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You are not allowed to set others state");
-    if (hs_str_eq(ev->type, HS_S("m.room.power_levels")) && state && state->create)
-        HS_TRY(forbidden_creators(a, ev, state));
     if (hs_str_eq(ev->type, HS_S("m.room.power_levels")))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to add ops level greater than your own");
     return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to do that in the room (%s)", rule);
@@ -171,6 +169,9 @@ hs_error *hs_event_accept(hs_arena *a, const hs_accept_in *in, uint32_t *ret_fla
             return NULL;
     }
     v = hs_auth_check(in->event, in->before); /* 6 */
+    if (!v.ok && local && v.status == 400 && hs_str_eq(in->event->type, HS_S("m.room.power_levels")) && in->before &&
+        in->before->create)
+        HS_TRY(forbidden_creators(a, in->event, in->before));
     if (!v.ok && local && v.status == 400)
         return hs_auth_refusal(a, v, in->event); /* a content that no state would allow */
     if (!v.ok && local)

@@ -56,6 +56,27 @@ typedef struct {
 
 /* ── reading the wish ── */
 
+/* A room that does not exist yet has no alias but the one that it is made with. */
+static hs_error *check_own_alias(hs_arena *a, const plan *p, hs_jv alias)
+{
+    hs_str text = hs_jv_str_or_null(alias);
+    hs_id id;
+
+    if (!text.n || (p->alias.p && hs_str_eq(text, p->alias)))
+        return NULL;
+    if (!hs_alias_parse(text, &id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "%.*s is not a room alias", HS_FMT(text));
+    return hs_err(a, 400, HS_M_BAD_ALIAS, "Room alias %.*s does not point to the room", HS_FMT(text));
+}
+
+static hs_error *check_own_aliases(hs_arena *a, const plan *p, hs_jv content)
+{
+    HS_TRY(check_own_alias(a, p, hs_jv_get(content, HS_S("alias"))));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(content, HS_S("alt_aliases")), &it);)
+        HS_TRY(check_own_alias(a, p, it.value));
+    return NULL;
+}
+
 static hs_error *read_initial_state(hs_arena *a, plan *p)
 {
     for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->initial_state, &it);) {
@@ -70,6 +91,8 @@ static hs_error *read_initial_state(hs_arena *a, plan *p)
         if (hs_jv_is(key) && !hs_jv_str(key, &s.state_key))
             return hs_err(a, 400, HS_M_BAD_JSON, "'state_key' must be a string");
         HS_TRY(hs_event_content_check(p->srv, a, s.type, true, s.content));
+        if (hs_str_eq(s.type, HS_S("m.room.canonical_alias")) && !s.state_key.n)
+            HS_TRY(check_own_aliases(a, p, s.content));
         /* the last of a key counts */
         for (size_t i = 0; i < p->state.n; i++)
             if (hs_str_eq(p->state.at[i].type, s.type) && hs_str_eq(p->state.at[i].state_key, s.state_key))
@@ -107,13 +130,6 @@ static hs_error *read_preset(hs_arena *a, plan *p)
     return NULL;
 }
 
-static hs_error *alias_of(hs_arena *a, plan *p)
-{
-    return p->in->room_alias_name.p
-               ? hs_str_cat(a, &p->alias, 4, HS_S("#"), p->in->room_alias_name, HS_S(":"), p->srv->server_name)
-               : NULL;
-}
-
 static hs_error *read_alias(hs_arena *a, plan *p)
 {
     hs_str local = p->in->room_alias_name, room_id;
@@ -130,7 +146,7 @@ static hs_error *read_alias(hs_arena *a, plan *p)
                           "':' is not permitted in the room alias name. Please note this expects a local part, "
                           "'wombat', not '#wombat:example.com'.");
     }
-    HS_TRY(alias_of(a, p));
+    HS_TRY(hs_str_cat(a, &p->alias, 4, HS_S("#"), local, HS_S(":"), p->srv->server_name));
     if (!hs_alias_parse(p->alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid room alias");
     hs_error *e = hs_alias_get(p->srv, a, p->alias, &room_id, &servers);
@@ -608,8 +624,7 @@ static hs_error *create(plan *p, hs_arena *a, hs_str *ret_room_id)
     return make(p, a, ret_room_id);
 }
 
-hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_wish *in,
-                         hs_str *ret_room_id, hs_str *ret_alias)
+hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_wish *in, hs_str *ret)
 {
     plan p = { .srv = srv, .who = who, .in = in };
     hs_str room_id;
@@ -618,12 +633,9 @@ hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a, con
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, HS_S("createRoom"), in->txn_id, &txn, &room_id));
     if (!room_id.p && in->txn_id.p)
         HS_TRY(hs_txn_fail(txn, room_of_txn(srv, who, a, in->txn_id, &room_id)));
-    if (room_id.p)
-        HS_TRY(hs_txn_fail(txn, alias_of(a, &p)));
-    else
+    if (!room_id.p)
         HS_TRY(hs_txn_fail(txn, create(&p, a, &room_id)));
     hs_txn_answer(txn, room_id);
-    *ret_room_id = room_id;
-    *ret_alias = p.alias;
+    *ret = room_id;
     return NULL;
 }

@@ -15,7 +15,7 @@ typedef struct {
 
 /* All initial events are one durable unit. Spec: "Creation". The same (device, txn_id) always gives the same room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_create(hs_server *srv, const hs_session *who, hs_arena *a,
-                                                  const hs_room_wish *in, hs_str *ret_room_id, hs_str *ret_alias);
+                                                  const hs_room_wish *in, hs_str *ret_room_id);
 
 /* A room that is not written yet, with a number and, before version 12, an id; then, inside its unit and behind its
  * create event, the rows that every room has. */

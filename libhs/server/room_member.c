@@ -354,7 +354,7 @@ hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
     hs_membership to = hs_membership_parse(text);
 
     if (!text.p)
-        return hs_err(a, 400, HS_M_BAD_JSON, "Invalid membership (must be a string)");
+        return hs_err(a, 400, HS_M_UNKNOWN, "Invalid membership (must be a string)");
     if (to == HS_MEMBER_NONE)
         return hs_err(a, 400, HS_M_UNKNOWN, "Invalid membership key");
     hs_member_change c = {
@@ -375,7 +375,7 @@ hs_error *hs_room_resolve(hs_server *srv, hs_arena *a, hs_str s, hs_str *ret)
         return NULL;
     }
     if (!hs_alias_parse(s, &id))
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "%.*s was not legal room ID or room alias", HS_FMT(s));
+        return hs_err(a, 400, HS_M_UNKNOWN, "%.*s was not legal room ID or room alias", HS_FMT(s));
     return hs_alias_get(srv, a, s, ret, &servers);
 }
 

@@ -8,10 +8,11 @@
 #define PUBLIC_WHERE                                                                                                   \
     " FROM published p JOIN room_summary s ON s.room_nid = p.room_nid JOIN room r ON r.room_nid = p.room_nid"          \
     " WHERE p.appservice_id = '' AND s.joined > 0"                                                                     \
-    " AND (s.join_rules IN ('public', 'knock', 'restricted', 'knock_restricted')"                                      \
+    " AND (s.join_rules IN ('public', 'knock', 'knock_restricted')"                                                    \
     "      OR s.history_visibility = 'world_readable')"                                                                \
-    " AND ($1::text IS NULL OR lower(coalesce(s.name, '')) LIKE $1 OR lower(coalesce(s.topic, '')) LIKE $1"            \
-    "      OR lower(coalesce(s.canonical_alias, '')) LIKE $1)"                                                         \
+    " AND ($1::text IS NULL OR lower(coalesce(s.name, '')) LIKE lower($1) OR lower(coalesce(s.topic, '')) LIKE "       \
+    "lower($1)"                                                                                                        \
+    "      OR lower(coalesce(s.canonical_alias, '')) LIKE lower($1))"                                                  \
     " AND (NOT $2 OR s.room_type = ANY ($4) OR ($3 AND s.room_type IS NULL))"
 
 static const hs_stmt ALIAS_GET = {
@@ -27,6 +28,13 @@ static const hs_stmt ALIASES_OF = {
     .sql = "SELECT alias FROM alias WHERE room_nid = $1 ORDER BY alias LIMIT 10000", /* alias_room */
     .params = "n",
     .cols = "t",
+    .big = "alias",
+};
+static const hs_stmt ALIAS_COUNT = {
+    .name = "alias_count",
+    .sql = "SELECT count(*) FROM (SELECT 1 FROM alias WHERE room_nid = $1 LIMIT $2) x",
+    .params = "ni",
+    .cols = "n",
     .big = "alias",
 };
 static const hs_stmt ALIAS_ADD = {
@@ -73,8 +81,8 @@ static const hs_stmt PUBLIC_COUNT = {
 };
 
 const hs_stmt *const hs_directory_statements[] = {
-    &ALIAS_GET,  &ALIASES_OF,   &ALIAS_ADD,     &ALIAS_INSERT, &ALIAS_REMOVE,
-    &ALIAS_MOVE, &PUBLIC_AFTER, &PUBLIC_BEFORE, &PUBLIC_COUNT, NULL,
+    &ALIAS_GET,   &ALIASES_OF,   &ALIAS_ADD,     &ALIAS_INSERT, &ALIAS_REMOVE, &ALIAS_MOVE,
+    &ALIAS_COUNT, &PUBLIC_AFTER, &PUBLIC_BEFORE, &PUBLIC_COUNT, NULL,
 };
 
 hs_error *hs_store_alias_get(hs_db *db, hs_arena *a, hs_str alias, hs_alias_row *ret)
@@ -122,6 +130,15 @@ hs_error *hs_store_alias_insert(hs_write *w, hs_str alias, hs_nid room, hs_nid c
     return hs_write_before(w, &ALIAS_INSERT, alias, room, creator);
 }
 
+hs_error *hs_store_alias_count(hs_db *db, hs_arena *a, hs_nid room, int32_t most, int64_t *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ALIAS_COUNT, &rows, room, most));
+    *ret = hs_rows_i64(rows, 0, 0);
+    return NULL;
+}
+
 hs_error *hs_store_alias_remove(hs_db *db, hs_arena *a, hs_str alias, bool *ret_removed)
 {
     uint64_t n;
@@ -131,7 +148,7 @@ hs_error *hs_store_alias_remove(hs_db *db, hs_arena *a, hs_str alias, bool *ret_
     return NULL;
 }
 
-/* %text% in lower case (ASCII here, the rest by the database's lower()), with LIKE's own characters escaped. */
+/* %text%, with LIKE's own characters escaped. */
 static hs_error *pattern_of(hs_arena *a, hs_str text, hs_str *ret)
 {
     char *p;
@@ -146,7 +163,7 @@ static hs_error *pattern_of(hs_arena *a, hs_str text, hs_str *ret)
         char c = text.p[i];
         if (c == '%' || c == '_' || c == '\\')
             p[n++] = '\\';
-        p[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        p[n++] = c;
     }
     p[n++] = '%';
     *ret = hs_str_make(p, n);
@@ -188,17 +205,16 @@ hs_error *hs_store_public_rooms(hs_db *db, hs_arena *a, const hs_public_filter *
     return NULL;
 }
 
-hs_error *hs_store_public_count(hs_db *db, hs_arena *a, int64_t *ret)
+hs_error *hs_store_public_count(hs_db *db, hs_arena *a, const hs_public_filter *f, int64_t *ret)
 {
-    hs_str none = { NULL, 0 };
     hs_rows *rows;
 
-    HS_TRY(hs_db_query(db, a, &PUBLIC_COUNT, &rows, none, 0, 0, (hs_strs){ .at = &none, .n = 0 }));
+    HS_TRY(hs_db_query(db, a, &PUBLIC_COUNT, &rows, (hs_str){ 0 }, (int)f->by_type, (int)f->untyped, f->types));
     *ret = hs_rows_i64(rows, 0, 0);
     return NULL;
 }
 
 hs_error *hs_store_aliases_move(hs_write *w, hs_nid from, hs_nid to)
 {
-    return hs_write_after(w, &ALIAS_MOVE, from, to);
+    return hs_write_after(w, &ALIAS_MOVE, &ALIAS_COUNT, from, to);
 }

@@ -12,6 +12,9 @@ typedef struct {
 } hs_alias_row;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_get(hs_db *db, hs_arena *a, hs_str alias, hs_alias_row *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_aliases_of(hs_db *db, hs_arena *a, hs_nid room, hs_strs *ret);
+/* How many a room has; `most`: it is not counted further. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_count(hs_db *db, hs_arena *a, hs_nid room, int32_t most,
+                                                        int64_t *ret);
 /* *ret_added false: it is taken. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, hs_str alias, hs_nid room, hs_nid creator,
                                                       bool *ret_added);
@@ -42,9 +45,10 @@ typedef struct {
     hs_strs types;
     int32_t limit;
 } hs_public_filter;
-/* Published rooms that can be joined or read, largest first. */
+/* Published rooms that anybody can join, knock on or read, largest first; how many there are, whatever is searched. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_public_rooms(hs_db *db, hs_arena *a, const hs_public_filter *f,
                                                          hs_public_row **ret, size_t *ret_n);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_public_count(hs_db *db, hs_arena *a, int64_t *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_public_count(hs_db *db, hs_arena *a, const hs_public_filter *f,
+                                                         int64_t *ret);
 
 #endif

@@ -126,10 +126,10 @@ hs_str test_create(test_rooms *t, const hs_session *who, const char *body)
         { 0 },
     };
     hs_room_wish wish = { 0 };
-    hs_str room_id, alias;
+    hs_str room_id;
 
     test_ok(hs_fields_read(t->db.a, test_json(t->db.a, body), BODY, &wish));
-    test_ok(hs_room_create(t->srv, who, t->db.a, &wish, &room_id, &alias));
+    test_ok(hs_room_create(t->srv, who, t->db.a, &wish, &room_id));
     return room_id;
 }
 

@@ -108,7 +108,7 @@ static hs_error *put_visibility(hs_req *q, hs_res *r)
     HS_TRY(hs_req_fields(q, VISIBILITY_BODY, &body));
     is_public = !body.visibility.p || hs_str_eq(body.visibility, HS_S("public"));
     if (!is_public && !hs_str_eq(body.visibility, HS_S("private")))
-        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Invalid visibility");
+        return hs_err(q->a, 400, HS_M_BAD_JSON, "Invalid visibility");
 
     HS_TRY(hs_directory_visibility_put(q->srv, q->who, q->a, hs_path_param(q, "roomId"), is_public));
 
@@ -153,28 +153,17 @@ static hs_error *list_answer(hs_req *q, hs_res *r, const hs_public_query *in)
     return NULL;
 }
 
-/* Only our own list is here. */
-static hs_error *check_server(hs_req *q)
-{
-    hs_str server = hs_query(q, "server");
-
-    if (server.n && !hs_str_eq(server, q->srv->server_name))
-        return hs_err(q->a, 502, HS_M_UNKNOWN, "Failed to fetch room list");
-    return NULL;
-}
-
 /* GET …/publicRooms */
 static hs_error *get_public_rooms(hs_req *q, hs_res *r)
 {
-    hs_public_query in = { .since = hs_query(q, "since") };
+    hs_public_query in = { .server = hs_query(q, "server"), .since = hs_query(q, "since") };
     bool has;
 
-    if (!q->who && !q->srv->config->allow_public_rooms_without_auth)
+    if (!q->who && (!q->srv->config->allow_public_rooms_without_auth || in.server.n))
         return hs_err(q->a, 401, HS_M_MISSING_TOKEN, "Missing access token");
     HS_TRY(hs_query_i64(q, "limit", &has, &in.limit));
     if (in.limit < 0)
         return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter limit must be a positive integer");
-    HS_TRY(check_server(q));
 
     return list_answer(q, r, &in);
 }
@@ -203,8 +192,8 @@ static hs_error *post_public_rooms(hs_req *q, hs_res *r)
 
     HS_TRY(hs_req_object_or_empty(q, &whole));
     HS_TRY(hs_fields_read(q->a, whole, LIST_BODY, &body));
-    HS_TRY(check_server(q));
-    hs_public_query in = { .limit = body.limit > 0 ? body.limit : 0,
+    hs_public_query in = { .server = hs_query(q, "server"),
+                           .limit = body.limit > 0 ? body.limit : 0,
                            .since = body.since,
                            .search = hs_jv_str_or_null(hs_jv_get(body.filter, HS_S("generic_search_term"))),
                            .room_types = hs_jv_get(body.filter, HS_S("room_types")),

@@ -23,17 +23,16 @@ static const hs_field CREATE_BODY[] = {
 static hs_error *create_room(hs_req *q, hs_res *r)
 {
     hs_room_wish in = { 0 };
-    hs_str room_id, alias;
+    hs_str room_id;
 
     HS_TRY(hs_req_fields(q, CREATE_BODY, &in));
     in.txn_id = hs_path_param(q, "txnId");
 
-    HS_TRY(hs_room_create(q->srv, q->who, q->a, &in, &room_id, &alias));
+    HS_TRY(hs_room_create(q->srv, q->who, q->a, &in, &room_id));
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
     hs_json_str(j, "room_id", room_id);
-    hs_json_opt_str(j, "room_alias", alias);
     hs_json_end(j);
     return NULL;
 }

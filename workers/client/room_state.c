@@ -111,6 +111,8 @@ static hs_error *get_members(hs_req *q, hs_res *r)
 
     HS_TRY(hs_room_access_check(q->srv, q->who, q->a, hs_path_param(q, "roomId"), &access));
     HS_TRY(hs_room_members(q->srv, q->a, &access, &f, &events, &n));
+    if (hs_query(q, "membership").n && f.membership == HS_MEMBER_NONE)
+        n = 0; /* nobody has a membership that is none */
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
@@ -144,6 +146,8 @@ static hs_error *get_joined_members(hs_req *q, hs_res *r)
         return hs_err(q->a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s", HS_FMT(q->who->user_id),
                       HS_FMT(room_id));
     HS_TRY(hs_room_members(q->srv, q->a, &access, &f, &events, &n));
+    if (hs_query(q, "membership").n && f.membership == HS_MEMBER_NONE)
+        n = 0; /* nobody has a membership that is none */
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);

@@ -39,7 +39,7 @@ static hs_str lent(hs_str s, char *to)
 static hs_error *ask(request *q, hs_arena *a, char *room, char *event, char *word, char *json)
 {
     hs_server *srv = q->t->srv;
-    hs_str room_id = lent(q->room, room), event_id = lent(q->event, event), made, alias;
+    hs_str room_id = lent(q->room, room), event_id = lent(q->event, event), made;
     hs_send send = { .room_id = room_id, .type = HS_S("m.room.message"), .txn_id = lent(HS_S("a-txn"), word) };
     hs_receipt_wish receipt = { .room_id = room_id, .event_id = event_id, .type = lent(HS_S("m.read"), word + 16) };
     hs_member_change join = { .action = HS_CHANGE_JOIN, .room_id = room_id };
@@ -67,7 +67,7 @@ static hs_error *ask(request *q, hs_arena *a, char *room, char *event, char *wor
     case JOIN:
         return hs_room_member_change(srv, q->who, a, &join, NULL);
     case CREATE:
-        return hs_room_create(srv, q->who, a, &wish, &made, &alias);
+        return hs_room_create(srv, q->who, a, &wish, &made);
     case LETTER:
         return hs_todevice_send_all(srv, q->who, a, &letter);
     case KINDS:
