@@ -150,7 +150,7 @@ static hs_error *name_of(const solo *w, unsigned roles, hs_str *ret)
 
 static hs_error *all_resources(hs_arena *a, hs_strs *ret)
 {
-    static const char *const NAMES[] = { "client", "federation", "media", "metrics", "health" };
+    static const char *const NAMES[] = { "client", "consent", "federation", "media", "metrics", "health" };
     enum { N = sizeof NAMES / sizeof *NAMES };
     hs_str *at;
 

@@ -414,41 +414,7 @@ static hs_error *presence(hs_arena *a, const hs_yaml *top, hs_config *c)
     return NULL;
 }
 
-/* ── login and registration ── */
-
-static hs_error *login(hs_arena *a, const hs_yaml *top, hs_config *c)
-{
-    const hs_yaml *n = hs_yaml_path(top, HS_S("password_config.enabled")), *ui = hs_yaml_get(top, HS_S("ui_auth")),
-                  *life = hs_yaml_get(top, HS_S("refreshable_access_token_lifetime"));
-
-    c->password_enabled = true;
-    if (is(n, "only_for_reauth"))
-        c->password_only_for_reauth = true;
-    else if (!hs_yaml_is_null(n) && !hs_yaml_to_bool(n, &c->password_enabled))
-        return hs_config_err(a, n, "password_config.enabled", "expected true, false or only_for_reauth");
-    if (c->bcrypt_rounds < 4 || c->bcrypt_rounds > 20)
-        return hs_config_err(a, hs_yaml_get(top, HS_S("bcrypt_rounds")), "bcrypt_rounds", "expected 4 to 20");
-    if (ui)
-        HS_TRY(hs_config_duration(a, ui->kind == HS_YAML_MAP ? hs_yaml_get(ui, HS_S("session_timeout")) : ui, "ui_auth",
-                                  &c->ui_auth_session_timeout_ms));
-    c->refreshable_tokens = !life || c->refreshable_access_token_lifetime_ms > 0;
-    if (c->session_lifetime_ms && c->refresh_token_lifetime_ms > c->session_lifetime_ms)
-        return hs_config_err(a, hs_yaml_get(top, HS_S("refresh_token_lifetime")), "refresh_token_lifetime",
-                             "must not be longer than session_lifetime");
-    if (c->session_lifetime_ms && life && c->refreshable_access_token_lifetime_ms > c->session_lifetime_ms)
-        return hs_config_err(a, life, "refreshable_access_token_lifetime", "must not be longer than session_lifetime");
-    if (c->session_lifetime_ms && !hs_yaml_get(top, HS_S("nonrefreshable_access_token_lifetime")))
-        c->nonrefreshable_access_token_lifetime_ms = c->session_lifetime_ms;
-    if (c->enable_registration && !c->enable_registration_without_verification && !c->registration_requires_token)
-        return hs_config_err(
-            a, hs_yaml_get(top, HS_S("enable_registration")), "enable_registration",
-            "You have enabled open registration without any verification. This is a known vector for spam and abuse. "
-            "If "
-            "you would like to allow public registration, please consider adding email, captcha, or token-based "
-            "verification. Otherwise this check can be removed by setting the "
-            "`enable_registration_without_verification` config option to `true`.");
-    return NULL;
-}
+/* ── rate limits ── */
 
 static hs_error *old_rates(hs_arena *a, const hs_yaml *top, hs_config *c)
 {
@@ -480,7 +446,7 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     HS_TRY(rules(a, top, "room_list_publication_rules", false, &c->room_list_publication_rules));
     HS_TRY(prejoin(a, top, c));
     HS_TRY(presence(a, top, c));
-    HS_TRY(login(a, top, c));
+    HS_TRY(hs_config_accounts(a, top, log, c));
     HS_TRY(old_rates(a, top, c));
     HS_TRY(hs_config_media(a, top, c));
     c->encryption_default_all = is(e2ee, "all");

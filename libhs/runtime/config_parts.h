@@ -20,6 +20,8 @@ HS_NODISCARD hs_error *hs_config_read_file(hs_arena *a, hs_str path, hs_str *ret
 /* Unset files: *ret_missing says so instead of an error. */
 HS_NODISCARD hs_error *hs_config_read_file_or_missing(hs_arena *a, hs_str path, hs_str *ret, bool *ret_missing);
 
+/* config_accounts.c */
+HS_NODISCARD hs_error *hs_config_accounts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c);
 /* config_media.c */
 HS_NODISCARD hs_error *hs_config_media(hs_arena *a, const hs_yaml *top, hs_config *c);
 /* All CODE options and the checks between options. */

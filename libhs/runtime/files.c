@@ -405,3 +405,37 @@ hs_error *hs_folder_sweep(hs_folder *f, hs_arena *a)
 
     return run(f, a, sweep_job, &j);
 }
+
+/* ── files of others ── */
+
+typedef struct {
+    const char *path;
+    char *bytes;
+    size_t n, max;
+    bool found;
+} reading;
+
+static void read_whole(void *ud)
+{
+    reading *r = ud;
+    FILE *in = fopen(r->path, "re");
+
+    if (!in)
+        return;
+    r->n = fread(r->bytes, 1, r->max + 1, in);
+    r->found = !ferror(in) && r->n <= r->max;
+    fclose(in);
+}
+
+hs_error *hs_file_read(hs_loop *loop, hs_arena *a, hs_str path, size_t max, hs_str *ret)
+{
+    reading *r;
+
+    HS_TRY(hs_alloc(a, 1, &r));
+    HS_TRY(hs_cstr(a, path, &r->path));
+    HS_TRY(hs_alloc(a, max + 1, &r->bytes));
+    r->max = max;
+    HS_TRY(hs_offload(loop, a, read_whole, r));
+    *ret = r->found ? hs_str_make(r->bytes, r->n) : hs_str_make(NULL, 0);
+    return NULL;
+}

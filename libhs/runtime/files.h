@@ -36,6 +36,8 @@ int hs_new_file_fd(const hs_new_file *n);
 /* An open descriptor for reading, the caller's; -1 when there is no such file. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_folder_read(hs_folder *f, hs_arena *a, hs_str path, int *ret_fd,
                                                   int64_t *ret_size);
+/* A whole small file by its name, whoever wrote it. *ret p NULL: there is none, or it is larger than `max`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_file_read(hs_loop *loop, hs_arena *a, hs_str path, size_t max, hs_str *ret);
 /* What is not there is fine. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_folder_remove(hs_folder *f, hs_arena *a, hs_str path);
 

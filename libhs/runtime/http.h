@@ -122,6 +122,9 @@ HS_NODISCARD hs_error *hs_req_object(hs_req *q, hs_jv *ret);
 HS_NODISCARD hs_error *hs_req_object_or_empty(hs_req *q, hs_jv *ret);
 /* The same into a struct by a field table. */
 HS_NODISCARD hs_error *hs_req_fields(hs_req *q, const hs_field *fields, void *into);
+/* A form that a browser sent (application/x-www-form-urlencoded): its fields are query parameters from here on, before
+ * those of the address. */
+HS_NODISCARD hs_error *hs_req_form(hs_req *q);
 
 /* ── bodies as they arrive ────────────────────────────────────────────────────────────────────────────────────────────
  * For rows with `stream`, PUT and POST: the handler runs when the head is there, so who asks and how much is announced

@@ -2,6 +2,8 @@
  * http_h2o.c. */
 #include "runtime/http.h"
 
+#include "runtime/http_router.h"
+
 static hs_str find(const hs_pair *pairs, size_t n, const char *name)
 {
     hs_str wanted = hs_str_c(name);
@@ -70,6 +72,23 @@ hs_error *hs_req_fields(hs_req *q, const hs_field *fields, void *into)
 
     HS_TRY(hs_req_object(q, &obj));
     return hs_fields_read(q->a, obj, fields, into);
+}
+
+hs_error *hs_req_form(hs_req *q)
+{
+    const hs_pair *fields;
+    hs_pair *all;
+    size_t n;
+
+    HS_TRY(hs_query_decode(q->a, q->body, &fields, &n));
+    HS_TRY(hs_alloc(q->a, n + q->query_n, &all));
+    if (n)
+        memcpy(all, fields, n * sizeof *all);
+    if (q->query_n)
+        memcpy(all + n, q->query, q->query_n * sizeof *all);
+    q->query = all;
+    q->query_n += n;
+    return NULL;
 }
 
 hs_json_out *hs_res_json(hs_res *r, int status)

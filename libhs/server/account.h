@@ -5,7 +5,7 @@
 #include "server/session.h"
 #include "server/uia.h"
 
-/* POST /account/password of somebody who is logged in. *ret_uia p not NULL: the body of a 401, nothing has changed. */
+/* POST /account/password. *ret_uia p not NULL: the body of a 401, nothing has changed. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_account_change_password(hs_server *srv, hs_arena *a, const hs_uia_in *in,
                                                               hs_str *ret_uia);
 /* POST /account/deactivate: rooms are left, devices, tokens, password and account data go; the name stays taken.

@@ -52,23 +52,24 @@ static hs_error *in_use(hs_arena *a)
     return hs_err(a, 400, HS_M_USER_IN_USE, "User ID already taken.");
 }
 
-/* Registered names are lower-case but for imported ones; the check before is a courtesy, the unique index decides. */
-static hs_error *check_username(hs_server *srv, hs_arena *a, hs_str localpart, bool tell_if_taken)
+/* Registered names are lower-case but for imported ones; the check before is a courtesy, the unique index decides.
+ * `guest`: the name of a guest may be had, by the guest. */
+static hs_error *check_username(hs_server *srv, hs_arena *a, hs_str localpart, bool tell_if_taken, bool guest)
 {
     hs_account_row *account;
 
     HS_TRY(hs_username_check_form(srv, a, localpart));
     HS_TRY(hs_store_account_find(srv->db, a, localpart, &account));
-    if (account && tell_if_taken)
+    if (account && tell_if_taken && !guest)
         return in_use(a);
-    if (is_number(localpart))
+    if (is_number(localpart) && !guest)
         return hs_err(a, 400, HS_M_INVALID_USERNAME, "Numeric user IDs are reserved for guest users.");
     return NULL;
 }
 
 hs_error *hs_username_check(hs_server *srv, hs_arena *a, hs_str localpart)
 {
-    return check_username(srv, a, localpart, true);
+    return check_username(srv, a, localpart, true, false);
 }
 
 static hs_error *closed(hs_arena *a)
@@ -87,35 +88,96 @@ hs_error *hs_username_available(hs_server *srv, hs_arena *a, hs_str localpart)
 
 /* ── accounts ── */
 
-hs_error *hs_account_create(hs_server *srv, hs_arena *a, const hs_account_new *in, hs_identity *ret)
+/* Name, number and row of a new account. */
+static hs_error *prepare(hs_server *srv, hs_arena *a, const hs_account_new *in, hs_account_row *row, hs_str *ret_name,
+                         hs_identity *ret)
 {
-    hs_str localpart = in->localpart, name = in->displayname;
-    hs_identity out = { .flags = in->flags };
+    hs_str localpart = in->localpart;
     hs_nid number;
-    bool is_new;
 
     if (!localpart.p) { /* a number that nobody has: guests, and people who did not choose */
         HS_TRY(hs_db_new_nid(srv->db, a, &number));
         HS_TRY(hs_str_fmt(a, &localpart, "%lld", (long long)number));
     }
-    if (!name.p && !(in->flags & HS_ACCOUNT_GUEST))
-        name = localpart;
-    HS_TRY(hs_str_fmt(a, &out.user_id, "@%.*s:%.*s", HS_FMT(localpart), HS_FMT(srv->server_name)));
-    HS_TRY(hs_user_nid(srv, a, out.user_id, &out.user));
-
-    hs_account_row row = {
-        .user = out.user,
+    *ret_name = in->displayname;
+    if (!ret_name->p && !(in->flags & HS_ACCOUNT_GUEST))
+        *ret_name = localpart;
+    ret->flags = in->flags;
+    HS_TRY(hs_str_fmt(a, &ret->user_id, "@%.*s:%.*s", HS_FMT(localpart), HS_FMT(srv->server_name)));
+    HS_TRY(hs_user_nid(srv, a, ret->user_id, &ret->user));
+    *row = (hs_account_row){
+        .user = ret->user,
         .localpart = localpart,
         .password_hash = in->password_hash,
         .flags = in->flags,
         .created_ts = hs_loop_wall(srv->loop),
+        .kind = in->kind,
     };
-    HS_TRY(hs_store_account_insert(srv->db, a, &row, in->kind, name, &is_new));
+    if (in->agreed)
+        row->consent_version = srv->config->consent_version;
+    return NULL;
+}
+
+/* Where everybody has to agree to the terms first, so have those who are put into rooms. */
+static void join_first_rooms(hs_server *srv, hs_arena *a, const hs_account_new *in, const hs_identity *who)
+{
+    if (in->agreed || !srv->config->consent_at_registration)
+        hs_auto_join(srv, a, who);
+}
+
+hs_error *hs_account_create(hs_server *srv, hs_arena *a, const hs_account_new *in, hs_identity *ret)
+{
+    hs_account_row row;
+    hs_identity out;
+    hs_str name;
+    bool is_new;
+
+    HS_TRY(prepare(srv, a, in, &row, &name, &out));
+    HS_TRY(hs_store_account_insert(srv->db, a, &row, name, &is_new));
     if (!is_new)
         return in_use(a);
-    hs_auto_join(srv, a, &out);
+    join_first_rooms(srv, a, in, &out);
     *ret = out;
     return NULL;
+}
+
+/* All that a registration writes, or none of it: the account, the use of a token, whom the session has registered. */
+static hs_error *create_by_session(hs_server *srv, hs_arena *a, const hs_account_new *in, const hs_uia *u,
+                                   hs_identity *ret)
+{
+    hs_account_row row;
+    hs_identity out;
+    hs_str name, earlier;
+    bool done;
+    hs_tx *tx;
+
+    HS_TRY(prepare(srv, a, in, &row, &name, &out));
+    HS_TRY(hs_tx_begin(srv->db, a, &tx));
+    HS_TRY(hs_uia_registers(tx, a, u, out.user_id, &earlier));
+    if (earlier.p) { /* by a request of the same moment */
+        HS_TRY(hs_tx_commit(tx));
+        ret->user_id = earlier;
+        return hs_user_nid(srv, a, earlier, &ret->user);
+    }
+    if (u->guest.p)
+        HS_TRY(hs_store_account_upgrade_tx(tx, a, &row, name, &done));
+    else
+        HS_TRY(hs_store_account_insert_tx(tx, a, &row, name, &done));
+    if (!done)
+        return in_use(a); /* and nothing is written */
+    HS_TRY(hs_tx_commit(tx));
+    join_first_rooms(srv, a, in, &out);
+    *ret = out;
+    return NULL;
+}
+
+/* A guest's sessions are a user's from now on, on all workers. */
+static hs_error *forget_guest(hs_server *srv, hs_arena *a, hs_nid user)
+{
+    hs_write *w;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    return hs_sessions_end(w, user, (hs_strs){ NULL, 0 });
 }
 
 static hs_error *lower(hs_arena *a, hs_str s, hs_str *ret)
@@ -188,14 +250,41 @@ static hs_error *log_in(hs_server *srv, hs_arena *a, hs_jv params, hs_registered
                            hs_jv_str_or_null(hs_jv_get(params, HS_S("initial_device_display_name"))), &ret->login);
 }
 
+/* The token of a guest who wants to stay, under the name that is the guest's. *ret p NULL: nobody does. */
+static hs_error *check_guest(hs_server *srv, hs_arena *a, hs_jv body, hs_str localpart, hs_str *ret)
+{
+    hs_jv v = hs_jv_get(body, HS_S("guest_access_token"));
+    hs_session *guest = NULL;
+    hs_str token;
+
+    *ret = hs_str_make(NULL, 0);
+    if (!hs_jv_is(v) || hs_jv_type_of(v) == HS_JV_NULL)
+        return NULL;
+    if (!hs_jv_str(v, &token))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid guest_access_token");
+    HS_TRY(hs_session_find(srv, a, token, &guest));
+    if (!guest)
+        return hs_err(a, 401, HS_M_UNKNOWN_TOKEN, "Invalid access token passed.");
+    if (!(guest->flags & HS_ACCOUNT_GUEST) || !hs_str_eq(guest->localpart, localpart))
+        return hs_err(a, 403, HS_M_FORBIDDEN,
+                      "Cannot register taken user ID without valid guest credentials for that user.");
+    return hs_str_dup(a, guest->user_id, ret);
+}
+
 /* The authentication is complete: the account is made, or was by an earlier request of the same session. */
 static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, hs_uia *u, hs_str password,
                         hs_registered *ret)
 {
-    hs_account_new account = { .password_hash = u->kept_hash };
-    hs_str username;
+    hs_account_new account = { .password_hash = u->kept_hash, .agreed = u->agreed };
+    hs_str username, full;
 
+    HS_TRY(read_short(a, u->params, "username", &username));
+    if (username.p)
+        HS_TRY(lower(a, username, &account.localpart));
     if (u->registered.p) {
+        HS_TRY(hs_str_fmt(a, &full, "@%.*s:%.*s", HS_FMT(account.localpart), HS_FMT(srv->server_name)));
+        if (username.p && !hs_str_eq(full, u->registered))
+            return hs_err(a, 400, HS_M_UNKNOWN, "A different user ID has already been registered for this session");
         ret->who.user_id = u->registered;
         HS_TRY(hs_user_nid(srv, a, u->registered, &ret->who.user));
         return log_in(srv, a, u->params, ret);
@@ -205,33 +294,35 @@ static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, h
     if (!account.password_hash.p)
         return hs_err(a, 400, HS_M_MISSING_PARAM, "Missing params: password");
     HS_TRY(check_device(a, u->params));
-    HS_TRY(read_short(a, u->params, "username", &username));
-    if (username.p) {
-        HS_TRY(lower(a, username, &account.localpart));
-        HS_TRY(hs_username_check(srv, a, account.localpart));
-    }
+    if (username.p)
+        HS_TRY(check_username(srv, a, account.localpart, true, u->guest.p != NULL));
     HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_TAKE));
-    HS_TRY(hs_account_create(srv, a, &account, &ret->who));
-    u->registered = ret->who.user_id;
-    u->kept_hash = hs_str_make(NULL, 0);
-    HS_TRY(hs_uia_keep(srv, a, u));
+    HS_TRY(create_by_session(srv, a, &account, u, &ret->who));
+    if (u->guest.p)
+        HS_TRY(forget_guest(srv, a, ret->who.user));
     return log_in(srv, a, u->params, ret);
 }
 
-hs_error *hs_register(hs_server *srv, hs_arena *a, const hs_register_in *in, hs_registered *ret)
+/* What need not be sent again. */
+static hs_error *keep(hs_server *srv, hs_arena *a, hs_uia *u, hs_str password, hs_str guest)
+{
+    bool hash = password.p && !u->kept_hash.p, keeps = guest.p && !u->guest.p;
+
+    if (hash)
+        HS_TRY(hs_password_hash(srv, a, password, &u->kept_hash));
+    if (keeps)
+        u->guest = guest;
+    return hash || keeps ? hs_uia_keep(srv, a, u) : NULL;
+}
+
+static hs_error *register_user(hs_server *srv, hs_arena *a, const hs_register_in *in, hs_registered *ret)
 {
     const hs_config *c = srv->config;
-    hs_registered out = { 0 };
-    hs_str username, password, localpart;
+    hs_uia_in uia = { .kind = HS_UIA_REGISTER, .body = in->body, .method = in->method, .path = in->path };
+    bool has_session = hs_jv_is(hs_jv_get(hs_jv_get(in->body, HS_S("auth")), HS_S("session")));
+    hs_str username, password, localpart = { 0 }, guest;
     hs_uia u;
 
-    HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_PEEK));
-    if (in->guest) {
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_TAKE));
-        HS_TRY(register_guest(srv, a, in->body, &out));
-        *ret = out;
-        return NULL;
-    }
     HS_TRY(read_short(a, in->body, "username", &username));
     if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(in->body, HS_S("type"))), HS_S("m.login.application_service")) &&
         !in->has_token)
@@ -241,28 +332,37 @@ hs_error *hs_register(hs_server *srv, hs_arena *a, const hs_register_in *in, hs_
         return hs_err(a, 400, HS_M_UNKNOWN,
                       "An access token should not be provided on requests to /register (except if type is "
                       "m.login.application_service)");
-    if (!c->enable_registration || c->registration_requires_token)
+    if (!c->enable_registration)
         return closed(a);
     HS_TRY(read_short(a, in->body, "password", &password));
     if (password.p)
         HS_TRY(hs_password_check_policy(c, a, password));
-
-    hs_uia_in uia = { .kind = HS_UIA_REGISTER, .body = in->body, .method = in->method, .path = in->path };
-    if (username.p) {
+    if (username.p)
         HS_TRY(lower(a, username, &localpart));
-        HS_TRY(check_username(srv, a, localpart,
-                              !c->inhibit_user_in_use_error &&
-                                  !hs_jv_is(hs_jv_get(hs_jv_get(in->body, HS_S("auth")), HS_S("session")))));
-    }
+    HS_TRY(check_guest(srv, a, in->body, localpart, &guest));
+    if (username.p)
+        HS_TRY(
+            check_username(srv, a, localpart, !c->inhibit_user_in_use_error && !has_session, guest.p || has_session));
     HS_TRY(hs_uia_check(srv, a, &uia, &u));
     if (u.complete) {
-        HS_TRY(finish(srv, a, in, &u, password, &out));
+        if (guest.p)
+            u.guest = guest;
+        return finish(srv, a, in, &u, password, ret);
+    }
+    ret->uia_answer = u.answer;
+    return keep(srv, a, &u, password, guest);
+}
+
+hs_error *hs_register(hs_server *srv, hs_arena *a, const hs_register_in *in, hs_registered *ret)
+{
+    hs_registered out = { 0 };
+
+    HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_PEEK));
+    if (in->guest) {
+        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_TAKE));
+        HS_TRY(register_guest(srv, a, in->body, &out));
     } else {
-        if (password.p && !u.kept_hash.p) { /* need not be sent again */
-            HS_TRY(hs_password_hash(srv, a, password, &u.kept_hash));
-            HS_TRY(hs_uia_keep(srv, a, &u));
-        }
-        out.uia_answer = u.answer;
+        HS_TRY(register_user(srv, a, in, &out));
     }
     *ret = out;
     return NULL;

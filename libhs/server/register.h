@@ -18,6 +18,7 @@ typedef struct {
     hs_str displayname;   /* p NULL: the localpart; guests have none */
     hs_str kind;          /* p NULL: a person; "bot", "support" */
     unsigned flags;       /* HS_ACCOUNT_* */
+    bool agreed;          /* to the terms */
 } hs_account_new;
 /* Makes the account and joins it to the configured rooms. 400 M_USER_IN_USE decides by the unique index. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_account_create(hs_server *srv, hs_arena *a, const hs_account_new *in,

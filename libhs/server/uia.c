@@ -1,108 +1,247 @@
-/* See uia.h. A session's row holds, as one JSON object, what must not change or be asked for again: params (the request
- * without `auth` and without any password), user (whose it is), hash (of a password given in the first request),
- * registered. */
+/* See uia.h. A session's row holds the parameters of its request (without `auth` and any password), what we remember
+ * (user and device whose it is, hash of a password, whom it registered), and the stages that are done. */
 #include "server/uia.h"
 
 #include "base/json_out.h"
-#include "server/login.h"
-#include "store/sessions.h"
+#include "store/registration_tokens.h"
+#include "store/uia.h"
+#include "store/users.h"
 
-#define SESSION_MS (INT64_C(48) * 3600 * 1000)
+enum { STAGES_MAX = 3, FLOWS_MAX = 2 };
 
-static bool is_secret(hs_str key)
+typedef struct {
+    hs_str stages[STAGES_MAX];
+    size_t n;
+} flow;
+
+typedef struct {
+    flow at[FLOWS_MAX];
+    size_t n;
+} flows;
+
+/* ── which stages ── */
+
+static void put_first(flows *f, hs_str stage)
 {
-    return hs_str_eq(key, HS_S("auth")) || hs_str_eq(key, HS_S("password")) || hs_str_eq(key, HS_S("new_password"));
+    for (size_t i = 0; i < f->n; i++) {
+        flow *one = &f->at[i];
+        bool there = false;
+        for (size_t k = 0; k < one->n; k++)
+            there |= hs_str_eq(one->stages[k], stage);
+        if (there || one->n == STAGES_MAX)
+            continue;
+        memmove(one->stages + 1, one->stages, one->n * sizeof *one->stages);
+        one->stages[0] = stage;
+        one->n++;
+    }
 }
 
-/* The request without its secrets; *ret_n counts what is left. */
-static hs_error *bare_params(hs_arena *a, hs_jv body, hs_jv *ret, size_t *ret_n)
+static flows of_registration(const hs_config *c)
 {
-    hs_buf b;
-    hs_json_out j;
-    hs_str text;
-    size_t n = 0;
+    flows f = { .at = { { .stages = { HS_S("m.login.dummy") }, .n = 1 } }, .n = 1 };
 
-    hs_buf_init(&b, a);
-    hs_json_out_init(&j, &b);
-    hs_json_obj(&j);
-    for (hs_jv_iter it = { 0 }; hs_jv_next(body, &it);) {
-        if (is_secret(it.key))
-            continue;
-        hs_json_key(&j, it.key);
-        hs_json_v_raw(&j, hs_jv_raw(it.value));
-        n++;
+    if (c->enable_registration_token_3pid_bypass)
+        f.at[f.n++] = (flow){ .stages = { HS_S("m.login.registration_token") }, .n = 1 };
+    if (c->consent_at_registration)
+        put_first(&f, HS_S("m.login.terms"));
+    if (c->registration_requires_token)
+        put_first(&f, HS_S("m.login.registration_token"));
+    return f;
+}
+
+/* Who has no password has nothing to show. */
+static hs_error *flows_of(hs_server *srv, hs_arena *a, const hs_uia_in *in, flows *ret)
+{
+    hs_account_row *account;
+
+    if (in->kind == HS_UIA_REGISTER) {
+        *ret = of_registration(srv->config);
+    } else if (in->kind == HS_UIA_RESET) {
+        *ret = (flows){ .at = { { .stages = { HS_S("m.login.email.identity") }, .n = 1 } }, .n = 1 };
+    } else {
+        HS_TRY(hs_store_account_get(srv->db, a, in->who->user, &account));
+        *ret = (flows){ .at = { { .stages = { HS_S("m.login.password") }, .n = 1 } } };
+        ret->n = account && account->password_hash.n && srv->config->password_enabled &&
+                 srv->config->password_localdb_enabled;
     }
-    hs_json_end(&j);
-    HS_TRY(hs_buf_flatten(&b, &text));
-    HS_TRY(hs_tape_parse(a, text, HS_JSON_OBJECT, ret));
-    *ret_n = n;
     return NULL;
 }
 
-static hs_error *session_json(hs_arena *a, const hs_uia *u, hs_str *ret)
+static bool is_complete(const flows *f, hs_jv done, hs_str now)
 {
+    for (size_t i = 0; i < f->n; i++) {
+        size_t missing = 0;
+        for (size_t k = 0; k < f->at[i].n; k++)
+            missing += !hs_str_eq(f->at[i].stages[k], now) && !hs_jv_is(hs_jv_get(done, f->at[i].stages[k]));
+        if (!missing)
+            return true;
+    }
+    return false;
+}
+
+/* ── the session ── */
+
+/* The request without its secrets. Clients have sent the name of a device alone, beside `auth`: it would take the place
+ * of all that was said before. */
+static hs_error *bare_params(hs_arena *a, const hs_uia_in *in, hs_jv *ret)
+{
+    static const hs_str SECRET[] = { HS_S_INIT("auth"), HS_S_INIT("password"), HS_S_INIT("new_password"),
+                                     HS_S_INIT("guest_access_token"), HS_S_INIT("initial_device_display_name") };
+    bool name_too = in->kind == HS_UIA_REGISTER && !hs_jv_is(hs_jv_get(in->body, HS_S("password")));
+    size_t secrets = sizeof SECRET / sizeof *SECRET - (name_too ? 0 : 1);
+    hs_buf b;
+    hs_json_out j;
+    hs_str text;
+
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(in->body, &it);) {
+        bool secret = false;
+        for (size_t i = 0; i < secrets; i++)
+            secret |= hs_str_eq(it.key, SECRET[i]);
+        if (secret)
+            continue;
+        hs_json_key(&j, it.key);
+        hs_json_v_raw(&j, hs_jv_raw(it.value));
+    }
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &text));
+    return hs_tape_parse(a, text, HS_JSON_OBJECT, ret);
+}
+
+static hs_error *new_session(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *u)
+{
+    hs_uia_row row = {
+        .method = in->method,
+        .uri = in->path,
+        .client = hs_jv_raw(u->params),
+        .created_ts = hs_loop_wall(srv->loop),
+    };
     hs_buf b;
     hs_json_out j;
 
     hs_buf_init(&b, a);
     hs_json_out_init(&j, &b);
     hs_json_obj(&j);
-    hs_json_raw(&j, "params", hs_jv_raw(u->params));
-    hs_json_opt_str(&j, "user", u->owner);
-    hs_json_opt_str(&j, "hash", u->kept_hash);
-    hs_json_opt_str(&j, "registered", u->registered);
+    if (in->who) {
+        hs_json_str(&j, "user", in->who->user_id);
+        hs_json_str(&j, "device", in->who->device_id);
+    }
     hs_json_end(&j);
-    HS_TRY(hs_buf_flatten(&b, ret));
-    if (memmem(ret->p, ret->n, "\\u0000", 6)) /* PostgreSQL cannot keep it, and no parameter may hold it */
-        return hs_err(a, 400, HS_M_BAD_JSON, "Content not JSON: there is a NUL in it.");
+    HS_TRY(hs_buf_flatten(&b, &row.server));
+    HS_TRY(hs_random_text(a, 24, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &u->session_id));
+    return hs_store_uia_insert(srv->db, a, u->session_id, &row);
+}
+
+static hs_error *changed(hs_arena *a)
+{
+    return hs_err(a, 403, HS_M_UNKNOWN, "Requested operation has changed during the UI authentication session.");
+}
+
+/* *ret_done: the stages that are done. */
+static hs_error *load_session(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str id, hs_uia *u, hs_jv *ret_done)
+{
+    hs_uia_row *row = NULL;
+    hs_jv kept, ours;
+
+    if (!memchr(id.p, 0, id.n))
+        HS_TRY(hs_store_uia_get(srv->db, a, id, &row));
+    if (!row || row->created_ts < hs_loop_wall(srv->loop) - HS_UIA_SESSION_MS)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown session ID: %.*s", HS_FMT(id));
+    if (!hs_str_eq(row->method, in->method) || !hs_str_eq(row->uri, in->path))
+        return changed(a);
+    HS_TRY(hs_tape_parse(a, row->client, HS_JSON_OBJECT, &kept));
+    HS_TRY(hs_tape_parse(a, row->server, HS_JSON_OBJECT, &ours));
+    HS_TRY(hs_tape_parse(a, row->done, HS_JSON_OBJECT, ret_done));
+    if (in->who && (!hs_str_eq(hs_jv_str_or_null(hs_jv_get(ours, HS_S("user"))), in->who->user_id) ||
+                    !hs_str_eq(hs_jv_str_or_null(hs_jv_get(ours, HS_S("device"))), in->who->device_id)))
+        return hs_err(a, 403, HS_M_FORBIDDEN, "Invalid auth");
+    u->session_id = id;
+    u->kept_hash = hs_jv_str_or_null(hs_jv_get(ours, HS_S("hash")));
+    u->registered = hs_jv_str_or_null(hs_jv_get(ours, HS_S("registered")));
+    u->guest = hs_jv_str_or_null(hs_jv_get(ours, HS_S("guest")));
+    if (!hs_jv_count(u->params))
+        u->params = kept;
+    /* What somebody has authenticated for is what was asked then. Until a stage is done the request may still change:
+     * clients do that. */
+    else if (in->who && hs_jv_count(*ret_done) && !hs_str_eq(hs_jv_raw(kept), hs_jv_raw(u->params)))
+        return changed(a);
     return NULL;
 }
 
 hs_error *hs_uia_keep(hs_server *srv, hs_arena *a, const hs_uia *u)
 {
+    hs_buf b;
+    hs_json_out j;
     hs_str text;
 
     if (!u->session_id.p)
         return NULL;
-    HS_TRY(session_json(a, u, &text));
-    return hs_store_uia_set_client(srv->db, a, u->session_id, text);
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    hs_json_opt_str(&j, "hash", u->kept_hash);
+    hs_json_opt_str(&j, "guest", u->guest);
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &text));
+    return hs_store_uia_remember(srv->db, a, u->session_id, text);
 }
 
-static hs_error *new_session(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *u)
-{
-    hs_uia_row row = { .method = in->method, .uri = in->path, .created_ts = hs_loop_wall(srv->loop) };
-
-    HS_TRY(session_json(a, u, &row.client));
-    HS_TRY(hs_random_text(a, 24, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &u->session_id));
-    if ((hs_random_u64() & 0xff) == 0) /* the table is swept now and then by whoever adds to it */
-        HS_TRY(hs_store_uia_expire(srv->db, a, row.created_ts - SESSION_MS));
-    return hs_store_uia_insert(srv->db, a, u->session_id, &row);
-}
-
-static hs_error *load_session(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str id, size_t params_n, hs_uia *u)
+hs_error *hs_uia_registers(hs_tx *tx, hs_arena *a, const hs_uia *u, hs_str user_id, hs_str *ret_earlier)
 {
     hs_uia_row *row;
-    hs_jv kept;
+    hs_jv ours;
+    hs_buf b;
+    hs_json_out j;
+    hs_str text;
 
-    HS_TRY(hs_store_uia_get(srv->db, a, id, &row));
-    if (!row || row->created_ts < hs_loop_wall(srv->loop) - SESSION_MS)
-        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown session ID: %.*s", HS_FMT(id));
-    if (!hs_str_eq(row->method, in->method) || !hs_str_eq(row->uri, in->path))
-        return hs_err(a, 403, HS_M_UNKNOWN, "Requested operation has changed during the UI authentication session.");
-    HS_TRY(hs_tape_parse(a, row->client, HS_JSON_OBJECT, &kept));
-    if (in->who && !hs_str_eq(hs_jv_str_or_null(hs_jv_get(kept, HS_S("user"))), in->who->user_id))
-        return hs_err(a, 403, HS_M_FORBIDDEN, "Invalid auth");
-    u->session_id = id;
-    u->kept_hash = hs_jv_str_or_null(hs_jv_get(kept, HS_S("hash")));
-    u->registered = hs_jv_str_or_null(hs_jv_get(kept, HS_S("registered")));
-    if (!params_n)
-        u->params = hs_jv_get(kept, HS_S("params"));
+    *ret_earlier = hs_str_make(NULL, 0);
+    if (!u->session_id.p)
+        return NULL;
+    HS_TRY(hs_store_uia_lock(tx, a, u->session_id, &row));
+    if (!row)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown session ID: %.*s", HS_FMT(u->session_id));
+    HS_TRY(hs_tape_parse(a, row->server, HS_JSON_OBJECT, &ours));
+    if (hs_jv_str(hs_jv_get(ours, HS_S("registered")), ret_earlier))
+        return NULL;
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_obj(&j);
+    hs_json_str(&j, "registered", user_id);
+    hs_json_null(&j, "hash");
+    hs_json_end(&j);
+    HS_TRY(hs_buf_flatten(&b, &text));
+    HS_TRY(hs_store_uia_remember_tx(tx, a, u->session_id, text));
+    if (!u->token.p)
+        return NULL;
+    HS_TRY(hs_store_registration_token_complete(tx, a, u->token));
+    return hs_store_uia_stage_done_tx(tx, a, u->session_id, HS_S("m.login.registration_token"), HS_S("true"));
+}
+
+/* ── the answer ── */
+
+static hs_error *write_terms(hs_arena *a, hs_json_out *j, const hs_config *c)
+{
+    hs_str url;
+
+    HS_TRY(hs_str_fmt(a, &url, "%.*s_matrix/consent?v=%.*s", HS_FMT(c->public_baseurl), HS_FMT(c->consent_version)));
+    hs_json_obj_at(j, "m.login.terms");
+    hs_json_obj_at(j, "policies");
+    hs_json_obj_at(j, "privacy_policy");
+    hs_json_str(j, "version", c->consent_version);
+    hs_json_obj_at(j, "en");
+    hs_json_str(j, "name", c->consent_policy_name);
+    hs_json_str(j, "url", url);
+    for (int i = 0; i < 4; i++)
+        hs_json_end(j);
     return NULL;
 }
 
-static hs_error *write_answer(hs_arena *a, hs_str stage, const hs_uia *u, hs_str done, bool tried, const hs_error *why,
-                              hs_str *ret)
+static hs_error *write_answer(hs_arena *a, const hs_config *c, const flows *f, hs_uia *u, hs_jv done, bool tried,
+                              const hs_uia_stage *now)
 {
+    bool terms = false;
     hs_buf b;
     hs_json_out j;
 
@@ -111,53 +250,39 @@ static hs_error *write_answer(hs_arena *a, hs_str stage, const hs_uia *u, hs_str
     hs_json_obj(&j);
     hs_json_str(&j, "session", u->session_id);
     hs_json_arr_at(&j, "flows");
-    hs_json_obj(&j);
-    hs_json_arr_at(&j, "stages");
-    hs_json_v_str(&j, stage);
-    hs_json_end(&j);
-    hs_json_end(&j);
+    for (size_t i = 0; i < f->n; i++) {
+        hs_json_obj(&j);
+        hs_json_arr_at(&j, "stages");
+        for (size_t k = 0; k < f->at[i].n; k++) {
+            hs_json_v_str(&j, f->at[i].stages[k]);
+            terms |= hs_str_eq(f->at[i].stages[k], HS_S("m.login.terms"));
+        }
+        hs_json_end(&j);
+        hs_json_end(&j);
+    }
     hs_json_end(&j);
     hs_json_obj_at(&j, "params");
+    if (terms)
+        HS_TRY(write_terms(a, &j, c));
     hs_json_end(&j);
     if (tried) {
         hs_json_arr_at(&j, "completed");
-        if (done.p)
-            hs_json_v_str(&j, done);
+        for (hs_jv_iter it = { 0 }; hs_jv_next(done, &it);)
+            if (!hs_str_eq(it.key, now->type))
+                hs_json_v_str(&j, it.key);
+        if (now->type.p)
+            hs_json_v_str(&j, now->type);
         hs_json_end(&j);
     }
-    if (why) {
-        hs_json_str(&j, "errcode", hs_errcode_str(why->code));
-        hs_json_str(&j, "error", why->message);
+    if (now->why) {
+        hs_json_str(&j, "errcode", hs_errcode_str(now->why->code));
+        hs_json_str(&j, "error", now->why->message);
     }
     hs_json_end(&j);
-    return hs_buf_flatten(&b, ret);
+    return hs_buf_flatten(&b, &u->answer);
 }
 
-/* *ret_done: the stage that the request has completed; p NULL: none. *ret_why: what to tell the client about a failed
- * one. */
-static hs_error *try_stage(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_jv auth, hs_str *ret_done,
-                           const hs_error **ret_why)
-{
-    hs_identity who;
-    hs_str type;
-
-    if (!hs_jv_str(hs_jv_get(auth, HS_S("type")), &type))
-        return NULL;
-    if (hs_str_eq(type, HS_S("m.login.dummy"))) {
-        *ret_done = HS_S("m.login.dummy");
-        return NULL;
-    }
-    hs_error *e = hs_login_check(srv, a, auth, HS_LOGIN_REAUTH, &who);
-    if (e && e->status == 403) {
-        *ret_why = e;
-        return NULL;
-    }
-    HS_TRY(e);
-    if (in->who && who.user != in->who->user)
-        return hs_err(a, 403, HS_M_FORBIDDEN, "Invalid auth");
-    *ret_done = HS_S("m.login.password");
-    return NULL;
-}
+/* ── all together ── */
 
 static hs_error *recently_done(hs_server *srv, hs_arena *a, const hs_uia_in *in, bool *ret)
 {
@@ -169,39 +294,72 @@ static hs_error *recently_done(hs_server *srv, hs_arena *a, const hs_uia_in *in,
     return hs_session_reauth_recent(srv, a, in->who, timeout, ret);
 }
 
-hs_error *hs_uia_check(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *ret)
+/* What the request has brought goes to the session; one is made if there is none. */
+static hs_error *store_progress(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *u, const hs_uia_stage *now)
 {
-    hs_str wanted = in->kind == HS_UIA_REGISTER ? HS_S("m.login.dummy") : HS_S("m.login.password");
-    hs_jv auth = hs_jv_get(in->body, HS_S("auth")), id = hs_jv_get(auth, HS_S("session"));
-    hs_str session = { 0 }, done = { 0 };
-    const hs_error *why = NULL;
-    hs_uia u = { 0 };
-    size_t params_n;
+    bool is_new = !u->session_id.p, found = true;
 
-    if (in->who)
-        u.owner = in->who->user_id;
+    if (is_new)
+        HS_TRY(new_session(srv, a, in, u));
+    if (now->type.p && !now->kept)
+        HS_TRY(hs_store_uia_stage_done(srv->db, a, u->session_id, now->type, now->result, &found));
+    if (!found)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown session ID: %.*s", HS_FMT(u->session_id));
+    return is_new || u->complete ? NULL : hs_store_uia_set_client(srv->db, a, u->session_id, hs_jv_raw(u->params));
+}
+
+/* Once only: of two requests at the same time one finds the session gone. */
+static hs_error *end_session(hs_server *srv, hs_arena *a, const hs_uia_in *in, const hs_uia *u, bool shown)
+{
+    bool found = true;
+
+    if (u->session_id.p)
+        HS_TRY(hs_store_uia_remove(srv->db, a, u->session_id, &found));
+    if (!found)
+        return hs_err(a, 400, HS_M_UNKNOWN, "Unknown session ID: %.*s", HS_FMT(u->session_id));
+    return shown ? hs_session_reauthenticated(srv, a, in->who) : NULL;
+}
+
+static hs_error *read_auth(hs_arena *a, hs_jv auth, hs_str *ret_session)
+{
+    hs_jv id = hs_jv_get(auth, HS_S("session"));
+
     if (hs_jv_is(auth) && hs_jv_type_of(auth) != HS_JV_OBJ && hs_jv_type_of(auth) != HS_JV_NULL)
         return hs_err(a, 400, HS_M_BAD_JSON, "auth is not an object");
-    if (hs_jv_is(id) && !hs_jv_str(id, &session))
+    if (hs_jv_is(id) && hs_jv_type_of(id) != HS_JV_NULL && !hs_jv_str(id, ret_session))
         return hs_err(a, 400, HS_M_BAD_JSON, "auth.session is not a string");
-    HS_TRY(bare_params(a, in->body, &u.params, &params_n));
-    if (session.n)
-        HS_TRY(load_session(srv, a, in, session, params_n, &u));
+    return NULL;
+}
 
+hs_error *hs_uia_check(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_uia *ret)
+{
+    hs_jv auth = hs_jv_get(in->body, HS_S("auth")), done = { 0 };
+    hs_str session = { 0 };
+    hs_uia_stage now = { 0 };
+    hs_uia u = { 0 };
+    flows f = { 0 };
+
+    HS_TRY(read_auth(a, auth, &session));
+    HS_TRY(bare_params(a, in, &u.params));
+    if (session.n)
+        HS_TRY(load_session(srv, a, in, session, &u, &done));
     HS_TRY(recently_done(srv, a, in, &u.complete));
-    if (!u.complete)
-        HS_TRY(try_stage(srv, a, in, auth, &done, &why));
-    u.complete = u.complete || hs_str_eq(done, wanted);
     if (!u.complete) {
-        if (!u.session_id.p)
-            HS_TRY(new_session(srv, a, in, &u));
-        HS_TRY(write_answer(a, wanted, &u, done, hs_jv_count(auth) > 0, why, &u.answer));
-    } else if (in->who) {
-        if (done.p)
-            HS_TRY(hs_session_reauthenticated(srv, a, in->who));
-        if (u.session_id.p) /* once only */
-            HS_TRY(hs_store_uia_remove(srv->db, a, u.session_id));
+        HS_TRY(flows_of(srv, a, in, &f));
+        HS_TRY(hs_uia_try(srv, a, in->who, u.session_id, auth, &now));
+        u.complete = is_complete(&f, done, now.type);
     }
+    u.token = hs_jv_str_or_null(hs_jv_get(done, HS_S("m.login.registration_token")));
+    if (hs_str_eq(now.type, HS_S("m.login.registration_token")))
+        hs_jv_str(hs_jv_get(auth, HS_S("token")), &u.token);
+    u.agreed = hs_str_eq(now.type, HS_S("m.login.terms")) || hs_jv_is(hs_jv_get(done, HS_S("m.login.terms")));
+    if (in->who && u.complete) {
+        HS_TRY(end_session(srv, a, in, &u, now.type.p != NULL));
+    } else if (!u.complete || u.session_id.p) {
+        HS_TRY(store_progress(srv, a, in, &u, &now));
+    }
+    if (!u.complete)
+        HS_TRY(write_answer(a, srv->config, &f, &u, done, hs_jv_count(auth) > 0, &now));
     *ret = u;
     return NULL;
 }

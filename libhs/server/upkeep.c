@@ -1,12 +1,15 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
- * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week. */
+ * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week;
+ * authentications that nobody finished. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
+#include "server/uia.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store/media.h"
 #include "store/rooms.h"
+#include "store/uia.h"
 
 #define FIRST_MS       (INT64_C(60) * 1000)
 #define EVERY_MS       (INT64_C(10) * 60 * 1000)
@@ -83,6 +86,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
     HS_TRY(expire(srv, l, a, hs_store_txns_expire, now - TXN_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_feed_expire, now - FEED_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_media_expire_unused, now));
+    HS_TRY(expire(srv, l, a, hs_store_uia_expire, now - HS_UIA_SESSION_MS));
     HS_TRY(expire(srv, l, a, hs_store_jobs_expire, now - JOB_KEEP_MS));
     return censor_due(srv, l, a);
 }

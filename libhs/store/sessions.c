@@ -86,31 +86,6 @@ static const hs_stmt DEVICES_SEEN = {
            " WHERE d.user_nid = s.user_nid AND d.device_id = s.device_id",
     .params = "NTTTN",
 };
-static const hs_stmt UIA_INSERT = {
-    .name = "uia_insert",
-    .sql = "INSERT INTO uia_session(session_id, created_ts, method, uri, client) VALUES ($1, $2, $3, $4, $5::text::jsonb)",
-    .params = "tnttt",
-};
-static const hs_stmt UIA_GET = {
-    .name = "uia_get",
-    .sql = "SELECT method, uri, client::text, created_ts FROM uia_session WHERE session_id = $1",
-    .params = "t", .cols = "tttn", .big = "uia_session",
-};
-static const hs_stmt UIA_SET_CLIENT = {
-    .name = "uia_set_client",
-    .sql = "UPDATE uia_session SET client = $2::text::jsonb WHERE session_id = $1",
-    .params = "tt", .big = "uia_session",
-};
-static const hs_stmt UIA_REMOVE = {
-    .name = "uia_remove",
-    .sql = "DELETE FROM uia_session WHERE session_id = $1",
-    .params = "t", .big = "uia_session",
-};
-static const hs_stmt UIA_EXPIRE = {
-    .name = "uia_expire",
-    .sql = "DELETE FROM uia_session WHERE created_ts < $1",
-    .params = "n",
-};
 static const hs_stmt SHORT_TOKEN_PUT = {
     .name = "short_token_put",
     .sql = "WITH old AS (DELETE FROM short_token WHERE kind = $1 AND expires_ts < $3 - 3600000)"
@@ -125,14 +100,9 @@ static const hs_stmt SHORT_TOKEN_TAKE = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,
-    &LOGIN_END,     &LOGIN_INBOX,     &LOGIN_DEVICE,
-    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS,
-    &TOKEN_REMOVE,  &DEVICES_LIST,    &DEVICE_GET,
-    &DEVICE_RENAME, &DEVICES_SEEN,    &UIA_INSERT,
-    &UIA_GET,       &UIA_REMOVE,      &UIA_SET_CLIENT,
-    &UIA_EXPIRE,    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE,
-    NULL,
+    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,        &LOGIN_END,        &LOGIN_INBOX,  &LOGIN_DEVICE,
+    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,     &DEVICES_LIST, &DEVICE_GET,
+    &DEVICE_RENAME, &DEVICES_SEEN,    &SHORT_TOKEN_PUT,       &SHORT_TOKEN_TAKE, NULL,
 };
 
 hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
@@ -248,44 +218,6 @@ hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs d
                                 hs_strs user_agents, hs_nids seen_ts)
 {
     return hs_db_exec(db, a, &DEVICES_SEEN, NULL, users, device_ids, ips, user_agents, seen_ts);
-}
-
-hs_error *hs_store_uia_insert(hs_db *db, hs_arena *a, hs_str session_id, const hs_uia_row *row)
-{
-    return hs_db_exec(db, a, &UIA_INSERT, NULL, session_id, row->created_ts, row->method, row->uri, row->client);
-}
-
-hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row **ret)
-{
-    hs_rows *rows;
-
-    *ret = NULL;
-    HS_TRY(hs_db_query(db, a, &UIA_GET, &rows, session_id));
-    if (!hs_rows_count(rows))
-        return NULL;
-    HS_TRY(hs_alloc(a, 1, ret));
-    **ret = (hs_uia_row){
-        .method = hs_rows_str(rows, 0, 0),
-        .uri = hs_rows_str(rows, 0, 1),
-        .client = hs_rows_str(rows, 0, 2),
-        .created_ts = hs_rows_i64(rows, 0, 3),
-    };
-    return NULL;
-}
-
-hs_error *hs_store_uia_set_client(hs_db *db, hs_arena *a, hs_str session_id, hs_str client)
-{
-    return hs_db_exec(db, a, &UIA_SET_CLIENT, NULL, session_id, client);
-}
-
-hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id)
-{
-    return hs_db_exec(db, a, &UIA_REMOVE, NULL, session_id);
-}
-
-hs_error *hs_store_uia_expire(hs_db *db, hs_arena *a, int64_t before_ts)
-{
-    return hs_db_exec(db, a, &UIA_EXPIRE, NULL, before_ts);
 }
 
 hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t expires_ts)

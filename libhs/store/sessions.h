@@ -1,4 +1,4 @@
-/* Access tokens, devices, user-interactive authentication. Owns: access_token, device, uia_session, short_token. */
+/* Access tokens, devices, one-time secrets. Owns: access_token, device, short_token. */
 #ifndef HS_STORE_SESSIONS_H
 #define HS_STORE_SESSIONS_H
 
@@ -43,17 +43,6 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_rename(hs_db *db, hs_arena *a
 /* Last seen, of many devices in one statement. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs device_ids,
                                                          hs_strs ips, hs_strs user_agents, hs_nids seen_ts);
-
-typedef struct {
-    hs_str method, uri, client; /* client: JSON of the first request, secrets left out */
-    int64_t created_ts;
-} hs_uia_row;
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_insert(hs_db *db, hs_arena *a, hs_str session_id,
-                                                       const hs_uia_row *row);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_get(hs_db *db, hs_arena *a, hs_str session_id, hs_uia_row **ret);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_set_client(hs_db *db, hs_arena *a, hs_str session_id, hs_str client);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_remove(hs_db *db, hs_arena *a, hs_str session_id);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_uia_expire(hs_db *db, hs_arena *a, int64_t before_ts);
 
 /* One-time secrets: put once, taken once. *ret_found false: never given, used or expired. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,

@@ -28,6 +28,7 @@
     X(hs_ticket_statements) \
     X(hs_timeline_statements) \
     X(hs_todevice_statements) \
+    X(hs_uia_statements) \
     X(hs_unread_statements) \
     X(hs_user_directory_statements) \
     X(hs_users_statements) \

@@ -1,24 +1,41 @@
 /* See users.h. */
 #include "store/users.h"
 
+#define COLUMNS "user_nid, localpart, password_hash, flags, created_ts, consent_version, kind"
+
 /* clang-format off */
 static const hs_stmt ACCOUNT_GET = {
     .name = "account_get",
-    .sql = "SELECT user_nid, localpart, password_hash, flags, created_ts FROM account WHERE user_nid = $1",
-    .params = "n", .cols = "nttin", .big = "account",
+    .sql = "SELECT " COLUMNS " FROM account WHERE user_nid = $1",
+    .params = "n", .cols = "nttintt", .big = "account",
 };
 static const hs_stmt ACCOUNT_FIND = {
     .name = "account_find",
-    .sql = "SELECT user_nid, localpart, password_hash, flags, created_ts FROM account WHERE localpart = $1",
-    .params = "t", .cols = "nttin", .big = "account",
+    .sql = "SELECT " COLUMNS " FROM account WHERE localpart = $1",
+    .params = "t", .cols = "nttintt", .big = "account",
 };
 static const hs_stmt ACCOUNT_INSERT = {
     .name = "account_insert",
-    .sql = "WITH made AS (INSERT INTO account(user_nid, localpart, password_hash, created_ts, kind, flags)"
-           " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING user_nid)"
+    .sql = "WITH made AS (INSERT INTO account(user_nid, localpart, password_hash, created_ts, kind, flags, consent_version, consent_ts)"
+           " VALUES ($1, $2, $3, $4, $5, $6, $8, CASE WHEN $8 IS NOT NULL THEN $4 END) ON CONFLICT DO NOTHING RETURNING user_nid)"
            " INSERT INTO profile(user_nid, displayname, pos) SELECT user_nid, $7, 0 FROM made"
            " ON CONFLICT (user_nid) DO UPDATE SET displayname = excluded.displayname",
-    .params = "nttntit", .big = "account profile",
+    .params = "nttntitt", .big = "account profile",
+};
+/* Flag 2 is HS_ACCOUNT_GUEST. */
+static const hs_stmt ACCOUNT_UPGRADE = {
+    .name = "account_upgrade",
+    .sql = "WITH done AS (UPDATE account SET password_hash = $2, flags = $3, consent_version = coalesce($5, consent_version)"
+           "   WHERE user_nid = $1 AND flags & 2 <> 0"
+           "   RETURNING user_nid)"
+           " INSERT INTO profile(user_nid, displayname, pos) SELECT user_nid, $4, 0 FROM done"
+           " ON CONFLICT (user_nid) DO UPDATE SET displayname = coalesce(profile.displayname, excluded.displayname)",
+    .params = "ntitt", .big = "account profile",
+};
+static const hs_stmt ACCOUNT_CONSENT = {
+    .name = "account_consent",
+    .sql = "UPDATE account SET consent_version = $2, consent_ts = $3 WHERE user_nid = $1",
+    .params = "ntn", .big = "account",
 };
 static const hs_stmt ACCOUNT_SET_PASSWORD = {
     .name = "account_set_password",
@@ -50,9 +67,17 @@ static const hs_stmt PROFILE_SET_AVATAR = {
 /* clang-format on */
 
 const hs_stmt *const hs_users_statements[] = {
-    &ACCOUNT_GET,          &ACCOUNT_FIND,       &ACCOUNT_INSERT,
-    &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS,  &PROFILE_GET,
-    &PROFILE_SET_NAME,     &PROFILE_SET_AVATAR, NULL,
+    &ACCOUNT_GET,
+    &ACCOUNT_FIND,
+    &ACCOUNT_INSERT,
+    &ACCOUNT_UPGRADE,
+    &ACCOUNT_CONSENT,
+    &ACCOUNT_SET_PASSWORD,
+    &ACCOUNT_SET_FLAGS,
+    &PROFILE_GET,
+    &PROFILE_SET_NAME,
+    &PROFILE_SET_AVATAR,
+    NULL,
 };
 
 static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
@@ -67,6 +92,8 @@ static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **
         .password_hash = hs_rows_str(rows, 0, 2),
         .flags = (unsigned)hs_rows_i64(rows, 0, 3),
         .created_ts = hs_rows_i64(rows, 0, 4),
+        .consent_version = hs_rows_str(rows, 0, 5),
+        .kind = hs_rows_str(rows, 0, 6),
     };
     return NULL;
 }
@@ -87,15 +114,41 @@ hs_error *hs_store_account_find(hs_db *db, hs_arena *a, hs_str localpart, hs_acc
     return account_row(a, rows, ret);
 }
 
-hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *row, hs_str kind, hs_str displayname,
-                                  bool *ret_new)
+hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *row, hs_str displayname, bool *ret_new)
 {
     uint64_t n;
 
-    HS_TRY(hs_db_exec(db, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts, kind,
-                      (int32_t)row->flags, displayname));
+    HS_TRY(hs_db_exec(db, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts,
+                      row->kind, (int32_t)row->flags, displayname, row->consent_version));
     *ret_new = n > 0;
     return NULL;
+}
+
+hs_error *hs_store_account_insert_tx(hs_tx *tx, hs_arena *a, const hs_account_row *row, hs_str displayname,
+                                     bool *ret_new)
+{
+    uint64_t n;
+
+    HS_TRY(hs_tx_exec(tx, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts,
+                      row->kind, (int32_t)row->flags, displayname, row->consent_version));
+    *ret_new = n > 0;
+    return NULL;
+}
+
+hs_error *hs_store_account_upgrade_tx(hs_tx *tx, hs_arena *a, const hs_account_row *row, hs_str displayname,
+                                      bool *ret_found)
+{
+    uint64_t n;
+
+    HS_TRY(hs_tx_exec(tx, a, &ACCOUNT_UPGRADE, &n, row->user, row->password_hash, (int32_t)row->flags, displayname,
+                      row->consent_version));
+    *ret_found = n > 0;
+    return NULL;
+}
+
+hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str version, int64_t ts)
+{
+    return hs_write_before(w, &ACCOUNT_CONSENT, user, version, ts);
 }
 
 hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash)

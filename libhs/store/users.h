@@ -10,15 +10,26 @@ typedef struct {
     hs_str password_hash; /* p NULL: cannot log in by password */
     unsigned flags;       /* HS_ACCOUNT_* of server/session.h */
     int64_t created_ts;
+    hs_str consent_version; /* of the terms that were agreed to; p NULL: none */
+    hs_str kind;            /* p NULL: an ordinary person */
 } hs_account_row;
 
 /* *ret NULL: no such account. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_get(hs_db *db, hs_arena *a, hs_nid user, hs_account_row **ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_find(hs_db *db, hs_arena *a, hs_str localpart,
                                                          hs_account_row **ret);
-/* Account and profile in one statement. *ret_new false: the localpart was taken. `kind` p NULL: an ordinary person. */
+/* Account and profile in one statement. *ret_new false: the localpart was taken. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *row,
-                                                           hs_str kind, hs_str displayname, bool *ret_new);
+                                                           hs_str displayname, bool *ret_new);
+/* The same in a transaction. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_insert_tx(hs_tx *tx, hs_arena *a, const hs_account_row *row,
+                                                              hs_str displayname, bool *ret_new);
+/* A guest becomes a user, with the hash, flags and (unless there is one) display name. *ret_found false: nobody of that
+ * number is a guest. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_upgrade_tx(hs_tx *tx, hs_arena *a, const hs_account_row *row,
+                                                               hs_str displayname, bool *ret_found);
+/* Into a unit that ends what is known of the user's sessions. */
+HS_NODISCARD hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str version, int64_t ts);
 /* Hash p NULL: no password any more. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags);

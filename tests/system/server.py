@@ -199,6 +199,12 @@ class OneProcess:
             if not self.keep:
                 shutil.rmtree(self.dir, ignore_errors=True)
 
+    def sql(self, text):
+        """As the owner of the private PostgreSQL."""
+        owner = os.stat(os.path.join(self.dir, "postgres")).st_uid
+        command = ["psql", "-qXAt", "-h", os.path.join(self.dir, "postgres.run"), "-U", "hs", "-d", "hs", "-c", text]
+        return subprocess.run(command, user=owner, check=True, capture_output=True, text=True, cwd="/").stdout.strip()
+
     def postgres_pid(self):
         for path in pathlib.Path(self.dir).rglob("postmaster.pid"):
             return int(path.read_text().splitlines()[0])

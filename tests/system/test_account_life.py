@@ -56,6 +56,23 @@ def test_a_guest_comes_in_and_may_do_little(strict):
     assert r.errcode == "M_GUEST_ACCESS_FORBIDDEN"
 
 
+def test_a_guest_becomes_a_user_under_the_same_name(strict):
+    guest = Client(strict.base)
+    guest._take(guest.post("/register?kind=guest", {}, token=False))
+    name, dummy = guest.user_id[1:].split(":")[0], {"type": "m.login.dummy"}
+    body = {"username": name, "password": PASSWORD, "guest_access_token": guest.token}
+    r = guest.raw("POST", "/register", {**body, "username": "x" + name}, token=False)
+    assert (r.status_code, r.json()["errcode"]) == (403, "M_FORBIDDEN")
+    session = guest.raw("POST", "/register", body, token=False).json()["session"]
+    assert guest.token not in strict.sql("SELECT * FROM uia_session")
+    user = guest.post("/register", {"auth": {**dummy, "session": session}}, token=False)
+    assert user["user_id"] == guest.user_id
+    assert guest.get("/account/whoami")["is_guest"] is False
+    assert Client(strict.base).login(guest.user_id).get("/account/whoami")["is_guest"] is False
+    r = guest.raw("POST", "/register", {**body, "auth": dummy}, token=False)
+    assert (r.status_code, r.json()["errcode"]) == (403, "M_FORBIDDEN")
+
+
 def test_guests_are_refused_unless_allowed(anyone):
     r = refusal(anyone.post, "/register?kind=guest", {})
     assert (r.status, r.body["error"]) == (403, "Guest access is disabled")

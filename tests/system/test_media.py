@@ -347,13 +347,6 @@ def test_unknown_media_paths_are_unrecognized(alice):
 # ── quarantine ──
 
 
-def sql(server, text):
-    """As the owner of the private PostgreSQL."""
-    owner = os.stat(os.path.join(server.dir, "postgres")).st_uid
-    command = ["psql", "-qXAt", "-h", os.path.join(server.dir, "postgres.run"), "-U", "hs", "-d", "hs", "-c", text]
-    return subprocess.run(command, user=owner, check=True, capture_output=True, text=True, cwd="/").stdout.strip()
-
-
 def test_quarantined_media_are_served_on_no_path():
     s = OneProcess(config={"enable_authenticated_media": False, "dynamic_thumbnails": True}).start()
     try:
@@ -366,7 +359,7 @@ def test_quarantined_media_are_served_on_no_path():
                               f"thumbnail/test/{id}?width=32&height=32&method=crop&animated=true")]
         for path in paths:
             assert alice.raw("GET", path).status_code == 200, path
-        sql(s, f"UPDATE media SET quarantined_by = 1 WHERE media_id = '{id}'")
+        s.sql(f"UPDATE media SET quarantined_by = 1 WHERE media_id = '{id}'")
         for path in paths:
             assert refusal(alice.raw("GET", path)) == (404, "M_NOT_FOUND"), path
             assert alice.raw("HEAD", path).status_code == 404
@@ -392,8 +385,8 @@ def test_when_media_was_read_is_noted():
         download(alice, id)
         s.stop()  # what has gathered is written then, and once a minute
         s.start()
-        assert sql(s, f"SELECT count(*) FROM media WHERE media_id = '{id}' AND access_ts > created_ts - 1000") == "1"
-        assert sql(s, f"SELECT count(*) FROM media WHERE media_id = '{other}' AND access_ts IS NULL") == "1"
+        assert s.sql(f"SELECT count(*) FROM media WHERE media_id = '{id}' AND access_ts > created_ts - 1000") == "1"
+        assert s.sql(f"SELECT count(*) FROM media WHERE media_id = '{other}' AND access_ts IS NULL") == "1"
     finally:
         s.close()
 

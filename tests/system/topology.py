@@ -91,6 +91,9 @@ class ManyProcesses(OneProcess):
         paths = ("/_matrix/client/versions", "/_matrix/federation/v1/version", "/_matrix/media/v3/config")
         return all(requests.get(self.base + path, timeout=5).status_code != 503 for path in paths)
 
+    def sql(self, text):
+        return self.postgres.sql(self.config["database"]["args"]["dbname"], text)
+
     def log(self):
         parts = []
         for name in WORKERS:

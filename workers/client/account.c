@@ -16,15 +16,18 @@ static hs_error *get_whoami(hs_req *q, hs_res *r)
     return NULL;
 }
 
-/* POST …/account/password. Without a token it would be a reset by e-mail, which this server does not send. */
+/* POST …/account/password. Without a token it is a reset by e-mail, which nobody can complete: none is sent. */
 static hs_error *post_password(hs_req *q, hs_res *r)
 {
-    hs_uia_in in = { .kind = HS_UIA_REAUTH, .method = HS_S("POST"), .path = q->path, .who = q->who };
+    hs_uia_in in = {
+        .kind = q->who ? HS_UIA_REAUTH : HS_UIA_RESET,
+        .method = HS_S("POST"),
+        .path = q->path,
+        .who = q->who,
+    };
     hs_str uia;
 
     HS_TRY(hs_req_object(q, &in.body));
-    if (!q->who)
-        return hs_err(q->a, 401, HS_M_MISSING_TOKEN, "Missing access token");
 
     HS_TRY(hs_account_change_password(q->srv, q->a, &in, &uia));
 

@@ -7,6 +7,7 @@
 #define CLIENT(X) \
     X(account) \
     X(account_data) \
+    X(auth_pages) \
     X(capabilities) \
     X(devices) \
     X(directory) \
@@ -41,6 +42,7 @@
 CLIENT(DECLARE)
 #define DECLARE_ADMIN(name) extern const hs_route hs_routes_admin_##name[];
 ADMIN(DECLARE_ADMIN)
+extern const hs_route hs_routes_consent[];
 extern const hs_route hs_routes_register_by_secret[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
@@ -50,8 +52,11 @@ static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
 };
 
+static const hs_route_set CONSENT[] = { { "", hs_routes_consent } };
+
 static const hs_route_group GROUPS[] = {
     { "client", SETS, sizeof SETS / sizeof *SETS },
+    { "consent", CONSENT, 1 },
     { "well-known", &hs_http_well_known_routes, 1 },
 };
 

@@ -1,6 +1,6 @@
 #include "store/registration_tokens.h"
 
-#include "store/sessions.h"
+#include "store/uia.h"
 #include "support/pg.h"
 
 #include <setjmp.h>
@@ -52,7 +52,9 @@ static hs_registration_token *get(test_db *t, const char *name)
 
 static void session(test_db *t, const char *id)
 {
-    hs_uia_row row = { .method = HS_S("POST"), .uri = HS_S("/register"), .client = HS_S("{}"), .created_ts = NOW };
+    hs_uia_row row = {
+        .method = HS_S("POST"), .uri = HS_S("/register"), .client = HS_S("{}"), .server = HS_S("{}"), .created_ts = NOW
+    };
 
     test_ok(hs_store_uia_insert(t->db, t->a, hs_str_c(id), &row));
 }
