@@ -88,12 +88,16 @@ static bool find_segment(text *t, hs_str segment, size_t from, bool first, bool 
     return false;
 }
 
+static size_t budget(const text *t, hs_str pattern)
+{
+    return (t->s.n + pattern.n) * STEPS_A_BYTE + STEPS_A_BYTE;
+}
+
 static bool match(text *t, hs_str pattern, bool wild)
 {
     size_t at = 0;
     bool first = true;
 
-    t->steps = (t->s.n + pattern.n) * STEPS_A_BYTE + STEPS_A_BYTE;
     for (;;) {
         size_t star = wild ? hs_str_find(pattern, '*', 0) : pattern.n;
         bool last = star == pattern.n;
@@ -108,20 +112,51 @@ static bool match(text *t, hs_str pattern, bool wild)
     }
 }
 
+static bool match_within(text *t, hs_str pattern, bool wild, size_t *left)
+{
+    size_t had = budget(t, pattern);
+    bool found;
+
+    had = had < *left ? had : *left;
+    t->steps = had;
+    found = match(t, pattern, wild);
+    *left -= had - t->steps;
+    return found;
+}
+
 bool hs_glob_match(hs_str pattern, hs_str s, bool nocase)
 {
     text t = { .s = s, .nocase = nocase };
-    return match(&t, pattern, true);
+    size_t left = SIZE_MAX;
+
+    return match_within(&t, pattern, true, &left);
 }
 
 bool hs_glob_match_words(hs_str pattern, hs_str s)
 {
-    text t = { .s = s, .nocase = true, .words = true };
-    return match(&t, pattern, true);
+    size_t left = SIZE_MAX;
+
+    return hs_glob_match_words_within(pattern, s, &left);
 }
 
 bool hs_words_match(hs_str words, hs_str s)
 {
     text t = { .s = s, .nocase = true, .words = true };
-    return match(&t, words, false);
+    size_t left = SIZE_MAX;
+
+    return match_within(&t, words, false, &left);
+}
+
+bool hs_glob_match_within(hs_str pattern, hs_str s, size_t *steps)
+{
+    text t = { .s = s, .nocase = true };
+
+    return match_within(&t, pattern, true, steps);
+}
+
+bool hs_glob_match_words_within(hs_str pattern, hs_str s, size_t *steps)
+{
+    text t = { .s = s, .nocase = true, .words = true };
+
+    return match_within(&t, pattern, true, steps);
 }

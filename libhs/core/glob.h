@@ -10,5 +10,9 @@ bool hs_glob_match(hs_str pattern, hs_str s, bool nocase);
 bool hs_glob_match_words(hs_str pattern, hs_str s);
 /* The same for a text without wildcards, such as a display name. */
 bool hs_words_match(hs_str words, hs_str s);
+/* The first two, caseless, for whoever matches many patterns: each takes its steps from *steps, and nothing matches
+ * when there are none left. */
+bool hs_glob_match_within(hs_str pattern, hs_str s, size_t *steps);
+bool hs_glob_match_words_within(hs_str pattern, hs_str s, size_t *steps);
 
 #endif

@@ -6,6 +6,10 @@
 #include "base/vec.h"
 #include "core/glob.h"
 
+/* What judging one event by one set may cost, in steps of about a nanosecond. Patterns that are asked when it is used
+ * up do not match. */
+#define SET_STEPS ((size_t)4 << 20)
+
 typedef enum {
     MATCH,
     PROPERTY_IS,
@@ -18,8 +22,12 @@ typedef enum {
     NEVER, /* an unknown condition matches nothing */
 } condition_kind;
 
+/* Whose name stands in the place of a condition's text. */
+typedef enum { NOBODY, USER_ID, LOCALPART } self_kind;
+
 typedef struct {
     condition_kind kind;
+    self_kind self;
     hs_strs path;
     hs_str text;     /* pattern, value, room or sender */
     hs_jv value;     /* property conditions */
@@ -38,6 +46,7 @@ typedef struct {
 struct hs_pushrules {
     const rule *rules; /* enabled ones only, in order */
     size_t n;
+    bool ask_name, ask_power;
 };
 
 typedef HS_VEC(rule) rule_vec;
@@ -65,6 +74,13 @@ static hs_error *split_path(hs_arena *a, hs_str key, hs_strs *ret)
 
     *ret = (hs_strs){ .at = parts.at, .n = parts.n };
     return NULL;
+}
+
+static self_kind self_of(hs_str text)
+{
+    if (hs_str_eq(text, hs_push_anybody))
+        return USER_ID;
+    return hs_str_eq(text, HS_S("\x01")) ? LOCALPART : NOBODY;
 }
 
 static bool read_count(hs_str is, condition *c)
@@ -108,11 +124,11 @@ static hs_error *read_condition(hs_arena *a, hs_jv v, condition *c)
 /* notify counts; highlight is a tweak whose value is true unless it says otherwise. */
 static hs_push_result read_actions(hs_jv actions)
 {
-    hs_push_result r = { 0 };
+    hs_push_result r = { .actions = hs_jv_is(actions) ? hs_jv_raw(actions) : HS_S("") };
 
     for (hs_jv_iter it = { 0 }; hs_jv_next(actions, &it);) {
         hs_str s = hs_jv_str_or_null(it.value);
-        if (hs_str_eq(s, HS_S("notify")) || hs_str_eq(s, HS_S("coalesce")))
+        if (hs_str_eq(s, HS_S("notify")))
             r.notify = true;
         if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("set_tweak"))), HS_S("highlight"))) {
             r.highlight = true;
@@ -129,14 +145,15 @@ static bool is_legacy_mention(hs_str rule_id)
            hs_str_eq(rule_id, HS_S(".m.rule.contains_user_name")) || hs_str_eq(rule_id, HS_S(".m.rule.roomnotif"));
 }
 
-static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out)
+static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out, bool *ask_name, bool *ask_power)
 {
     hs_str id = hs_jv_str_or_null(hs_jv_get(v, HS_S("rule_id")));
     hs_jv list = hs_jv_get(v, HS_S("conditions"));
-    bool enabled = true;
+    bool enabled = true, is_default = false;
     condition *c;
     size_t n = 0;
 
+    (void)hs_jv_bool(hs_jv_get(v, HS_S("default")), &is_default);
     (void)hs_jv_bool(hs_jv_get(v, HS_S("enabled")), &enabled);
     if (!enabled)
         return NULL;
@@ -144,13 +161,19 @@ static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out)
     if (hs_str_eq(kind, HS_S("content"))) {
         c[n] = (condition){ .kind = MATCH, .body = true };
         HS_TRY(split_path(a, HS_S("content.body"), &c[n].path));
-        if (!hs_jv_str(hs_jv_get(v, HS_S("pattern")), &c[n++].text))
+        if (!hs_jv_str(hs_jv_get(v, HS_S("pattern")), &c[n].text))
             return NULL;
+        c[n].self = is_default ? self_of(c[n].text) : NOBODY;
+        n++;
     } else if (hs_str_eq(kind, HS_S("room")) || hs_str_eq(kind, HS_S("sender"))) {
         c[n++] = (condition){ .kind = kind.p[0] == 'r' ? IN_ROOM : FROM_SENDER, .text = id };
     } else {
-        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
-            HS_TRY(read_condition(a, it.value, &c[n++]));
+        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it); n++) {
+            HS_TRY(read_condition(a, it.value, &c[n]));
+            c[n].self = is_default ? self_of(c[n].text.n ? c[n].text : hs_jv_str_or_null(c[n].value)) : NOBODY;
+            *ask_name |= !is_default && c[n].kind == DISPLAY_NAME;
+            *ask_power |= !is_default && c[n].kind == SENDER_PERMISSION;
+        }
     }
     return hs_vec_push(a, out,
                        (rule){ .conditions = c,
@@ -163,6 +186,7 @@ hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **re
 {
     static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("room"), HS_S_INIT("sender"),
                                     HS_S_INIT("underride") };
+    bool ask_name = false, ask_power = false;
     rule_vec rules = { 0 };
     hs_pushrules *r;
     hs_jv top;
@@ -171,13 +195,23 @@ hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **re
     for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
         hs_jv list = hs_jv_get(hs_jv_get(top, HS_S("global")), KINDS[k]);
         for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
-            HS_TRY(read_rule(a, KINDS[k], it.value, &rules));
+            HS_TRY(read_rule(a, KINDS[k], it.value, &rules, &ask_name, &ask_power));
     }
     HS_TRY(hs_alloc(a, 1, &r));
-    *r = (hs_pushrules){ .rules = rules.at, .n = rules.n };
+    *r = (hs_pushrules){ .rules = rules.at, .n = rules.n, .ask_name = ask_name, .ask_power = ask_power };
 
     *ret = r;
     return NULL;
+}
+
+bool hs_pushrules_ask_name(const hs_pushrules *r)
+{
+    return r->ask_name;
+}
+
+bool hs_pushrules_ask_power(const hs_pushrules *r)
+{
+    return r->ask_power;
 }
 
 static hs_jv lookup(const hs_event *e, hs_strs path)
@@ -202,12 +236,22 @@ static bool same_scalar(hs_jv x, hs_jv y)
     return hs_str_eq(hs_jv_raw(x), hs_jv_raw(y));
 }
 
-static bool contains(hs_jv list, hs_jv wanted)
+static bool same_text(hs_jv x, hs_str wanted)
 {
-    if (hs_jv_type_of(list) != HS_JV_ARR)
+    hs_str s;
+
+    return hs_jv_str(x, &s) && hs_str_eq(s, wanted);
+}
+
+static bool contains(hs_jv list, const condition *c, hs_str self, size_t *steps)
+{
+    size_t cost = hs_jv_count(list) * 8;
+
+    if (hs_jv_type_of(list) != HS_JV_ARR || cost > *steps)
         return false;
+    *steps -= cost;
     for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
-        if (same_scalar(it.value, wanted))
+        if (c->self ? same_text(it.value, self) : same_scalar(it.value, c->value))
             return true;
     return false;
 }
@@ -224,19 +268,23 @@ static bool count_matches(const condition *c, int64_t members)
     }
 }
 
-static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx)
+static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx, size_t *steps)
 {
-    hs_str s;
+    hs_str s, self = c->self == USER_ID ? ctx->user_id : ctx->localpart;
 
+    if (c->self && !ctx->user_id.p)
+        return false;
     switch (c->kind) {
     case MATCH:
         if (!hs_jv_str(lookup(e, c->path), &s))
             return false;
-        return c->body ? hs_glob_match_words(c->text, s) : hs_glob_match(c->text, s, true);
+        if (c->self)
+            return c->body ? hs_words_match(self, s) : hs_str_eq_nocase(self, s);
+        return c->body ? hs_glob_match_words_within(c->text, s, steps) : hs_glob_match_within(c->text, s, steps);
     case PROPERTY_IS:
-        return same_scalar(lookup(e, c->path), c->value);
+        return c->self ? same_text(lookup(e, c->path), self) : same_scalar(lookup(e, c->path), c->value);
     case PROPERTY_CONTAINS:
-        return contains(lookup(e, c->path), c->value);
+        return contains(lookup(e, c->path), c, self, steps);
     case DISPLAY_NAME:
         return ctx->display_name.n && hs_jv_str(hs_jv_get(e->content, HS_S("body")), &s) &&
                hs_words_match(ctx->display_name, s);
@@ -254,7 +302,7 @@ static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx)
     return false;
 }
 
-hs_push_result hs_push_eval(const hs_pushrules *r, const hs_event *e, const hs_push_ctx *ctx)
+static const rule *first_match(const hs_pushrules *r, const hs_event *e, const hs_push_ctx *ctx, size_t *steps)
 {
     bool states_mentions = hs_jv_is(hs_jv_get(e->content, HS_S("m.mentions")));
 
@@ -263,10 +311,20 @@ hs_push_result hs_push_eval(const hs_pushrules *r, const hs_event *e, const hs_p
         size_t k = 0;
         if (one->legacy_mention && states_mentions)
             continue;
-        while (k < one->n && holds(&one->conditions[k], e, ctx))
+        while (k < one->n && holds(&one->conditions[k], e, ctx, steps))
             k++;
         if (k == one->n)
-            return one->result;
+            return one;
     }
-    return (hs_push_result){ 0 };
+    return NULL;
+}
+
+hs_push_result hs_push_eval(const hs_pushrules *r, const hs_event *e, const hs_push_ctx *ctx)
+{
+    size_t most = ctx->steps && *ctx->steps < SET_STEPS ? *ctx->steps : SET_STEPS, left = most;
+    const rule *found = first_match(r, e, ctx, &left);
+
+    if (ctx->steps)
+        *ctx->steps -= most - left;
+    return found ? found->result : (hs_push_result){ 0 };
 }

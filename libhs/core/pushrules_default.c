@@ -1,6 +1,8 @@
 /* The rules that everybody has until they change them, as a table. Spec: Client-Server API, "Predefined Rules". */
 #include "base/json_out.h"
-#include "core/pushrules.h"
+#include "core/pushrules_set.h"
+
+const hs_str hs_push_anybody = HS_S_INIT("@\x01:\x01");
 
 /* In the texts below, '~' stands for the user's id and '^' for its localpart, quoted. */
 #define NOTIFY "[\"notify\",{\"set_tweak\":\"highlight\",\"value\":false}]"
@@ -80,38 +82,111 @@ static void add_filled(hs_buf *b, const char *text, hs_str user_id, hs_str local
     }
 }
 
-static void add_rules(hs_buf *b, const char *kind, const rule *rules, bool content, hs_str user_id, hs_str localpart)
+static const rule *defaults_of(hs_push_kind kind)
 {
-    hs_json_quote(b, hs_str_c(kind));
+    static const rule NONE[] = { { 0 } };
+
+    switch (kind) {
+    case HS_PUSH_OVERRIDE:
+        return OVERRIDE;
+    case HS_PUSH_CONTENT:
+        return CONTENT;
+    case HS_PUSH_UNDERRIDE:
+        return UNDERRIDE;
+    case HS_PUSH_POSTCONTENT:
+    case HS_PUSH_ROOM:
+    case HS_PUSH_SENDER:
+    case HS_PUSH_KINDS:
+        break;
+    }
+    return NONE;
+}
+
+bool hs_push_is_default(hs_push_kind kind, hs_str rule_id)
+{
+    for (const rule *r = defaults_of(kind); r->id; r++) {
+        if (hs_str_eq(hs_str_c(r->id), rule_id))
+            return true;
+    }
+    return false;
+}
+
+static void add_default(hs_buf *b, const rule *r, const hs_push_changed *c, bool content, hs_str user_id,
+                        hs_str localpart)
+{
+    bool on = c && c->has_enabled ? c->enabled : !r->off;
+
+    hs_buf_add(b, HS_S("{\"actions\":"));
+    hs_buf_add(b, c && c->actions.p ? c->actions : hs_str_c(r->actions));
+    hs_buf_add(b, content ? HS_S(",\"pattern\":") : HS_S(",\"conditions\":["));
+    add_filled(b, r->conditions, user_id, localpart);
+    hs_buf_add(b, content ? HS_S("") : HS_S("]"));
+    hs_buf_add(b, HS_S(",\"default\":true,\"enabled\":"));
+    hs_buf_add(b, on ? HS_S("true") : HS_S("false"));
+    hs_buf_add(b, HS_S(",\"rule_id\":"));
+    hs_json_quote(b, hs_str_c(r->id));
+    hs_buf_addc(b, '}');
+}
+
+static void add_own(hs_buf *b, const hs_push_own *own)
+{
+    hs_buf_add(b, HS_S("{\"actions\":"));
+    hs_buf_add(b, own->actions);
+    if (own->pattern.p) {
+        hs_buf_add(b, HS_S(",\"pattern\":"));
+        hs_buf_add(b, own->pattern);
+    }
+    if (own->conditions.p) {
+        hs_buf_add(b, HS_S(",\"conditions\":"));
+        hs_buf_add(b, own->conditions);
+    }
+    hs_buf_add(b, HS_S(",\"default\":false,\"enabled\":"));
+    hs_buf_add(b, own->enabled ? HS_S("true") : HS_S("false"));
+    hs_buf_add(b, HS_S(",\"rule_id\":"));
+    hs_json_quote(b, own->rule_id);
+    hs_buf_addc(b, '}');
+}
+
+/* The user's own rules come before the default ones of their kind, but after the one that turns all off. */
+static void add_kind(hs_buf *b, hs_push_kind kind, const hs_push_set *set, hs_str user_id, hs_str localpart)
+{
+    const rule *r = defaults_of(kind);
+    bool content = kind == HS_PUSH_CONTENT, some = false;
+
+    hs_json_quote(b, hs_push_kind_names[kind]);
     hs_buf_add(b, HS_S(":["));
-    for (const rule *r = rules; r->id; r++) {
-        hs_buf_add(b, r == rules ? HS_S("{\"actions\":") : HS_S(",{\"actions\":"));
-        hs_buf_add(b, hs_str_c(r->actions));
-        hs_buf_add(b, content ? HS_S(",\"pattern\":") : HS_S(",\"conditions\":["));
-        add_filled(b, r->conditions, user_id, localpart);
-        hs_buf_add(b, content ? HS_S("") : HS_S("]"));
-        hs_buf_add(b, HS_S(",\"default\":true,\"enabled\":"));
-        hs_buf_add(b, r->off ? HS_S("false") : HS_S("true"));
-        hs_buf_add(b, HS_S(",\"rule_id\":"));
-        hs_json_quote(b, hs_str_c(r->id));
-        hs_buf_addc(b, '}');
+    if (kind == HS_PUSH_OVERRIDE) {
+        add_default(b, r, hs_push_set_changed(set, kind, hs_str_c(r->id)), content, user_id, localpart);
+        some = true;
+        r++;
+    }
+    for (size_t i = 0; i < set->own[kind].n; i++, some = true) {
+        if (some)
+            hs_buf_addc(b, ',');
+        add_own(b, &set->own[kind].at[i]);
+    }
+    for (; r->id; r++, some = true) {
+        if (some)
+            hs_buf_addc(b, ',');
+        add_default(b, r, hs_push_set_changed(set, kind, hs_str_c(r->id)), content, user_id, localpart);
     }
     hs_buf_addc(b, ']');
 }
 
-hs_error *hs_pushrules_default_json(hs_arena *a, hs_str user_id, hs_str *ret)
+hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, hs_str *ret)
 {
     hs_str local = hs_str_make(user_id.p + 1, hs_str_find(user_id, ':', 0) - 1);
+    hs_push_set set;
     hs_buf b;
 
+    HS_TRY(hs_push_set_read(a, changes, &set));
     hs_buf_init(&b, a);
     hs_buf_add(&b, HS_S("{\"global\":{"));
-    add_rules(&b, "override", OVERRIDE, false, user_id, local);
-    hs_buf_addc(&b, ',');
-    add_rules(&b, "content", CONTENT, true, user_id, local);
-    /* postcontent (MSC4306): a kind that Synapse lists too and has no rule of */
-    hs_buf_add(&b, HS_S(",\"postcontent\":[],\"room\":[],\"sender\":[],"));
-    add_rules(&b, "underride", UNDERRIDE, false, user_id, local);
+    for (int k = 0; k < HS_PUSH_KINDS; k++) {
+        if (k)
+            hs_buf_addc(&b, ',');
+        add_kind(&b, (hs_push_kind)k, &set, user_id, local);
+    }
     hs_buf_add(&b, HS_S("}}"));
     return hs_buf_flatten(&b, ret);
 }

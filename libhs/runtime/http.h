@@ -120,6 +120,8 @@ HS_NODISCARD hs_error *hs_query_bool(hs_req *q, const char *name, bool *ret);
  * Parsed once. */
 HS_NODISCARD hs_error *hs_req_object(hs_req *q, hs_jv *ret);
 HS_NODISCARD hs_error *hs_req_object_or_empty(hs_req *q, hs_jv *ret);
+/* The body as any JSON value: for the few endpoints that take a bare one. */
+HS_NODISCARD hs_error *hs_req_value(hs_req *q, hs_jv *ret);
 /* The same into a struct by a field table. */
 HS_NODISCARD hs_error *hs_req_fields(hs_req *q, const hs_field *fields, void *into);
 /* A form that a browser sent (application/x-www-form-urlencoded): its fields are query parameters from here on, before

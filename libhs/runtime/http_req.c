@@ -47,16 +47,26 @@ hs_error *hs_query_bool(hs_req *q, const char *name, bool *ret)
     return NULL;
 }
 
-hs_error *hs_req_object(hs_req *q, hs_jv *ret)
+static hs_error *read_json(hs_req *q, unsigned flags, hs_jv *ret)
 {
     if (!q->json_read) {
         if (!q->body.n)
             return hs_err(q->a, 400, HS_M_NOT_JSON, "Content not JSON.");
-        HS_TRY(hs_tape_parse(q->a, q->body, HS_JSON_OBJECT, &q->json));
+        HS_TRY(hs_tape_parse(q->a, q->body, flags, &q->json));
         q->json_read = true;
     }
     *ret = q->json;
     return NULL;
+}
+
+hs_error *hs_req_object(hs_req *q, hs_jv *ret)
+{
+    return read_json(q, HS_JSON_OBJECT, ret);
+}
+
+hs_error *hs_req_value(hs_req *q, hs_jv *ret)
+{
+    return read_json(q, 0, ret);
 }
 
 hs_error *hs_req_object_or_empty(hs_req *q, hs_jv *ret)

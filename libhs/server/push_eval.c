@@ -7,14 +7,15 @@
 #include "core/pushrules.h"
 #include "server/names.h"
 #include "server/nid_lists.h"
+#include "server/push_users.h"
 #include "server/relations.h"
 #include "store/unread.h"
 
 #include <stdlib.h>
 
-#define RULES_ARENA HS_MIB(1)
+#define RULES_ARENA HS_MIB(1)          /* of the default rules */
+#define EVENT_STEPS ((size_t)32 << 20) /* some 30 ms: what all patterns of a room's members may cost an event */
 /* Budgets at factor 1. */
-#define RULES_BYTES    HS_MIB(32)
 #define NAMES_BYTES    HS_MIB(32)
 #define IGNORERS_BYTES HS_MIB(16)
 #define TRIM_TRIES     16
@@ -36,19 +37,13 @@ typedef struct {
     uint32_t version, refs; /* refs: loads under way */
 } room_names;
 
-typedef struct {
-    hs_lru_link lru;
-    hs_nid user;
-    hs_arena *a;
-    hs_pushrules *rules;
-    size_t bytes;
-} user_rules;
-
 struct hs_push {
-    user_rules base; /* for somebody who is not meant */
-    hs_map *rules;   /* user → user_rules */
-    hs_map *rooms;   /* room → room_names */
-    hs_cache rules_cache, rooms_cache;
+    hs_arena *a;
+    hs_pushrules *base; /* the default rules */
+    hs_push_users users;
+    uint64_t turn; /* of the evaluation under way */
+    hs_map *rooms; /* room → room_names */
+    hs_cache rooms_cache;
     hs_nid_lists ignorers; /* user → local users who ignore them */
 };
 
@@ -322,142 +317,113 @@ static hs_error *ignorers_of(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *
     return NULL;
 }
 
-/* ── rules ── */
-static void rules_free(user_rules *u)
-{
-    if (!u)
-        return;
-    hs_arena_close(u->a);
-    free(u);
-}
-
-static hs_error *compile(hs_arena *a, hs_str user_id, user_rules *ret)
-{
-    hs_str json;
-    hs_arena *own = hs_arena_open(RULES_ARENA);
-    hs_error *e;
-
-    if (!own)
-        return HS_ERR_NOMEM;
-    e = hs_pushrules_default_json(own, user_id, &json);
-    if (!e)
-        e = hs_pushrules_compile(own, json, &ret->rules);
-    if (e) {
-        e = hs_err_internal(a, NULL, "compiling push rules: %.*s", HS_FMT(e->message));
-        hs_arena_close(own);
-        return e;
-    }
-    ret->a = own;
-    return NULL;
-}
-
-static void forget_rules(struct hs_push *p, user_rules *u)
-{
-    hs_map_remove_n(p->rules, (uint64_t)u->user);
-    hs_lru_drop(&u->lru);
-    hs_cache_removed(&p->rules_cache, u->bytes);
-    rules_free(u);
-}
-
-static user_rules *rules_of_link(hs_lru_link *l)
-{
-    return (user_rules *)(void *)((char *)l - offsetof(user_rules, lru));
-}
-
-static void trim_rules(void *ud)
-{
-    struct hs_push *p = ud;
-
-    for (hs_lru_link *l; (l = hs_cache_oldest(&p->rules_cache)); p->rules_cache.evicted++)
-        forget_rules(p, rules_of_link(l));
-}
-
-/* Does not suspend; valid until the next suspension. */
-static hs_error *rules_of(hs_server *srv, hs_arena *a, hs_nid user, hs_str user_id, const hs_pushrules **ret)
-{
-    struct hs_push *p = srv->push;
-    user_rules *u = hs_map_get_n(p->rules, (uint64_t)user);
-    hs_error *e;
-
-    hs_cache_asked(&p->rules_cache, u != NULL);
-    if (!u) {
-        trim_rules(p); /* before, so that this one stays however small the budget is */
-        u = calloc(1, sizeof *u);
-        if (!u)
-            return HS_ERR_NOMEM;
-        u->user = user;
-        e = compile(a, user_id, u);
-        if (!e && !hs_map_put_n(p->rules, (uint64_t)user, u, NULL))
-            e = HS_ERR_NOMEM;
-        if (e) {
-            rules_free(u);
-            return e;
-        }
-        u->bytes = sizeof *u + HS_CACHE_SLOT + ((hs_arena_used(u->a) + HS_KIB(4)) & ~(HS_KIB(4) - 1));
-        hs_cache_added(&p->rules_cache, u->bytes);
-    }
-    hs_lru_touch(&p->rules_cache.lru, &u->lru);
-    *ret = u->rules;
-    return NULL;
-}
-
 /* ── evaluation ── */
 typedef struct {
-    hs_server *srv;
-    hs_arena *a;
-    const hs_event *ev;
-    hs_push_ctx ctx;
-    hs_push_result base;
-    hs_nid thread;
-    HS_VEC(hs_news_note) notes;
-} evaluation;
-
-static hs_error *add_note(evaluation *v, hs_nid user, int notify, int high)
-{
-    hs_news_note n = { .user = user, .d_notify = notify, .d_high = high, .thread = v->thread };
-
-    for (size_t i = 0; i < v->notes.n; i++) {
-        if (v->notes.at[i].user == user)
-            return NULL;
-    }
-    return notify || high ? hs_vec_push(v->a, &v->notes, n) : NULL;
-}
-
-/* A user who may be meant: their own verdict against everybody's. */
-static hs_error *try_member(evaluation *v, hs_nid user, hs_str display_name)
-{
-    const hs_pushrules *rules;
-    hs_push_ctx ctx = v->ctx;
-    hs_push_result r;
-    hs_id id;
-
-    HS_TRY(hs_user_name(v->srv, v->a, user, &ctx.user_id));
-    if (!hs_user_id_parse(ctx.user_id, &id))
-        return NULL;
-    ctx.localpart = id.local;
-    ctx.display_name = display_name;
-    HS_TRY(rules_of(v->srv, v->a, user, ctx.user_id, &rules));
-    r = hs_push_eval(rules, v->ev, &ctx);
-    return add_note(v, user, r.notify - v->base.notify, (r.notify && r.highlight) - v->base.highlight);
-}
-
-/* Those who may be meant, copied: what is remembered of a room may change or go while one of them is looked up. */
-typedef struct {
     hs_nid user;
-    hs_str name;
+    hs_str id, name;
 } meant;
 typedef HS_VEC(meant) meant_list;
 
-static hs_error *add_meant(evaluation *v, meant_list *list, const member_name *m)
+typedef struct {
+    hs_server *srv;
+    hs_arena *a;
+    const hs_room *room;
+    const hs_event *ev;
+    hs_nid sender;
+    hs_push_ctx ctx;
+    hs_push_result base;
+    hs_nid thread;
+    hs_nids own;      /* members who may have rules of their own */
+    meant_list meant; /* those whose names matter: copied, since what is remembered of a room may change meanwhile */
+    bool ask_name, ask_power;
+    HS_VEC(hs_news_note) notes;
+} evaluation;
+
+static hs_error *add_note(evaluation *v, hs_nid user, hs_push_result r)
+{
+    int notify = (int)r.notify - (int)v->base.notify;
+    int high = (int)(r.notify && r.highlight) - (int)v->base.highlight;
+    hs_news_note n = { .user = user, .d_notify = notify, .d_high = high, .thread = v->thread };
+
+    return notify || high ? hs_vec_push(v->a, &v->notes, n) : NULL;
+}
+
+/* False when the user has a verdict already. For those whose rules are known. */
+static bool first_time(evaluation *v, hs_push_user *u)
+{
+    if (!u)
+        return true;
+    if (u->turn == v->srv->push->turn)
+        return false;
+    u->turn = v->srv->push->turn;
+    return true;
+}
+
+/* Nobody is told of their own events; neither are those who ignore the sender. */
+static hs_error *judge_untold(evaluation *v, hs_nids ignorers)
+{
+    const hs_push_result nothing = { 0 };
+
+    (void)first_time(v, hs_push_user_get(&v->srv->push->users, v->sender));
+    if (hs_room_has_local(v->room, v->sender))
+        HS_TRY(add_note(v, v->sender, nothing));
+    for (size_t i = 0; i < ignorers.n; i++) {
+        if (ignorers.at[i] == v->sender || !hs_room_has_local(v->room, ignorers.at[i]))
+            continue;
+        (void)first_time(v, hs_push_user_get(&v->srv->push->users, ignorers.at[i]));
+        HS_TRY(add_note(v, ignorers.at[i], nothing));
+    }
+    return NULL;
+}
+
+/* Users who may be meant by name: their own verdicts against everybody's. */
+static hs_error *judge_meant(evaluation *v)
+{
+    for (size_t i = 0; i < v->meant.n; i++) {
+        const meant *m = &v->meant.at[i];
+        hs_push_user *u = hs_push_user_get(&v->srv->push->users, m->user);
+        hs_push_ctx ctx = v->ctx;
+        hs_id id;
+
+        if (!u || !first_time(v, u) || !hs_user_id_parse(m->id, &id))
+            continue;
+        ctx.user_id = m->id;
+        ctx.localpart = id.local;
+        ctx.display_name = m->name;
+        HS_TRY(add_note(v, m->user, hs_push_eval(u->shape ? u->shape->rules : v->srv->push->base, v->ev, &ctx)));
+    }
+    return NULL;
+}
+
+/* All others who have rules of their own: once for those who have the same ones. */
+static hs_error *judge_own(evaluation *v)
+{
+    uint64_t turn = v->srv->push->turn;
+
+    for (size_t i = 0; i < v->own.n; i++) {
+        hs_push_user *u = hs_push_user_get(&v->srv->push->users, v->own.at[i]);
+
+        if (!u || !u->shape || !first_time(v, u) || !hs_room_has_local(v->room, u->user))
+            continue;
+        if (u->shape->turn != turn) {
+            u->shape->unmeant = hs_push_eval(u->shape->rules, v->ev, &v->ctx);
+            u->shape->turn = turn;
+        }
+        HS_TRY(add_note(v, u->user, u->shape->unmeant));
+    }
+    return NULL;
+}
+
+static hs_error *add_meant(evaluation *v, const member_name *m)
 {
     meant x = { .user = m->user };
 
     HS_TRY(hs_str_dup(v->a, hs_str_make(m->name, m->name_n), &x.name));
-    return hs_vec_push(v->a, list, x);
+    return hs_vec_push(v->a, &v->meant, x);
 }
 
 /* content["m.mentions"] names those who are meant … */
-static hs_error *find_mentions(evaluation *v, hs_jv mentions, hs_room *room, meant_list *list)
+static hs_error *find_mentions(evaluation *v, hs_jv mentions, hs_room *room)
 {
     hs_jv ids = hs_jv_get(mentions, HS_S("user_ids"));
     HS_VEC(hs_nid) users = { 0 };
@@ -479,7 +445,7 @@ static hs_error *find_mentions(evaluation *v, hs_jv mentions, hs_room *room, mea
     for (size_t k = 0; k < users.n; k++) {
         for (size_t i = 0; i < names->n; i++) {
             if (names->at[i].user == users.at[k]) {
-                HS_TRY(add_meant(v, list, &names->at[i]));
+                HS_TRY(add_meant(v, &names->at[i]));
                 break;
             }
         }
@@ -488,7 +454,7 @@ static hs_error *find_mentions(evaluation *v, hs_jv mentions, hs_room *room, mea
 }
 
 /* … without it whoever's name is in the text. */
-static hs_error *find_named(evaluation *v, hs_str body, hs_room *room, meant_list *list)
+static hs_error *find_named(evaluation *v, hs_str body, hs_room *room)
 {
     room_names *names;
     word_set words;
@@ -499,18 +465,20 @@ static hs_error *find_named(evaluation *v, hs_str body, hs_room *room, meant_lis
         const member_name *m = &names->at[i];
 
         if (has_word(&words, m->name_word) || has_word(&words, m->local_word))
-            HS_TRY(add_meant(v, list, m));
+            HS_TRY(add_meant(v, m));
     }
     return NULL;
 }
 
-/* Only @room asks for power levels. */
+/* Only @room asks for power levels, and rules of one's own that do. */
 static hs_error *read_power(evaluation *v, hs_room *room, hs_jv mentions, hs_str body)
 {
     hs_state_view view;
     bool room_mention = false;
 
-    if (hs_jv_is(mentions)) {
+    if (v->ask_power) {
+        room_mention = true;
+    } else if (hs_jv_is(mentions)) {
         if (!hs_jv_bool(hs_jv_get(mentions, HS_S("room")), &room_mention) || !room_mention)
             return NULL;
     } else if (!body.n || !memmem(body.p, body.n, "@room", 5)) {
@@ -522,55 +490,107 @@ static hs_error *read_power(evaluation *v, hs_room *room, hs_jv mentions, hs_str
     return NULL;
 }
 
-hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event, hs_push_outcome *ret)
+/* The rules of all who have some, in memory until the next suspension. */
+static hs_error *need_rules(evaluation *v)
 {
-    evaluation v = { .srv = srv, .a = a, .ev = event->ev };
-    hs_jv mentions = hs_jv_get(v.ev->content, HS_S("m.mentions"));
-    hs_str body = hs_jv_str_or_null(hs_jv_get(v.ev->content, HS_S("body")));
-    meant_list list = { 0 };
+    HS_VEC(hs_nid) users = { 0 };
+
+    for (size_t i = 0; i < v->own.n; i++)
+        HS_TRY(hs_vec_push(v->a, &users, v->own.at[i]));
+    for (size_t i = 0; i < v->meant.n; i++)
+        HS_TRY(hs_vec_push(v->a, &users, v->meant.at[i].user));
+    return hs_push_users_need(v->srv, &v->srv->push->users, v->a, (hs_nids){ users.at, users.n });
+}
+
+static void see_what_is_asked(evaluation *v)
+{
+    for (size_t i = 0; i < v->own.n; i++) {
+        const hs_push_user *u = hs_push_user_get(&v->srv->push->users, v->own.at[i]);
+
+        if (u && u->shape) {
+            v->ask_name |= hs_pushrules_ask_name(u->shape->rules);
+            v->ask_power |= hs_pushrules_ask_power(u->shape->rules);
+        }
+    }
+}
+
+static hs_error *names_of_meant(evaluation *v)
+{
+    for (size_t i = 0; i < v->meant.n; i++)
+        HS_TRY(hs_user_name(v->srv, v->a, v->meant.at[i].user, &v->meant.at[i].id));
+    return NULL;
+}
+
+/* A membership is news to the one whose it is, and to nobody else: as in Synapse, which spares large rooms their joins.
+ */
+static hs_error *judge_member(evaluation *v, hs_room *room)
+{
+    hs_str name = hs_jv_str_or_null(hs_jv_get(v->ev->content, HS_S("displayname")));
+    hs_nid user;
+
+    if (!hs_user_is_local(v->srv, v->ev->state_key) || hs_str_eq(v->ev->state_key, v->ev->sender))
+        return NULL;
+    HS_TRY(hs_user_nid_find(v->srv, v->a, v->ev->state_key, &user));
+    if (!user || (!hs_room_has_local(room, user) && v->ev->membership != HS_MEMBER_INVITE))
+        return NULL;
+    HS_TRY(hs_vec_push(v->a, &v->meant, (meant){ .user = user, .id = v->ev->state_key, .name = name }));
+    v->own = (hs_nids){ &user, 1 };
+    HS_TRY(need_rules(v));
+    see_what_is_asked(v);
+    HS_TRY(read_power(v, room, (hs_jv){ 0 }, HS_S("")));
+    HS_TRY(need_rules(v));
+    v->srv->push->turn++;
+    return judge_meant(v);
+}
+
+static hs_error *judge_all(evaluation *v, hs_room *room)
+{
+    hs_jv mentions = hs_jv_get(v->ev->content, HS_S("m.mentions"));
+    hs_str body = hs_jv_str_or_null(hs_jv_get(v->ev->content, HS_S("body")));
+    struct hs_push *p = v->srv->push;
     hs_nids ignorers;
 
+    HS_TRY(hs_push_users_of(v->srv, &p->users, v->a, room, &v->own));
+    HS_TRY(need_rules(v));
+    see_what_is_asked(v);
+    HS_TRY(read_power(v, room, mentions, body));
+    HS_TRY(ignorers_of(v->srv, v->a, v->sender, &ignorers));
+    if (hs_jv_is(mentions))
+        HS_TRY(find_mentions(v, mentions, room));
+    if (body.n && (v->ask_name || !hs_jv_is(mentions)))
+        HS_TRY(find_named(v, body, room));
+    HS_TRY(names_of_meant(v));
+    HS_TRY(need_rules(v));
+
+    /* Nothing suspends from here on. */
+    p->turn++;
+    v->base = hs_push_eval(p->base, v->ev, &v->ctx);
+    v->base.highlight = v->base.notify && v->base.highlight;
+    HS_TRY(judge_untold(v, ignorers));
+    HS_TRY(judge_meant(v));
+    return judge_own(v);
+}
+
+hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event, hs_push_outcome *ret)
+{
+    evaluation v = { .srv = srv, .a = a, .room = room, .ev = event->ev, .sender = event->sender };
+
+    size_t steps = EVENT_STEPS;
+
     *ret = (hs_push_outcome){ 0 };
+    v.ctx.steps = &steps;
     if (event->flags & (HS_EV_OUTLIER | HS_EV_REJECTED | HS_EV_SOFT_FAILED) || !room->local_members_n)
         return NULL;
     HS_TRY(hs_thread_of(srv, a, room, v.ev->content, &v.thread));
     v.ctx.room_members = room->joined;
-    HS_TRY(read_power(&v, room, mentions, body));
-    v.base = hs_push_eval(srv->push->base.rules, v.ev, &v.ctx);
-    v.base.highlight = v.base.notify && v.base.highlight;
-
-    /* Nobody is told of their own events; neither are those who ignore the sender. */
-    if (v.base.notify) {
-        for (size_t i = 0; i < room->local_members_n; i++) {
-            if (room->local_members[i] == event->sender) {
-                HS_TRY(add_note(&v, event->sender, -1, -(int)v.base.highlight));
-                break;
-            }
-        }
-        HS_TRY(ignorers_of(srv, a, event->sender, &ignorers));
-        for (size_t i = 0; i < ignorers.n; i++) {
-            for (size_t k = 0; k < room->local_members_n; k++) {
-                if (room->local_members[k] == ignorers.at[i])
-                    HS_TRY(add_note(&v, ignorers.at[i], -1, -(int)v.base.highlight));
-            }
-        }
-    }
-    if (hs_jv_is(mentions) || body.n) {
-        size_t settled = v.notes.n;
-
-        HS_TRY(hs_jv_is(mentions) ? find_mentions(&v, mentions, room, &list) : find_named(&v, body, room, &list));
-        for (size_t i = 0; i < list.n; i++)
-            HS_TRY(try_member(&v, list.at[i].user, list.at[i].name));
-        /* An event that notifies nobody else does not notify its sender by name. */
-        for (size_t i = settled; i < v.notes.n; i++) {
-            if (v.notes.at[i].user == event->sender)
-                v.notes.at[i] = v.notes.at[--v.notes.n];
-        }
-    }
-    if (v.thread) {
-        if (v.base.notify)
-            HS_TRY(add_note(&v, 0, 1, v.base.highlight));
-        ret->thread_notify = v.base.notify;
+    if (v.ev->kind == HS_KIND_MEMBER && v.ev->is_state)
+        HS_TRY(judge_member(&v, room));
+    else
+        HS_TRY(judge_all(&v, room));
+    if (v.thread && v.base.notify) {
+        hs_news_note everybody = { .d_notify = 1, .d_high = v.base.highlight, .thread = v.thread };
+        HS_TRY(hs_vec_push(a, &v.notes, everybody));
+        ret->thread_notify = 1;
     } else {
         ret->d_notify = v.base.notify;
         ret->d_high = v.base.highlight;
@@ -586,14 +606,6 @@ static void hear_names(struct hs_push *p, room_names *r, const hs_news_event *e)
 {
     hear_member(r, e);
     account_names(p, r);
-}
-
-static void drop_rules(struct hs_push *p, hs_nid user)
-{
-    user_rules *u = hs_map_get_n(p->rules, (uint64_t)user);
-
-    if (u)
-        forget_rules(p, u);
 }
 
 static void hear(void *ud, int64_t first, const hs_news *news)
@@ -614,27 +626,28 @@ static void hear(void *ud, int64_t first, const hs_news *news)
 
         if (u->what == HS_NEWS_ACCOUNT_DATA && hs_str_eq(u->type, HS_S("m.ignored_user_list")))
             hs_nid_lists_clear(&srv->push->ignorers);
-        if (u->what == HS_NEWS_PUSH_RULES)
-            drop_rules(srv->push, u->user);
     }
+    hs_push_users_hear(srv, &srv->push->users, news);
 }
 
 hs_error *hs_push_open(hs_server *srv, hs_arena *a)
 {
     struct hs_push *p = calloc(1, sizeof *p);
+    hs_str json;
 
+    (void)a;
     if (!p)
         return HS_ERR_NOMEM;
     srv->push = p;
-    p->rules = hs_map_open(srv->hash_seed);
     p->rooms = hs_map_open(srv->hash_seed);
-    if (!p->rules || !p->rooms)
+    p->a = hs_arena_open(RULES_ARENA);
+    if (!p->rooms || !p->a)
         return HS_ERR_NOMEM;
-    hs_cache_open(srv->caches, &p->rules_cache, "push_rules", RULES_BYTES, trim_rules, p);
+    HS_TRY(hs_push_users_open(srv, &p->users));
     hs_cache_open(srv->caches, &p->rooms_cache, "push_names", NAMES_BYTES, trim_names, p);
     HS_TRY(hs_nid_lists_open(srv, &p->ignorers, "ignorers", IGNORERS_BYTES));
-    /* A user id that nobody has and no text holds. */
-    HS_TRY(compile(a, HS_S("@\x01nobody\x01:\x01"), &p->base));
+    HS_TRY(hs_pushrules_json(p->a, hs_push_anybody, HS_S(""), &json));
+    HS_TRY(hs_pushrules_compile(p->a, json, &p->base));
     return hs_fanout_listen(srv, hear, srv);
 }
 
@@ -644,17 +657,14 @@ void hs_push_close(hs_server *srv)
 
     if (!p)
         return;
-    if (p->rules_cache.name)
-        while (p->rules_cache.lru.prev != &p->rules_cache.lru)
-            forget_rules(p, rules_of_link(p->rules_cache.lru.prev));
+    hs_push_users_close(&p->users);
     if (p->rooms_cache.name)
         while (p->rooms_cache.lru.prev != &p->rooms_cache.lru)
             forget_names(p, names_of_link(p->rooms_cache.lru.prev));
     hs_nid_lists_close(&p->ignorers);
-    hs_map_close(p->rules);
     hs_map_close(p->rooms);
-    if (p->base.a)
-        hs_arena_close(p->base.a);
+    if (p->a)
+        hs_arena_close(p->a);
     free(p);
     srv->push = NULL;
 }

@@ -1,13 +1,21 @@
 /* See push_rules.h. */
 #include "server/push_rules.h"
 
+#include "base/checked.h"
 #include "base/json_out.h"
-#include "core/pushrules.h"
+#include "core/sign.h"
+#include "server/news.h"
+#include "store/push_rules.h"
+
+#define CHANGES_MAX HS_MIB(1) /* of all rules of a user */
+#define ROUNDS      10
 
 hs_error *hs_push_rules_json(hs_server *srv, hs_arena *a, const hs_session *who, hs_str *ret)
 {
-    (void)srv;
-    return hs_pushrules_default_json(a, who->user_id, ret);
+    hs_push_rules_row row;
+
+    HS_TRY(hs_store_push_rules_get(srv->db, a, who->user, &row));
+    return hs_pushrules_json(a, who->user_id, row.changes, ret);
 }
 
 static hs_error *unrecognized(hs_arena *a)
@@ -59,4 +67,178 @@ hs_error *hs_push_rules_part(hs_server *srv, hs_arena *a, const hs_session *who,
     hs_json_v_raw(&j, hs_jv_raw(value));
     hs_json_end(&j);
     return hs_buf_flatten(&b, ret);
+}
+
+/* ── changes ── */
+
+int64_t hs_push_rules_shape(hs_str changes)
+{
+    uint8_t hash[32];
+    uint64_t v = 0;
+
+    hs_sha256(changes, hash);
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | hash[i];
+    v >>= 1;
+    return v ? (int64_t)v : 1;
+}
+
+/* What is to be done to the text of a user's changes; *changed false: nothing. */
+typedef struct {
+    hs_error *(*edit)(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret);
+    const void *ud;
+} change;
+
+static hs_error *write_changes(hs_server *srv, hs_arena *a, hs_nid user, int64_t seen_pos, hs_str changes,
+                               hs_write_result *ret)
+{
+    hs_write *w;
+    uint32_t at;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_write_position(w, &at));
+    HS_TRY(hs_store_push_rules_put(w, user, seen_pos, hs_push_rules_shape(changes), changes, at));
+    const hs_news_user told = { .user = user, .at = at, .what = HS_NEWS_PUSH_RULES };
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
+    return hs_write_commit(w, ret);
+}
+
+/* What is stored must be readable by whoever evaluates it. */
+static hs_error *check_usable(hs_arena *a, hs_str changes)
+{
+    hs_pushrules *compiled;
+    hs_str json;
+
+    if (changes.n > CHANGES_MAX)
+        return hs_err(a, 400, HS_M_UNKNOWN, "The push rules of an account may have %zu bytes at most", CHANGES_MAX);
+    HS_TRY(hs_pushrules_json(a, hs_push_anybody, changes, &json));
+    return hs_pushrules_compile(a, json, &compiled);
+}
+
+/* Somebody else may change the same rules at another worker: then it is done again, to what they have made. */
+static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, change c)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        hs_push_rules_row row;
+        hs_write_result result;
+        bool changed = true;
+        hs_str next;
+
+        HS_TRY(hs_store_push_rules_get(srv->db, a, user, &row));
+        HS_TRY(c.edit(a, c.ud, row.changes, &changed, &next));
+        if (!changed)
+            return NULL;
+        HS_TRY(check_usable(a, next));
+        HS_TRY(write_changes(srv, a, user, row.pos, next, &result));
+        if (result.status == HS_WRITE_OK)
+            return NULL;
+        hs_fiber_sleep(srv->loop, 1 + round * 3);
+    }
+    return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The push rules are being changed elsewhere");
+}
+
+/* One change of a user at a time in this worker. */
+static hs_error *do_change(hs_server *srv, hs_arena *a, hs_nid user, change c)
+{
+    hs_fiber_lock *lock = &srv->push_rules_locks[(uint64_t)user % HS_PUSH_RULES_LOCKS];
+
+    hs_lock_exclusive(srv->loop, lock);
+    hs_error *e = change_locked(srv, a, user, c);
+    hs_unlock(lock);
+    return e;
+}
+
+static hs_push_limits limits_of(const hs_config *c)
+{
+    return (hs_push_limits){ c->push_rules_count, c->push_rules_id_length, c->push_rules_size };
+}
+
+typedef struct {
+    const hs_push_put *put;
+    hs_str kind, rule_id, from, to;
+    hs_jv body;
+    hs_push_limits limits;
+} edit_in;
+
+static hs_error *edit_put(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret)
+{
+    const edit_in *e = ud;
+
+    (void)changed;
+    return hs_pushrules_put(a, changes, e->put, &e->limits, ret);
+}
+
+static hs_error *edit_remove(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret)
+{
+    const edit_in *e = ud;
+
+    (void)changed;
+    return hs_pushrules_remove(a, changes, e->kind, e->rule_id, ret);
+}
+
+static hs_error *edit_enable(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret)
+{
+    const edit_in *e = ud;
+
+    (void)changed;
+    return hs_pushrules_enable(a, changes, e->kind, e->rule_id, e->body, ret);
+}
+
+static hs_error *edit_actions(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret)
+{
+    const edit_in *e = ud;
+
+    (void)changed;
+    return hs_pushrules_set_actions(a, changes, e->kind, e->rule_id, e->body, &e->limits, ret);
+}
+
+static hs_error *edit_move(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret)
+{
+    const edit_in *e = ud;
+
+    return hs_pushrules_move_room(a, changes, e->from, e->to, &e->limits, changed, ret);
+}
+
+static hs_error *no_slashes(hs_arena *a, hs_str rule_id)
+{
+    if (hs_str_find(rule_id, '/', 0) < rule_id.n || hs_str_find(rule_id, '\\', 0) < rule_id.n)
+        return hs_err(a, 400, HS_M_UNKNOWN, "rule_id may not contain slashes");
+    return hs_str_find(rule_id, 0, 0) < rule_id.n || !hs_str_is_utf8(rule_id)
+               ? hs_err(a, 400, HS_M_INVALID_PARAM, "rule_id is not text")
+               : NULL;
+}
+
+hs_error *hs_push_rules_put(hs_server *srv, hs_arena *a, const hs_session *who, const hs_push_put *in)
+{
+    edit_in e = { .put = in, .limits = limits_of(srv->config) };
+
+    HS_TRY(no_slashes(a, in->rule_id));
+    return do_change(srv, a, who->user, (change){ edit_put, &e });
+}
+
+hs_error *hs_push_rules_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str kind, hs_str rule_id)
+{
+    edit_in e = { .kind = kind, .rule_id = rule_id };
+
+    return do_change(srv, a, who->user, (change){ edit_remove, &e });
+}
+
+hs_error *hs_push_rules_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str kind, hs_str rule_id,
+                            hs_str attribute, hs_jv body)
+{
+    edit_in e = { .kind = kind, .rule_id = rule_id, .body = body, .limits = limits_of(srv->config) };
+
+    HS_TRY(no_slashes(a, rule_id));
+    if (hs_str_eq(attribute, HS_S("enabled")))
+        return do_change(srv, a, who->user, (change){ edit_enable, &e });
+    if (hs_str_eq(attribute, HS_S("actions")))
+        return do_change(srv, a, who->user, (change){ edit_actions, &e });
+    return unrecognized(a);
+}
+
+hs_error *hs_push_rules_move_room(hs_server *srv, hs_arena *a, hs_nid user, hs_str from, hs_str to)
+{
+    edit_in e = { .from = from, .to = to, .limits = limits_of(srv->config) };
+
+    return do_change(srv, a, user, (change){ edit_move, &e });
 }

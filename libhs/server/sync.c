@@ -29,7 +29,7 @@ typedef struct {
     HS_VEC(pending) knocks;
     hs_account_data_row *data;
     size_t data_n;
-    bool push_rules;
+    bool push_rules; /* the default ones are told */
     hs_todevice_page letters;
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
@@ -326,6 +326,12 @@ static hs_error *read_data(sync_run *s)
     if (s->data_n)
         qsort(s->data, s->data_n, sizeof *s->data, by_room);
     s->push_rules = !in->has_since || in->full_state;
+    for (size_t i = 0; i < s->data_n; i++) {
+        if (s->data[i].room || !hs_str_eq(s->data[i].type, HS_S("m.push_rules")))
+            continue;
+        HS_TRY(hs_pushrules_json(s->job.a, s->job.who->user_id, s->data[i].content, &s->data[i].content));
+        s->push_rules = false;
+    }
     return NULL;
 }
 
@@ -649,7 +655,7 @@ static hs_error *global_data(sync_run *s, hs_strs *ret)
     if (s->push_rules && hs_event_filter_type(f, HS_S("m.push_rules"))) {
         hs_str rules;
 
-        HS_TRY(hs_pushrules_default_json(s->job.a, s->job.who->user_id, &rules));
+        HS_TRY(hs_pushrules_json(s->job.a, s->job.who->user_id, HS_S(""), &rules));
         HS_TRY(data_event(s->job.a, HS_S("m.push_rules"), rules, &event));
         HS_TRY(hs_vec_push(s->job.a, &out, event));
     }

@@ -9,9 +9,10 @@ static const hs_stmt DATA_GET = {
 };
 static const hs_stmt DATA_AFTER = {
     .name = "account_data_after",
-    .sql = "SELECT room_nid, type, content, pos FROM account_data"
+    .sql = "SELECT room_nid, type, content, pos FROM account_data WHERE user_nid = $1 AND pos > $2 AND pos <= $3"
+           " UNION ALL SELECT 0, 'm.push_rules', rules, pos FROM push_ruleset"
            " WHERE user_nid = $1 AND pos > $2 AND pos <= $3 ORDER BY pos",
-    .params = "nnn", .cols = "ntbn", .big = "account_data",
+    .params = "nnn", .cols = "ntbn", .big = "account_data push_ruleset",
 };
 static const hs_stmt DATA_PUT = {
     .name = "account_data_put",

@@ -13,7 +13,8 @@ typedef struct {
 /* *ret: p NULL when there is none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
                                                              hs_str type, hs_str *ret);
-/* Everything of the user with after < pos <= upto, in order of position: a range of account_data_pos. */
+/* Everything of the user with after < pos <= upto, in order of position: a range of account_data_pos. What the user has
+ * changed about push rules (store/push_rules.h) is among it, as if it were the content of a global m.push_rules. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64_t after,
                                                                int64_t upto, hs_account_data_row **ret, size_t *ret_n);
 HS_NODISCARD hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content,

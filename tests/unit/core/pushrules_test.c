@@ -6,8 +6,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(HS_COVERAGE)
+#define SLOWER 20
+#else
+#define SLOWER 1
+#endif
 
 static hs_arena *a;
 
@@ -39,7 +46,7 @@ static hs_pushrules *defaults(void)
     hs_str json;
     hs_pushrules *r = NULL;
 
-    assert_null(hs_pushrules_default_json(a, BOB.user_id, &json));
+    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), &json));
     assert_null(hs_pushrules_compile(a, json, &r));
     return r;
 }
@@ -235,7 +242,7 @@ static void the_defaults_are_shown_in_the_order_of_the_specification(void **stat
     bool enabled = true;
     (void)state;
 
-    assert_null(hs_pushrules_default_json(a, BOB.user_id, &json));
+    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), &json));
     assert_null(hs_tape_parse(a, json, HS_JSON_CANONICAL, &v));
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_path(v, "global", "override", NULL), &it); n++) {
         assert_true(hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("rule_id"))), hs_str_c(OVERRIDES[n])));
@@ -249,6 +256,190 @@ static void the_defaults_are_shown_in_the_order_of_the_specification(void **stat
     assert_true(hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("pattern"))), BOB.localpart));
 }
 
+/* ── changes ── */
+static const hs_push_limits LIMITS = { .rule_count = 3, .rule_id_length = 40, .rule_size = 80 };
+
+static hs_jv json(const char *text)
+{
+    hs_jv v;
+
+    assert_null(hs_tape_parse(a, hs_str_c(text), 0, &v));
+    return v;
+}
+
+static hs_error *put(hs_str *changes, const char *kind, const char *id, const char *body)
+{
+    hs_push_put in = { .kind = hs_str_c(kind), .rule_id = hs_str_c(id), .body = json(body) };
+
+    return hs_pushrules_put(a, *changes, &in, &LIMITS, changes);
+}
+
+/* The ids of the own rules of a kind, each with a blank behind. */
+static hs_str own_ids(hs_str changes, const char *kind)
+{
+    hs_str text, all = HS_S("");
+    hs_jv v;
+
+    assert_null(hs_pushrules_json(a, BOB.user_id, changes, &text));
+    assert_null(hs_tape_parse(a, text, HS_JSON_OBJECT, &v));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_path(v, "global", kind, NULL), &it);) {
+        bool is_default = true;
+
+        assert_true(hs_jv_bool(hs_jv_get(it.value, HS_S("default")), &is_default));
+        if (!is_default)
+            assert_null(
+                hs_str_cat(a, &all, 3, all, hs_jv_str_or_null(hs_jv_get(it.value, HS_S("rule_id"))), HS_S(" ")));
+    }
+    return all;
+}
+
+static hs_push_result judge(hs_str changes, const hs_event *e, const hs_push_ctx *ctx)
+{
+    hs_pushrules *r;
+    hs_str text;
+
+    assert_null(hs_pushrules_json(a, hs_push_anybody, changes, &text));
+    assert_null(hs_pushrules_compile(a, text, &r));
+    return hs_push_eval(r, e, ctx);
+}
+
+/* C17 as many rules as there may be, and one more; the largest rule, and one byte more */
+static void what_a_user_may_keep_is_bounded(void **state)
+{
+    hs_str changes = HS_S(""), full;
+    (void)state;
+
+    assert_null(put(&changes, "room", "a", "{\"actions\":[]}"));
+    assert_null(put(&changes, "sender", "b", "{\"actions\":[]}"));
+    assert_null(put(&changes, "content", "c", "{\"actions\":[],\"pattern\":\"c\"}"));
+    full = changes;
+    assert_int_equal(put(&changes, "room", "d", "{\"actions\":[]}")->status, 400);
+    assert_null(put(&changes, "room", "a", "{\"actions\":[\"notify\"]}")); /* not one more */
+    assert_true(hs_str_eq(own_ids(full, "room"), HS_S("a ")));
+    assert_null(hs_pushrules_remove(a, changes, HS_S("sender"), HS_S("b"), &changes));
+    /* 78 + 2 bytes and 79 + 2; global/room/ is 12 of 40 */
+    assert_null(put(&changes, "content", "s",
+                    "{\"actions\":[],\"pattern\":\"0123456789012345678901234567890123456789"
+                    "012345678901234567890123456789012345\"}"));
+    assert_int_equal(put(&changes, "content", "s",
+                         "{\"actions\":[],\"pattern\":\"0123456789012345678901234567890123456789"
+                         "0123456789012345678901234567890123456\"}")
+                         ->status,
+                     413);
+    assert_null(put(&changes, "room", "a", "{\"actions\":[]}"));
+    assert_int_equal(put(&changes, "room", "0123456789012345678901234567", "{\"actions\":[]}")->status, 400);
+    assert_int_equal(put(&changes, "room", "01234567890123456789012345678", "{\"actions\":[]}")->status, 413);
+}
+
+static void own_rules_are_asked_before_the_default_ones(void **state)
+{
+    hs_str changes = HS_S("");
+    hs_push_ctx nobody = BOB, two = BOB;
+    hs_event *e = event("m.room.message", NULL, "{'body':'hi bob.b','msgtype':'m.text'}");
+    (void)state;
+
+    nobody.user_id = nobody.localpart = nobody.display_name = hs_str_make(NULL, 0);
+    two.room_members = 2;
+    assert_true(judge(changes, e, &BOB).highlight);
+    assert_false(judge(changes, e, &nobody).highlight); /* whose name is not known is not meant */
+    assert_true(judge(changes, e, &nobody).notify);
+    assert_null(
+        hs_pushrules_enable(a, changes, HS_S("content"), HS_S(".m.rule.contains_user_name"), json("false"), &changes));
+    assert_false(judge(changes, e, &BOB).highlight);
+    assert_null(put(&changes, "override", "o",
+                    "{\"actions\":[],\"conditions\":[{\"kind\":\"room_member_count\",\"is\":\"2\"}]}"));
+    assert_true(judge(changes, e, &BOB).notify);
+    assert_false(judge(changes, e, &two).notify);
+    assert_null(hs_pushrules_enable(a, changes, HS_S("override"), HS_S("o"), json("{\"enabled\":false}"), &changes));
+    assert_true(judge(changes, e, &two).notify);
+}
+
+static void rules_about_a_room_follow_it(void **state)
+{
+    hs_str changes = HS_S("");
+    bool changed;
+    (void)state;
+
+    assert_null(put(&changes, "room", "!old:x", "{\"actions\":[]}"));
+    assert_null(put(&changes, "override", "o",
+                    "{\"actions\":[],\"conditions\":[{\"kind\":\"event_match\",\"key\":\"room_id\","
+                    "\"pattern\":\"!o\"}]}"));
+    assert_null(hs_pushrules_move_room(a, changes, HS_S("!none:x"), HS_S("!new:x"), &LIMITS, &changed, &changes));
+    assert_false(changed);
+    assert_null(hs_pushrules_move_room(a, changes, HS_S("!o"), HS_S("!n"), &LIMITS, &changed, &changes));
+    assert_true(changed);
+    assert_true(hs_str_eq(own_ids(changes, "override"), HS_S("o !n ")));
+    assert_null(hs_pushrules_remove(a, changes, HS_S("override"), HS_S("o"), &changes));
+    assert_null(hs_pushrules_move_room(a, changes, HS_S("!old:x"), HS_S("!new:x"), &LIMITS, &changed, &changes));
+    assert_true(hs_str_eq(own_ids(changes, "room"), HS_S("!old:x !new:x ")));
+}
+
+/* N09 patterns that are made to be expensive: five milliseconds at most, on as much text as an event has */
+static void hostile_rules_are_judged_in_no_time(void **state)
+{
+    static char content[70000];
+    static const char *const PATTERNS[] = { "a*a*a*a*a*a*a*a*a*a*a*a*a*b", "*a?*a?*a?*a?*a?c",
+                                            "????????????????????b" };
+    (void)state;
+
+    memset(content, 'a', 65000);
+    memcpy(content, "{'body':'", 9);
+    memcpy(content + 64990, "'}", 3);
+    hs_event *e = event("m.room.message", NULL, content);
+    for (size_t i = 0; i < sizeof PATTERNS / sizeof *PATTERNS; i++) {
+        int64_t least = INT64_MAX;
+        hs_str rules = { NULL, 0 };
+        hs_pushrules *r;
+
+        assert_null(hs_str_cat(a, &rules, 3, HS_S("{\"global\":{\"content\":[{\"rule_id\":\"r\",\"pattern\":\""),
+                               hs_str_c(PATTERNS[i]), HS_S("\",\"actions\":[\"notify\"]}]}}")));
+        assert_null(hs_pushrules_compile(a, rules, &r));
+        for (int k = 0; k < 5; k++) {
+            struct timespec from, to;
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+            assert_false(hs_push_eval(r, e, &BOB).notify);
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+            int64_t ns = (to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec);
+            least = ns < least ? ns : least;
+        }
+        if (least > 5000000 * SLOWER)
+            fail_msg("%s takes %lld us", PATTERNS[i], (long long)least / 1000);
+    }
+}
+
+/* N09 a thousand of them: the rest is not tried */
+static void many_hostile_rules_cost_no_more_than_an_event_may(void **state)
+{
+    static char content[70000];
+    size_t steps = (size_t)8 << 20;
+    hs_push_ctx ctx = BOB;
+    struct timespec from, to;
+    hs_pushrules *r;
+    hs_buf b;
+    hs_str rules;
+    (void)state;
+
+    memset(content, 'a', 65000);
+    memcpy(content, "{'body':'", 9);
+    memcpy(content + 64990, "'}", 3);
+    hs_event *e = event("m.room.message", NULL, content);
+    hs_buf_init(&b, a);
+    hs_buf_add(&b, HS_S("{\"global\":{\"content\":["));
+    for (int i = 0; i < 1000; i++)
+        hs_buf_add(&b, HS_S("{\"rule_id\":\"r\",\"pattern\":\"a*?*a*a*b\",\"actions\":[\"notify\"]},"));
+    hs_buf_add(&b, HS_S("{\"rule_id\":\"r\",\"pattern\":\"x\",\"actions\":[]}],\"underride\":[{\"rule_id\":\"u\","
+                        "\"conditions\":[],\"actions\":[\"notify\"]}]}}"));
+    assert_null(hs_buf_flatten(&b, &rules));
+    assert_null(hs_pushrules_compile(a, rules, &r));
+    ctx.steps = &steps;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    for (int i = 0; i < 100; i++)
+        assert_true(hs_push_eval(r, e, &ctx).notify); /* what needs no pattern still decides */
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    assert_int_equal(steps, 0);
+    assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 < 500 * SLOWER);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_arena, close_arena)
@@ -258,6 +449,11 @@ int main(void)
         CASE(conditions_hold_as_specified),
         CASE(the_first_enabled_rule_of_the_highest_kind_decides),
         CASE(the_defaults_are_shown_in_the_order_of_the_specification),
+        CASE(what_a_user_may_keep_is_bounded),
+        CASE(own_rules_are_asked_before_the_default_ones),
+        CASE(rules_about_a_room_follow_it),
+        CASE(hostile_rules_are_judged_in_no_time),
+        CASE(many_hostile_rules_cost_no_more_than_an_event_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
