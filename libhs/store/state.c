@@ -67,12 +67,14 @@ static const hs_stmt BASES = {
            " SELECT line, snap FROM chain ORDER BY depth",
     .params = "nii", .cols = "ii", .big = "state_line",
 };
+/* From a line's base on, its tip has every slot that was ever touched, even where a purge has taken the past. */
 static const hs_stmt CHANGED = {
     .name = "state_changed_slots",
     .sql = "SELECT DISTINCT c.slot FROM unnest($2, $3, $4) g(line, low, high) CROSS JOIN LATERAL (SELECT p.slot"
-           " FROM state_past p WHERE p.room_nid = $1 AND p.line = g.line AND p.until > g.low AND p.until <= g.high OFFSET 0) c"
+           " FROM state_past p WHERE p.room_nid = $1 AND p.line = g.line AND p.until > g.low AND p.until <= g.high AND g.low >= 0"
+           " UNION ALL SELECT t.slot FROM state_tip t WHERE t.room_nid = $1 AND t.line = g.line AND g.low < 0 OFFSET 0) c"
            " ORDER BY c.slot",
-    .params = "nIII", .cols = "n", .big = "state_past",
+    .params = "nIII", .cols = "n", .big = "state_past state_tip",
 };
 static const hs_stmt LINE_NEWEST = {
     .name = "state_line_newest",
@@ -86,9 +88,8 @@ static const hs_stmt LINE_NEXT = {
 };
 static const hs_stmt LINE_INSERT = {
     .name = "state_line_insert",
-    .sql = "INSERT INTO state_line(room_nid, line, base_line, base_snap, flags)"
-           " VALUES ($1, $2, NULLIF($3, -1), CASE WHEN $3 <> -1 THEN $4 END, $5)",
-    .params = "niiii",
+    .sql = "SELECT hs_line_insert($1, $2, $3, $4, $5)",
+    .params = "niiii", .cols = "f",
 };
 static const hs_stmt LINE_FILL = {
     .name = "state_line_fill",
@@ -268,7 +269,8 @@ static hs_error *load_chain(hs_db *db, hs_arena *a, hs_nid room, hs_snap at, cha
     return NULL;
 }
 
-/* A stretch of a line whose changes may tell the two apart: (low, high]. */
+/* A stretch of a line whose changes may tell the two apart: (low, high]; FROM_BASE: all of it. */
+enum { FROM_BASE = -1 };
 typedef struct {
     int32_t *line, *low, *high;
     size_t n;
@@ -291,10 +293,10 @@ static bool stretches_between(const chain *x, const chain *y, stretches *ret)
                 continue;
             add_stretch(ret, x->at[i].line, m < n ? m : n, m < n ? n : m);
             for (size_t j = 0; j < k; j++)
-                add_stretch(ret, y->at[j].line, 0, y->at[j].snap);
+                add_stretch(ret, y->at[j].line, FROM_BASE, y->at[j].snap);
             return true;
         }
-        add_stretch(ret, x->at[i].line, 0, x->at[i].snap);
+        add_stretch(ret, x->at[i].line, FROM_BASE, x->at[i].snap);
     }
     return false;
 }

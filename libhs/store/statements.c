@@ -23,6 +23,7 @@
     X(hs_sessions_statements) \
     X(hs_spaces_statements) \
     X(hs_state_points_statements) \
+    X(hs_state_purge_statements) \
     X(hs_state_statements) \
     X(hs_thread_subs_statements) \
     X(hs_ticket_batch_statements) \
