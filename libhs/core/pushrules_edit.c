@@ -321,7 +321,7 @@ hs_error *hs_pushrules_move_room(hs_arena *a, hs_str changes, hs_str from, hs_st
             hs_push_own copy = s.own[k].at[i];
             hs_push_kind kind = (hs_push_kind)k;
 
-            if (kind == HS_PUSH_ROOM ? !hs_str_eq(copy.rule_id, from) : !copy.conditions.p)
+            if (!copy.enabled || (kind == HS_PUSH_ROOM ? !hs_str_eq(copy.rule_id, from) : !copy.conditions.p))
                 continue;
             if (kind != HS_PUSH_ROOM) {
                 HS_TRY(moved_conditions(a, copy.conditions, from, to, &copy.conditions));
@@ -331,7 +331,6 @@ hs_error *hs_pushrules_move_room(hs_arena *a, hs_str changes, hs_str from, hs_st
             copy.rule_id = to;
             if (hs_str_eq(s.own[k].at[i].rule_id, to) || (int64_t)count_own(&s) >= limits->rule_count)
                 continue;
-            copy.enabled = true;
             size_t before = s.own[k].n;
             HS_TRY(put_own(a, &s, kind, &copy, s.own[k].n, limits)); /* behind: the walk goes on undisturbed */
             *ret_changed = true;

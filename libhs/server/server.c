@@ -10,6 +10,7 @@
 #include "server/news.h"
 #include "server/peers.h"
 #include "server/push_eval.h"
+#include "server/pushers.h"
 #include "server/relations.h"
 #include "server/room.h"
 #include "server/session.h"
@@ -130,6 +131,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_relations_open(srv, srv->arena));
     HS_TRY(hs_push_open(srv, srv->arena));
     HS_TRY(hs_unread_open(srv, srv->arena));
+    hs_pushers_open(srv);
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_todevice_open(srv, srv->arena));
     HS_TRY(hs_waiters_open(srv, srv->arena));

@@ -1,6 +1,8 @@
 /* See sessions.h. token_find reads account and user_id too: one round trip for what every request needs. */
 #include "store/sessions.h"
 
+#include "store/pushers.h"
+
 /* clang-format off */
 static const hs_stmt TOKEN_FIND = {
     .name = "token_find",
@@ -151,16 +153,19 @@ hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id, hs_str disp
 /* After the ticket: a message for a device is written there too, if the device exists. */
 hs_error *hs_store_devices_remove(hs_write *w, hs_nid user, hs_strs device_ids)
 {
+    HS_TRY(hs_store_pushers_end(w, user, device_ids));
     return hs_write_after(w, &DEVICES_REMOVE, user, device_ids);
 }
 
 hs_error *hs_store_devices_remove_others(hs_write *w, hs_nid user, hs_str keep)
 {
+    HS_TRY(hs_store_pushers_end_others(w, user, keep));
     return hs_write_after(w, &DEVICES_REMOVE_OTHERS, user, keep);
 }
 
 hs_error *hs_store_token_remove(hs_write *w, hs_str token_sha256)
 {
+    HS_TRY(hs_store_pushers_end_token(w, token_sha256));
     return hs_write_before(w, &TOKEN_REMOVE, token_sha256);
 }
 

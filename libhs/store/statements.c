@@ -15,6 +15,7 @@
     X(hs_members_statements) \
     X(hs_names_statements) \
     X(hs_push_rules_statements) \
+    X(hs_pushers_statements) \
     X(hs_receipts_statements) \
     X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \

@@ -58,4 +58,6 @@ INSERT INTO space_walk SELECT decode(md5(w::text), 'hex'), w, 'q', array[w], arr
 INSERT INTO room_gap(room_nid, missing_nid, child_nid, depth)
   SELECT 1000000 + g % 2001, 10000000 + g, 10000001 + g, g FROM generate_series(1, 50000) g;
 INSERT INTO fed_stage SELECT 1000000 + g % 200, g, 900001, '$stage' || g, convert_to('{"auth_events":["$a' || g || '"]}', 'UTF8'), g FROM generate_series(1, 20000) g;
+INSERT INTO pusher SELECT u, 'app' || k, 'key' || u, 'http', 'D', NULL, '', 'a', 'd', 'en', '{}', true, u, u, NULL, NULL FROM generate_series(1, 20000) u, generate_series(1, 2) k;
+INSERT INTO threepid SELECT 'email', 'u' || u || '@x', u, 1, 1, NULL FROM generate_series(1, 20000) u;
 ANALYZE;

@@ -105,18 +105,6 @@ static hs_error *get_protocols(hs_req *q, hs_res *r)
     return NULL;
 }
 
-/* GET …/pushers: nobody can add one yet, so the list is empty. */
-static hs_error *get_pushers(hs_req *q, hs_res *r)
-{
-    (void)q;
-    hs_json_out *j = hs_res_json(r, 200);
-    hs_json_obj(j);
-    hs_json_arr_at(j, "pushers");
-    hs_json_end(j);
-    hs_json_end(j);
-    return NULL;
-}
-
 /* GET …/account/3pid: nobody can add one yet, so the list is empty. */
 static hs_error *get_threepids(hs_req *q, hs_res *r)
 {
@@ -134,7 +122,6 @@ const hs_route hs_routes_capabilities[] = {
     { HS_GET, NULL, "versions", get_versions, .who = HS_AUTH_OPTIONAL, .guest = true, .locked = true, .servlet = "VersionsRestServlet" },
     { HS_GET, "r0 v3 unstable", "/capabilities", get_capabilities, .who = HS_AUTH_USER, .guest = true, .servlet = "CapabilitiesRestServlet" },
     { HS_GET, "r0 v3 unstable", "/account/3pid", get_threepids, .who = HS_AUTH_USER, .servlet = "ThreepidRestServlet" },
-    { HS_GET, "api/v1 r0 v3 unstable", "/pushers", get_pushers, .who = HS_AUTH_USER, .servlet = "PushersRestServlet" },
     { HS_GET, "r0 v3 unstable", "/thirdparty/protocols", get_protocols, .who = HS_AUTH_USER, .guest = true, .servlet = "ThirdPartyProtocolsServlet" },
     { HS_GET, "api/v1 r0 v3 unstable", "/voip/turnServer", get_turn_server, .who = HS_AUTH_USER, .servlet = "VoipRestServlet" },
     { 0 },

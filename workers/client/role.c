@@ -18,6 +18,7 @@
     X(mutual_rooms) \
     X(profile) \
     X(push_rules) \
+    X(pushers) \
     X(receipts) \
     X(register) \
     X(relations) \
