@@ -306,42 +306,22 @@ static hs_error *follow_some(follow *f, const hs_nid *users, size_t n)
     return hs_write_commit(f->w, &res);
 }
 
-static hs_error *follow_all(follow *f)
+void hs_account_data_follow(hs_server *srv, hs_nids users, const hs_room *from, const hs_room *to)
 {
     enum { AT_ONCE = 100 };
-    size_t n = f->from->local_members_n;
-    hs_nid *users;
-    hs_arena *each = hs_arena_open(HS_MIB(64));
-
-    if (!each)
-        return HS_ERR_NOMEM;
-    hs_error *e = hs_alloc(f->a, n, &users);
-    if (!e && n)
-        memcpy(users, f->from->local_members, n * sizeof *users);
-    for (size_t i = 0; !e && i < n; i += AT_ONCE) {
-        follow some = { .srv = f->srv, .a = each, .from = f->from, .to = f->to };
-        e = follow_some(&some, users + i, n - i < AT_ONCE ? n - i : AT_ONCE);
-        if (e)
-            hs_log_error(f->srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
-        e = NULL;
-        hs_arena_reset(each);
-    }
-    hs_arena_close(each);
-    return e;
-}
-
-void hs_account_data_follow(hs_server *srv, const hs_room *from, const hs_room *to)
-{
     hs_arena *a = hs_arena_open(HS_MIB(64));
-    follow f = { .srv = srv, .a = a, .from = from, .to = to };
 
     if (!a)
         return;
     hs_lock_exclusive(srv->loop, &srv->tags_lock);
-    hs_error *e = follow_all(&f);
+    for (size_t i = 0; i < users.n; i += AT_ONCE) {
+        follow some = { .srv = srv, .a = a, .from = from, .to = to };
+        hs_error *e = follow_some(&some, users.at + i, users.n - i < AT_ONCE ? users.n - i : AT_ONCE);
+        if (e)
+            hs_log_error(srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
+        hs_arena_reset(a);
+    }
     hs_unlock(&srv->tags_lock);
-    if (e)
-        hs_log_error(srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
     hs_arena_close(a);
 }
 

@@ -27,9 +27,9 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
                                                  hs_str tag);
 
-/* A room was replaced: the tags that its local members have given it, and its place in their m.direct, go over to the
- * new one. What fails is logged. */
-HS_SUSPENDS void hs_account_data_follow(hs_server *srv, const hs_room *from, const hs_room *to);
+/* A room was replaced: the tags that these users have given it, and its place in their m.direct, go over to the new
+ * one. What fails is logged. */
+HS_SUSPENDS void hs_account_data_follow(hs_server *srv, hs_nids users, const hs_room *from, const hs_room *to);
 
 /* 400 M_BAD_JSON for a wrong shape. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_filter_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body,

@@ -38,7 +38,6 @@ static const preset PRESETS[] = {
 typedef struct {
     hs_str type, state_key;
     hs_jv content;
-    bool used; /* a later one of the same key counts */
 } initial;
 
 typedef struct {
@@ -62,6 +61,8 @@ static hs_error *check_own_alias(hs_arena *a, const plan *p, hs_jv alias)
     hs_str text = hs_jv_str_or_null(alias);
     hs_id id;
 
+    if (hs_jv_is(alias) && !text.p && hs_jv_type_of(alias) != HS_JV_NULL)
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "The alias must be of type string.");
     if (!text.n || (p->alias.p && hs_str_eq(text, p->alias)))
         return NULL;
     if (!hs_alias_parse(text, &id))
@@ -74,6 +75,14 @@ static hs_error *check_own_aliases(hs_arena *a, const plan *p, hs_jv content)
     HS_TRY(check_own_alias(a, p, hs_jv_get(content, HS_S("alias"))));
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(content, HS_S("alt_aliases")), &it);)
         HS_TRY(check_own_alias(a, p, it.value));
+    return NULL;
+}
+
+static initial *find_initial(plan *p, hs_str type, hs_str state_key)
+{
+    for (size_t i = 0; i < p->state.n; i++)
+        if (hs_str_eq(p->state.at[i].type, type) && hs_str_eq(p->state.at[i].state_key, state_key))
+            return &p->state.at[i];
     return NULL;
 }
 
@@ -93,10 +102,11 @@ static hs_error *read_initial_state(hs_arena *a, plan *p)
         HS_TRY(hs_event_content_check(p->srv, a, s.type, true, s.content));
         if (hs_str_eq(s.type, HS_S("m.room.canonical_alias")) && !s.state_key.n)
             HS_TRY(check_own_aliases(a, p, s.content));
-        /* the last of a key counts */
-        for (size_t i = 0; i < p->state.n; i++)
-            if (hs_str_eq(p->state.at[i].type, s.type) && hs_str_eq(p->state.at[i].state_key, s.state_key))
-                p->state.at[i].used = true;
+        initial *twin = find_initial(p, s.type, s.state_key);
+        if (twin) { /* the last of a key counts, in the place of the first */
+            twin->content = s.content;
+            continue;
+        }
         HS_TRY(hs_vec_push(a, &p->state, s));
     }
     return NULL;
@@ -254,7 +264,8 @@ static hs_error *create_content(hs_arena *a, const plan *p, hs_jv *ret)
 
     object_open(&o, a);
     for (hs_jv_iter it = { 0 }; hs_jv_next(p->in->creation_content, &it);) {
-        if (hs_str_eq(it.key, HS_S("room_version")) || hs_str_eq(it.key, HS_S("creator")) ||
+        if (hs_str_eq(it.key, HS_S("room_version")) ||
+            (!p->rv->creator_is_sender && hs_str_eq(it.key, HS_S("creator"))) ||
             (p->rv->privileged_creators && hs_str_eq(it.key, HS_S("additional_creators"))))
             continue;
         hs_json_key(&o.j, it.key);
@@ -405,7 +416,7 @@ static hs_error *add(hs_room_write *w, const plan *p, hs_str type, hs_str state_
 static const initial *find_given(const plan *p, const char *type)
 {
     for (size_t i = 0; i < p->state.n; i++)
-        if (!p->state.at[i].used && !p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type)))
+        if (!p->state.at[i].state_key.n && hs_str_eq(p->state.at[i].type, hs_str_c(type)))
             return &p->state.at[i];
     return NULL;
 }
@@ -458,7 +469,7 @@ static hs_error *add_wishes(hs_room_write *w, plan *p)
     if (encryption && hs_jv_str_or_null(hs_jv_get(encryption->content, HS_S("algorithm"))).p)
         encrypt = false;
     for (size_t i = 0; i < p->state.n; i++)
-        if (!p->state.at[i].used && !is_levels(&p->state.at[i])) /* those went before */
+        if (!is_levels(&p->state.at[i])) /* those went before */
             HS_TRY(add(w, p, p->state.at[i].type, p->state.at[i].state_key, p->state.at[i].content));
     if (encrypt) {
         HS_TRY(one_member(a, "algorithm", HS_S("m.megolm.v1.aes-sha2"), &content));

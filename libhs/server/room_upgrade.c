@@ -9,11 +9,13 @@
  * lost a convenience. */
 #include "server/room_upgrade.h"
 
+#include "base/checked.h"
 #include "core/ids.h"
 #include "core/sign.h"
 #include "server/account_data.h"
 #include "server/cache.h"
 #include "server/names.h"
+#include "server/push_rules.h"
 #include "server/room_create.h"
 #include "server/room_upgrade_power.h"
 #include "store/directory.h"
@@ -434,6 +436,30 @@ static hs_error *fill(hs_room_write *w, void *ud)
     return NULL;
 }
 
+/* What the old room's local members have said about it holds for the new one too. */
+static hs_error *follow(const upgrade *u, hs_arena *a)
+{
+    hs_arena *each = hs_arena_open(HS_MIB(64));
+    hs_nid *users;
+    size_t n = u->old_room->local_members_n;
+
+    if (!each)
+        return HS_ERR_NOMEM;
+    hs_error *e = hs_alloc(a, n, &users);
+    if (!e && n)
+        memcpy(users, u->old_room->local_members, n * sizeof *users);
+    if (!e)
+        hs_account_data_follow(u->srv, (hs_nids){ .at = users, .n = n }, u->old_room, u->new_room);
+    for (size_t i = 0; !e && i < n; i++) {
+        hs_error *failed = hs_push_rules_move_room(u->srv, each, users[i], u->old_room->id, u->new_room->id);
+        if (failed)
+            hs_log_error(u->srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.push_rules", failed);
+        hs_arena_reset(each);
+    }
+    hs_arena_close(each);
+    return e;
+}
+
 hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, const hs_upgrade *in, hs_str *ret)
 {
     upgrade u = { .srv = srv, .who = who, .in = in, .rv = hs_roomver_find(in->new_version) };
@@ -447,8 +473,6 @@ hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, co
         return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room id %.*s", HS_FMT(in->room_id));
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &u.name, &u.avatar));
     HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill, &u, NULL));
-    if (u.new_room)
-        hs_account_data_follow(srv, u.old_room, u.new_room);
     *ret = u.room_id;
-    return NULL;
+    return u.new_room ? follow(&u, a) : NULL;
 }

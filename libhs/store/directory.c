@@ -216,5 +216,5 @@ hs_error *hs_store_public_count(hs_db *db, hs_arena *a, const hs_public_filter *
 
 hs_error *hs_store_aliases_move(hs_write *w, hs_nid from, hs_nid to)
 {
-    return hs_write_after(w, &ALIAS_MOVE, &ALIAS_COUNT, from, to);
+    return hs_write_after(w, &ALIAS_MOVE, from, to);
 }

@@ -18,15 +18,43 @@ def alias_name():
 # -- createRoom --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["10", "11", "12"])
-def test_a_room_of_each_version_can_be_made_and_spoken_in(alice, bob, version):
+@pytest.mark.parametrize("version", [str(v) for v in range(1, 13)])
+def test_a_room_of_each_version_can_be_made_and_lived_in(alice, bob, version):
     room = alice.create_room(room_version=version, preset="public_chat", name="A room")
     create = alice.state(room, "m.room.create")
-    assert create["room_version"] == version
+    assert create["room_version"] == version and create.get("creator") == (alice.user_id if int(version) < 11 else None)
     assert (":" in room) == (version != "12")
     bob.join(room)
     e = bob.text(room, "hi")
     assert alice.event(room, e)["content"]["body"] == "hi"
+    assert alice.event(room, e).get("room_id") == room
+    power = alice.state(room, "m.room.power_levels")
+    assert (alice.user_id in power["users"]) == (version != "12") and power["events"]["m.room.tombstone"] == (150 if version == "12" else 100)
+    alice.set_state(room, "m.room.power_levels", {**power, "users": {**power["users"], bob.user_id: 50}})
+    bob.set_state(room, "m.room.topic", {"topic": "by bob"})
+    bob.redact(room, e)
+    assert alice.event(room, e)["content"] == {}
+    react = bob.send(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": alice.text(room, "x"), "key": "+"}})
+    bob.receipt(room, react)
+    alice.ban(room, bob.user_id)
+    assert refusal(bob.join, room).status == 403
+    alice.unban(room, bob.user_id)
+    alice.set_state(room, "m.room.join_rules", {"join_rule": "invite"})
+    assert refusal(bob.join, room).status == 403
+    alice.invite(room, bob.user_id)
+    bob.join(room)
+    alice.kick(room, bob.user_id)
+    types = [x["type"] for x in alice.messages(room, limit=100)["chunk"]]
+    assert types.count("m.room.member") == 7 and types[-1] == "m.room.create"
+    members = [x for x in alice.sync()["rooms"]["join"][room]["timeline"]["events"] if x["type"] == "m.room.member"]
+    assert members[-1]["content"]["membership"] == "leave"
+
+
+def test_where_the_initial_state_names_a_thing_twice_the_last_counts(alice):
+    room = alice.create_room(initial_state=[{"type": "org.example.x", "content": {"n": 1}}, {"type": "org.example.y", "content": {}},
+                                            {"type": "org.example.x", "content": {"n": 2}}])
+    types = [(e["type"], e["content"]) for e in alice.messages(room, dir="f", limit=50)["chunk"] if e["type"].startswith("org")]
+    assert types == [("org.example.x", {"n": 2}), ("org.example.y", {})]
 
 
 def test_an_unknown_version_is_refused(alice):

@@ -210,3 +210,15 @@ def test_creators_of_version_12_stay_none_when_another_upgrades(alice, bob):
     levels = alice.state(room, "m.room.power_levels")
     alice.set_state(room, "m.room.power_levels", {**levels, "users": {bob.user_id: 150}})
     assert alice.user_id not in bob.state(upgrade(bob, room, "12"), "m.room.power_levels").get("users", {})
+
+
+def test_push_rules_about_the_room_hold_for_the_new_one(alice, bob, room):
+    """As a client mutes a room: a rule by the room's id, and an override."""
+    bob.put(f"/pushrules/global/room/{quote(room)}", {"actions": []})
+    bob.put("/pushrules/global/override/mine", {"actions": ["notify"], "conditions": [{"kind": "event_match", "key": "room_id", "pattern": room}]})
+    then = upgrade(alice, room, "10")
+    rules = bob.get("/pushrules/")["global"]
+    assert {r["rule_id"]: r["actions"] for r in rules["room"]} == {room: [], then: []}
+    patterns = [c["pattern"] for r in rules["override"] if not r["default"] for c in r["conditions"] if c.get("key") == "room_id"]
+    assert sorted(patterns) == sorted([room, then])
+    assert not alice.get("/pushrules/")["global"]["room"]
