@@ -104,6 +104,18 @@ static hs_error *no_membership(hs_arena *a, const hs_session *who, hs_str room_i
                   HS_FMT(room_id));
 }
 
+/* Who has, or had, to do with the room. A room of others is like one that is not there. */
+static hs_error *check_membership(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id)
+{
+    hs_membership membership = HS_MEMBER_NONE;
+    hs_room *room;
+
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (room)
+        HS_TRY(hs_room_membership(srv, a, room, who->user_id, &membership));
+    return membership == HS_MEMBER_NONE ? no_membership(a, who, room_id) : NULL;
+}
+
 hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str type,
                               hs_jv content)
 {
@@ -111,8 +123,8 @@ hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who
 
     HS_TRY(find_room(srv, a, room_id, &room));
     HS_TRY(check_type(a, type));
-    if (room_id.p && !room)
-        return no_membership(a, who, room_id);
+    if (room_id.p)
+        HS_TRY(check_membership(srv, a, who, room_id));
     return write_data(srv, a, who, room, type, content);
 }
 
@@ -197,16 +209,9 @@ static hs_error *change_tags(hs_server *srv, hs_arena *a, const hs_session *who,
 
 hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag, hs_jv content)
 {
-    hs_membership membership = HS_MEMBER_NONE;
-    hs_room *room;
-
     if (tag.n > TAG_MAX)
         return hs_err(a, 400, HS_M_INVALID_PARAM, "tag parameter's length is over 255 bytes");
-    HS_TRY(hs_room_find(srv, a, room_id, &room));
-    if (room)
-        HS_TRY(hs_room_membership(srv, a, room, who->user_id, &membership));
-    if (membership == HS_MEMBER_NONE)
-        return no_membership(a, who, room_id);
+    HS_TRY(check_membership(srv, a, who, room_id));
     return change_tags(srv, a, who, room_id, tag, content);
 }
 

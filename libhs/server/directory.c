@@ -251,10 +251,12 @@ hs_error *hs_directory_visibility_put(hs_server *srv, const hs_session *who, hs_
     if (is_public && !srv->config->enable_room_list_search)
         return hs_err(a, 403, HS_M_FORBIDDEN, "This user is not permitted to publish rooms to the room list");
     HS_TRY(hs_room_find(srv, a, room_id, &room));
-    if (!room)
+    if (!room && (who->flags & HS_ACCOUNT_ADMIN))
         return hs_err(a, 400, HS_M_UNKNOWN, "Unknown room");
-    HS_TRY(may_manage(srv, who, a, room, &may));
-    if (!may)
+    may = false;
+    if (room)
+        HS_TRY(may_manage(srv, who, a, room, &may));
+    if (!may) /* there being no such room looks the same */
         return hs_err(a, 403, HS_M_FORBIDDEN,
                       "This server requires you to be a moderator in the room to edit its room list entry");
     if (!is_public)

@@ -100,9 +100,11 @@ static hs_error *write_receipt(hs_server *srv, const hs_session *who, hs_arena *
 }
 
 /* The marker is account data of the room; it moves forward only. */
-static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, hs_str event_id)
+static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room,
+                                  const hs_stored *event)
 {
-    hs_stored *event, *old = NULL;
+    hs_str event_id = event->ev->event_id;
+    hs_stored *old = NULL;
     hs_timeline_row at[2];
     hs_nid nids[2];
     hs_str content, old_id;
@@ -113,10 +115,6 @@ static hs_error *write_fully_read(hs_server *srv, const hs_session *who, hs_aren
     hs_write_result result;
     uint32_t pos;
 
-    HS_TRY(hs_event_find(srv, a, room->nid, event_id, &event));
-    if (!event || event->room != room->nid)
-        return hs_err(a, 404, HS_M_UNKNOWN, "Could not find event %.*s in room %.*s", HS_FMT(event_id),
-                      HS_FMT(room->id));
     HS_TRY(hs_store_account_data_get(srv->db, a, who->user, room->nid, HS_S("m.fully_read"), &content));
     if (content.p) {
         HS_TRY(hs_tape_parse(a, content, HS_JSON_OBJECT, &was));
@@ -158,17 +156,17 @@ hs_error *hs_receipt_put(hs_server *srv, const hs_session *who, hs_arena *a, con
 
     if (!looks_like_room(in->room_id) || !in->event_id.n || in->event_id.p[0] != '$')
         return hs_err(a, 400, HS_M_UNKNOWN, "A valid room ID and event ID must be specified");
+    HS_TRY(hs_timeline_find(srv, who, a, in->room_id, in->event_id, &room, &event, &visible));
     if (hs_str_eq(in->type, HS_S("m.fully_read"))) {
-        HS_TRY(hs_room_find(srv, a, in->room_id, &room));
-        if (!room)
+        if (!visible)
             return hs_err(a, 404, HS_M_UNKNOWN, "Could not find event %.*s in room %.*s", HS_FMT(in->event_id),
                           HS_FMT(in->room_id));
-        return write_fully_read(srv, who, a, room, in->event_id);
+        return write_fully_read(srv, who, a, room, event.event);
     }
-    HS_TRY(hs_timeline_find(srv, who, a, in->room_id, in->event_id, &room, &event, &visible));
-    if (!event.event)
+    HS_TRY(hs_room_find(srv, a, in->room_id, &room));
+    if (!event.event && room && hs_room_has_local(room, who->user))
         return NULL; /* as Synapse: it may be on its way */
-    if (!visible)
+    if (!visible || !room || !hs_room_has_local(room, who->user))
         return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to access that event.");
     return write_receipt(srv, who, a, room, event.event, in);
 }

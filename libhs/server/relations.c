@@ -28,10 +28,8 @@ hs_error *hs_relations_check(hs_server *srv, hs_arena *a, hs_room *room, hs_nid 
     if (!rel.rel_type.p)
         return NULL;
     HS_TRY(hs_event_find(srv, a, room->nid, rel.event_id, &parent));
-    if (!parent)
+    if (!parent || parent->room != room->nid) /* an event of another room is as good as none */
         return hs_err(a, 400, HS_M_UNKNOWN, "Can't send relation to unknown event");
-    if (parent->room != room->nid)
-        return hs_err(a, 400, HS_M_UNKNOWN, "Relations must be in the same room");
 
     if (hs_str_eq(rel.rel_type, HS_S("m.annotation"))) {
         bool twice;

@@ -9,6 +9,7 @@
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/room_block.h"
+#include "server/room_state.h"
 #include "store/account_data.h"
 #include "store/members.h"
 #include "store/names.h"
@@ -222,17 +223,20 @@ static hs_error *fill_change(hs_room_write *w, void *ud)
     return hs_room_write_add(w, &wish, &c->made);
 }
 
-static hs_error *room_for(hs_server *srv, hs_arena *a, const hs_member_change *in, hs_room **ret)
+/* Joining and knocking tell rooms that are closed from others, which may be on other servers. */
+static hs_error *room_for(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in, hs_room **ret)
 {
-    HS_TRY(hs_room_find(srv, a, in->room_id, ret));
+    bool entering = in->action == HS_CHANGE_JOIN || in->action == HS_CHANGE_KNOCK;
+
+    HS_TRY(entering ? hs_room_find(srv, a, in->room_id, ret) : hs_room_find_own(srv, who, a, in->room_id, ret));
     if (*ret)
         return NULL;
-    if (in->action == HS_CHANGE_JOIN || in->action == HS_CHANGE_KNOCK)
+    if (entering)
         return hs_err(a, 404, HS_M_UNKNOWN,
                       "Can't join remote room because no servers that are in the room have been provided.");
-    if (in->action == HS_CHANGE_LEAVE)
+    if (in->action == HS_CHANGE_LEAVE && (!in->target.p || hs_str_eq(in->target, who->user_id)))
         return hs_err(a, 404, HS_M_UNKNOWN, "Not a known room");
-    return hs_err(a, 403, HS_M_FORBIDDEN, "Unknown room");
+    return hs_err(a, 403, HS_M_FORBIDDEN, "%.*s not in room %.*s.", HS_FMT(who->user_id), HS_FMT(in->room_id));
 }
 
 hs_error *hs_invite_check(hs_server *srv, hs_arena *a, const hs_session *who, hs_str target)
@@ -303,7 +307,7 @@ static hs_error *change_member(hs_server *srv, const hs_session *who, hs_arena *
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user id: %.*s", HS_FMT(c.target));
     if (ACTIONS[in->action].to != HS_MEMBER_LEAVE && ACTIONS[in->action].to != HS_MEMBER_BAN)
         HS_TRY(hs_room_block_check(srv, a, in->room_id));
-    HS_TRY(room_for(srv, a, in, &room));
+    HS_TRY(room_for(srv, who, a, in, &room));
     if (in->txn_id.p) {
         HS_TRY(hs_room_txn_answer(srv, who, a, room, in->txn_id, ret));
         if (ret->p)
@@ -390,7 +394,7 @@ hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_
 
     HS_TRY(hs_room_find(srv, a, room_id, &room));
     if (!room)
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room");
+        return NULL;
     HS_TRY(hs_store_user_room(srv->db, a, who->user, room->nid, &row, &found));
     if (!found)
         return NULL;

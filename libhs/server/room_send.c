@@ -9,13 +9,15 @@
 #include "server/limiter.h"
 #include "server/relations.h"
 #include "server/room_member.h"
+#include "server/room_state.h"
 #include "store/events.h"
 
-static hs_error *need_room(hs_server *srv, hs_arena *a, hs_str room_id, hs_room **ret)
+static hs_error *need_room(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_room **ret)
 {
-    HS_TRY(hs_room_find(srv, a, room_id, ret));
+    HS_TRY(hs_room_find_own(srv, who, a, room_id, ret));
     if (!*ret)
-        return hs_err(a, 403, HS_M_FORBIDDEN, "Unknown room");
+        return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s (None)", HS_FMT(who->user_id),
+                      HS_FMT(room_id));
     return NULL;
 }
 
@@ -92,7 +94,7 @@ hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const
         *ret = known;
         return NULL;
     }
-    HS_TRY(need_room(srv, a, in->room_id, &room));
+    HS_TRY(need_room(srv, who, a, in->room_id, &room));
     HS_TRY(hs_event_content_check(srv, a, in->type, false, in->content));
     if (hs_str_eq(in->type, HS_S("m.room.redaction"))) {
         wish.redacts = hs_jv_str_or_null(hs_jv_get(in->content, HS_S("redacts")));
@@ -177,7 +179,7 @@ hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a,
         return hs_room_member_put(srv, who, a, in, ret);
     if (hs_str_eq(in->type, HS_S("m.room.create")))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Cannot resend m.room.create event");
-    HS_TRY(need_room(srv, a, in->room_id, &room));
+    HS_TRY(need_room(srv, who, a, in->room_id, &room));
     HS_TRY(hs_event_content_check(srv, a, in->type, true, in->content));
     if (hs_str_eq(in->type, HS_S("m.room.canonical_alias")))
         HS_TRY(check_canonical_alias(srv, a, room, in->content));
@@ -235,7 +237,7 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
         *ret = known;
         return NULL;
     }
-    HS_TRY(need_room(srv, a, in->room_id, &room));
+    HS_TRY(need_room(srv, who, a, in->room_id, &room));
     HS_TRY(limit_redaction(srv, who, a, room, in->event_id));
     if (room->rv->redacts_in_content) {
         hs_jv given = hs_jv_get(in->content, HS_S("redacts"));

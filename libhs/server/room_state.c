@@ -16,15 +16,32 @@ static hs_error *is_world_readable(hs_server *srv, hs_arena *a, hs_room *room, b
     return NULL;
 }
 
-static hs_error *at_leave(hs_server *srv, hs_arena *a, hs_room *room, hs_nid event, hs_room_access *ret)
+hs_error *hs_room_find_own(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_room **ret)
 {
-    hs_stored *s;
+    hs_membership membership;
+    hs_room *room;
 
-    HS_TRY(hs_events_load_as(srv, a, room->nid, room->rv, &event, 1, &s));
-    if (!s || s->line < 0)
-        return hs_err_internal(a, NULL, "no state at member event %lld", (long long)event);
+    HS_TRY(hs_room_find(srv, a, room_id, &room));
+    if (room && !hs_room_has_local(room, who->user)) {
+        HS_TRY(hs_room_membership(srv, a, room, who->user_id, &membership));
+        if (membership == HS_MEMBER_NONE)
+            room = NULL;
+    }
+    *ret = room;
+    return NULL;
+}
+
+/* The state at the end of the stay: an invite that was refused since then shows nothing newer. */
+static hs_error *at_leave(hs_server *srv, hs_arena *a, hs_room *room, int64_t left_pos, hs_room_access *ret)
+{
+    hs_timeline_row at;
+    bool found;
+
+    HS_TRY(hs_store_head_at(srv->db, a, room->nid, left_pos, &at, &found));
+    if (!found)
+        return hs_err_internal(a, NULL, "no state at position %lld", (long long)left_pos);
     *ret = (hs_room_access){
-        .room = room, .membership = HS_MEMBER_LEAVE, .at_leave = true, .line = s->line, .snap = s->snap
+        .room = room, .membership = HS_MEMBER_LEAVE, .at_leave = true, .line = at.line, .snap = at.snap
     };
     return NULL;
 }
@@ -48,7 +65,7 @@ hs_error *hs_room_access_check(hs_server *srv, const hs_session *who, hs_arena *
             return NULL;
         }
         if (found && row.membership == HS_MEMBER_LEAVE && row.left_pos && !(row.flags & HS_USER_ROOM_FORGOTTEN))
-            return at_leave(srv, a, room, row.event, ret);
+            return at_leave(srv, a, room, row.left_pos, ret);
         HS_TRY(is_world_readable(srv, a, room, &readable));
     }
     if (!readable)

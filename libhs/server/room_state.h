@@ -12,6 +12,10 @@ typedef struct {
     int32_t line, snap;
 } hs_room_access;
 
+/* The room, if `who` has or had to do with it (joined, invited, left …). *ret NULL: not, or there is no such room: who
+ * asks must not be able to tell which. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_find_own(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
+                                                    hs_room **ret);
 /* May `who` look at the room, and at which state? 403 M_FORBIDDEN with Synapse's text. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_access_check(hs_server *srv, const hs_session *who, hs_arena *a,
                                                         hs_str room_id, hs_room_access *ret);

@@ -17,6 +17,7 @@
 #include "server/names.h"
 #include "server/push_rules.h"
 #include "server/room_create.h"
+#include "server/room_state.h"
 #include "server/room_upgrade_power.h"
 #include "store/directory.h"
 #include "store/members.h"
@@ -468,9 +469,10 @@ hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, co
 
     if (!u.rv)
         return hs_err(a, 400, HS_M_UNSUPPORTED_ROOM_VERSION, "Your homeserver does not support this room version");
-    HS_TRY(hs_room_find(srv, a, in->room_id, &room));
+    HS_TRY(hs_room_find_own(srv, who, a, in->room_id, &room));
     if (!room)
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Unknown room id %.*s", HS_FMT(in->room_id));
+        return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s (None)", HS_FMT(who->user_id),
+                      HS_FMT(in->room_id));
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &u.name, &u.avatar));
     HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill, &u, NULL));
     *ret = u.room_id;

@@ -105,6 +105,20 @@ static hs_error *add_pending(sync_run *s, const hs_su_room *me)
                                               : hs_vec_push(s->job.a, &s->knocks, p);
 }
 
+/* What is shown of a room that the user is not in any more ends with the stay. Who was only invited, or knew of the end
+ * already, is shown the own member event alone. */
+static hs_error *end_with_stay(sync_run *s, hs_sync_part *p)
+{
+    hs_user_room row;
+    bool found;
+
+    HS_TRY(hs_store_user_room(s->job.srv->db, s->job.a, s->job.who->user, p->me.room, &row, &found));
+    p->archived = true;
+    p->only_own = !found || !row.left_pos || row.left_pos <= p->since || row.left_pos > p->me.pos;
+    p->upto = p->only_own ? p->me.pos : row.left_pos;
+    return add_part(s, p);
+}
+
 static hs_error *initial_room(sync_run *s, const hs_su_room *me)
 {
     hs_sync_part p = { .me = *me, .full = true, .since = INT64_MIN, .upto = s->job.upto };
@@ -128,9 +142,7 @@ static hs_error *initial_room(sync_run *s, const hs_su_room *me)
     }
     if (me->flags & HS_USER_ROOM_FORGOTTEN)
         return NULL;
-    p.archived = true;
-    p.upto = me->pos;
-    return add_part(s, &p);
+    return end_with_stay(s, &p);
 }
 
 /* The user's own membership in a room, before the token and since. */
@@ -202,9 +214,7 @@ static hs_error *changed_room(sync_run *s, const hs_su_room *me)
     case HS_MEMBER_BAN: /* forgotten or not: the user's other devices have to learn of it */
         p.newly_joined = h.joined && h.before != HS_MEMBER_JOIN;
         p.full = s->job.in->full_state || p.newly_joined;
-        p.archived = true;
-        p.upto = me->pos;
-        return add_part(s, &p);
+        return end_with_stay(s, &p);
     default:
         return NULL;
     }
@@ -563,7 +573,7 @@ static hs_error *dress_state(sync_run *s)
         for (size_t k = 0; k < p->state_n; k++)
             all[n++].event = p->state[k];
     }
-    return hs_timeline_dress(s->job.srv, s->job.a, NULL, HS_DRESS_REPLACED, all, n);
+    return hs_timeline_dress(s->job.srv, s->job.a, s->job.who, HS_DRESS_REPLACED | HS_DRESS_STATE, all, n);
 }
 
 static hs_error *fill(sync_run *s)

@@ -20,6 +20,7 @@ typedef struct {
     hs_room *room;
     hs_su_room me;
     bool archived;     /* the leave section */
+    bool only_own;     /* nothing but the user's own member event */
     bool newly_joined; /* since the token */
     bool full;         /* the whole state */
     bool always;       /* included even when there is nothing in it */

@@ -204,11 +204,34 @@ hs_error *hs_sync_foresee(hs_sync_job *job, const hs_sync_part *parts, size_t n)
     return hs_events_replaced(job->srv, job->a, states.at, states.n, replaced);
 }
 
+/* The user's own member event, if it came after the token. */
+static hs_error *collect_own(hs_sync_job *job, hs_sync_part *p)
+{
+    hs_timeline_row at;
+    hs_stored *event;
+
+    HS_TRY(hs_alloc(job->a, 1, &p->events));
+    p->end = (hs_snap){ -1, 0 };
+    HS_TRY(hs_events_load(job->srv, job->a, p->room->nid, &p->me.event, 1, &event));
+    if (!event)
+        return NULL;
+    HS_TRY(hs_store_timeline_of(job->srv->db, job->a, p->room->nid, &event->nid, 1, &at));
+    if (!at.pos || at.pos <= p->since ||
+        !hs_event_filter_match(&job->in->filter->timeline, event->ev->type, event->ev->sender, p->room->id,
+                               event->ev->content))
+        return NULL;
+    p->events[p->events_n++] = (hs_dressed){ .event = event, .membership = event->ev->membership, .pos = at.pos };
+    p->prev = (hs_page_token){ true, at.depth, at.pos - 1 };
+    return senders_of(job, p);
+}
+
 hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
 {
     size_t limit = (size_t)limit_of(job), batch = batch_of(limit), done = 0;
     bool whole, all;
 
+    if (p->only_own)
+        return collect_own(job, p);
     HS_TRY(recent_rows(job, p, batch, &whole));
     if (!p->rows_n && !whole)
         HS_TRY(stored_rows(job, p, batch, &whole));

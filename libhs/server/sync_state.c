@@ -239,6 +239,8 @@ hs_error *hs_sync_state(hs_sync_job *job, hs_sync_part *p)
     bool *related;
     size_t n = 0, changed = 0;
 
+    if (p->only_own)
+        return NULL;
     if (p->full) {
         HS_TRY(changes_shown(job, p, &in_window));
         HS_TRY(full_state(job, p, &in_window, &out));
@@ -372,7 +374,7 @@ hs_error *hs_sync_summary(hs_sync_job *job, hs_sync_part *p)
 {
     bool members = p->member_events, named;
 
-    if (!job->in->filter->state.lazy_load_members)
+    if (p->archived || !job->in->filter->state.lazy_load_members)
         return NULL;
     for (size_t i = 0; p->limited && i < p->state_n; i++)
         members |= is_member(p->state[i]->slot);

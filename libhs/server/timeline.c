@@ -195,6 +195,25 @@ static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, cons
     return NULL;
 }
 
+/* Of the state at an event what may be seen event by event. */
+static hs_error *only_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_stored **io,
+                              size_t *io_n)
+{
+    bool *visible;
+    hs_membership *memberships;
+    size_t kept = 0;
+
+    HS_TRY(hs_alloc(a, *io_n, &visible));
+    HS_TRY(hs_alloc(a, *io_n, &memberships));
+    HS_TRY(hs_timeline_visible(srv, a, room, who, HS_SEES_NOW_ONLY, io, *io_n, visible, memberships));
+    for (size_t i = 0; i < *io_n; i++) {
+        if (visible[i])
+            io[kept++] = io[i];
+    }
+    *io_n = kept;
+    return NULL;
+}
+
 static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees, hs_topo low,
                            hs_topo high, hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
 {
@@ -253,7 +272,7 @@ static hs_error *clamp_to_stay(hs_server *srv, const hs_session *who, hs_arena *
         return NULL;
     HS_TRY(hs_store_user_room(srv->db, a, who->user, access->room->nid, &row, &found));
     if (found)
-        HS_TRY(hs_store_head_at(srv->db, a, access->room->nid, row.pos, &at, &found));
+        HS_TRY(hs_store_head_at(srv->db, a, access->room->nid, row.left_pos, &at, &found));
     if (found && at.depth < io->depth)
         *io = (hs_topo){ at.depth, at.pos };
     return NULL;
@@ -327,10 +346,8 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     n_before = limit / 2;
     n_after = limit - n_before;
     HS_TRY(hs_timeline_find(srv, who, a, room_id, event_id, &out.room, &out.event, &visible));
-    if (!out.event.event)
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
     if (!visible)
-        return hs_err(a, 403, HS_M_FORBIDDEN, "You don't have permission to access that event.");
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
     HS_TRY(hs_store_timeline_of(srv->db, a, out.room->nid, &out.event.event->nid, 1, &at));
     if (!at.pos)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
@@ -376,6 +393,11 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
             if (out.state[i] && wanted(filter, out.state[i]))
                 out.state[out.state_n++] = out.state[i];
         }
+        HS_TRY(hs_timeline_state_visible(srv, a, out.room, who, last,
+                                         after.n ? after.at[after.n - 1].membership : out.event.membership, &visible));
+        if (!visible)
+            HS_TRY(only_visible(srv, a, out.room, who, out.state, &out.state_n));
+        out.state_bare = !visible;
     }
     *ret = out;
     return NULL;

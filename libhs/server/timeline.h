@@ -44,7 +44,8 @@ struct hs_dressed {
 
 enum {
     HS_DRESS_BUNDLE = 1,   /* aggregations too */
-    HS_DRESS_REPLACED = 2, /* what state events replaced */
+    HS_DRESS_REPLACED = 2, /* what state events replaced, where the viewer may see it */
+    HS_DRESS_STATE = 4,    /* the events are state that the viewer is shown because it holds: memberships are not set */
 };
 /* The events may be of several rooms. One round trip at most for each kind of thing that is not in memory. viewer NULL:
  * nobody's transaction ids. */
@@ -77,6 +78,11 @@ typedef enum {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room,
                                                        const hs_session *who, hs_sees sees, hs_stored *const *events,
                                                        size_t n, bool *visible, hs_membership *membership);
+/* Of an event that the user may see: may they see the state that held there? Whoever was in the room may, and anybody
+ * where history was world readable; who was only invited may not. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room,
+                                                             const hs_session *who, hs_stored *event,
+                                                             hs_membership membership, bool *ret);
 /* Users whom somebody ignores. Remembered by the sync service's news; see account data. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret);
 
@@ -119,6 +125,7 @@ typedef struct {
     size_t before_n, after_n;
     hs_stored **state;
     size_t state_n;
+    bool state_bare; /* it is shown without what it replaced */
     hs_str start, end;
 } hs_event_context;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,

@@ -1,6 +1,7 @@
 /* Looks up what goes into the `unsigned` of events: redactions, what they replaced, transaction ids, aggregations. */
 #include "server/timeline.h"
 
+#include "core/visibility.h"
 #include "server/cache.h"
 #include "server/relations.h"
 #include "server/sync_wait.h"
@@ -127,7 +128,79 @@ static hs_error *load_each(hs_server *srv, hs_arena *a, const hs_nid *rooms, con
     return NULL;
 }
 
-static hs_error *dress_replaced(hs_server *srv, hs_arena *a, hs_dressed *events, size_t n)
+/* May the viewer see one more event of a room beside those of a page? */
+static hs_error *sees(hs_server *srv, hs_arena *a, const hs_session *viewer, hs_stored *event, bool *ret)
+{
+    hs_membership membership;
+    hs_room *room;
+
+    HS_TRY(hs_room_load(srv, a, event->room, &room));
+    *ret = false;
+    return room ? hs_timeline_visible(srv, a, room, viewer, HS_SEES_PAST_STAYS, &event, 1, ret, &membership) : NULL;
+}
+
+/* Has all history of the room been open to its members at all times? It is so in nearly all rooms. */
+static hs_error *always_open(hs_server *srv, hs_arena *a, hs_room *room, bool *ret)
+{
+    hs_nid nid = hs_room_state_nid(srv, room, HS_S("m.room.history_visibility"), HS_S("")), was = 0;
+    hs_stored *e = NULL;
+    hs_visibility now;
+
+    if (nid)
+        HS_TRY(hs_events_load(srv, a, room->nid, &nid, 1, &e));
+    if (e)
+        HS_TRY(hs_events_replaced(srv, a, &e, 1, &was));
+    now = hs_visibility_of(e ? e->ev : NULL);
+    *ret = !was && (now == HS_VIS_SHARED || now == HS_VIS_WORLD_READABLE);
+    return NULL;
+}
+
+/* What one was oneself is known. */
+static bool is_own(const hs_session *viewer, const hs_stored *e)
+{
+    return hs_str_eq(e->ev->type, HS_S("m.room.member")) && hs_str_eq(e->ev->state_key, viewer->user_id);
+}
+
+/* Of one room: what state events replaced, without what the viewer may not see: what held while they were not there. */
+static hs_error *drop_unseen(hs_server *srv, hs_arena *a, const hs_session *viewer, bool state,
+                             const hs_dressed *events, hs_stored **was, size_t n)
+{
+    hs_stored **asked;
+    hs_membership *memberships;
+    bool *visible, open = false;
+    size_t *index, k = 0;
+    hs_room *room;
+
+    HS_TRY(hs_alloc(a, n, &asked));
+    HS_TRY(hs_alloc(a, n, &index));
+    for (size_t i = 0; i < n; i++) {
+        if (!was[i] || (state ? events[i].membership != HS_MEMBER_NONE : events[i].membership == HS_MEMBER_NONE) ||
+            events[i].membership == HS_MEMBER_JOIN || is_own(viewer, was[i]))
+            continue;
+        index[k] = i;
+        asked[k++] = was[i];
+    }
+    if (!k)
+        return NULL;
+    HS_TRY(hs_room_load(srv, a, asked[0]->room, &room));
+    if (!room)
+        return NULL;
+    if (state && hs_room_has_local(room, viewer->user))
+        HS_TRY(always_open(srv, a, room, &open));
+    if (open)
+        return NULL;
+    HS_TRY(hs_alloc(a, k, &visible));
+    HS_TRY(hs_alloc(a, k, &memberships));
+    HS_TRY(hs_timeline_visible(srv, a, room, viewer, HS_SEES_PAST_STAYS, asked, k, visible, memberships));
+    for (size_t i = 0; i < k; i++) {
+        if (!visible[i])
+            was[index[i]] = NULL;
+    }
+    return NULL;
+}
+
+static hs_error *dress_replaced(hs_server *srv, hs_arena *a, const hs_session *viewer, bool state, hs_dressed *events,
+                                size_t n)
 {
     hs_stored **stored, **was;
     hs_nid *nids, *rooms;
@@ -147,6 +220,11 @@ static hs_error *dress_replaced(hs_server *srv, hs_arena *a, hs_dressed *events,
     }
     HS_TRY(hs_events_replaced(srv, a, stored, n, nids));
     HS_TRY(load_each(srv, a, rooms, nids, n, was));
+    for (size_t i = 0, end; viewer && i < n; i = end) {
+        for (end = i; end < n && rooms[end] == rooms[i];)
+            end++;
+        HS_TRY(drop_unseen(srv, a, viewer, state, events + i, was + i, end - i));
+    }
     for (size_t i = 0; i < n; i++)
         events[i].replaced = was[i];
     return NULL;
@@ -226,9 +304,14 @@ static bool may_have_bundle(const hs_stored *e)
     return !hs_str_eq(rel.rel_type, HS_S("m.annotation")) && !hs_str_eq(rel.rel_type, HS_S("m.replace"));
 }
 
-static hs_error *apply_references(hs_arena *a, const hs_bundles *b, hs_dressed *e)
+/* Who is in the room and ignores nobody is shown all references: what can be told from their ids alone is nothing. */
+static hs_error *apply_references(hs_server *srv, hs_arena *a, const hs_session *who, const hs_nids *ignores,
+                                  const hs_bundles *b, hs_dressed *e)
 {
-    size_t first = 0, n = 0;
+    size_t first = 0, n = 0, kept = 0;
+    const hs_room *room = hs_room_cached(srv, e->event->room);
+    bool whole = !who || (!ignores->n && room && hs_room_has_local(room, who->user));
+    hs_stored *event;
     hs_str *ids;
 
     while (first < b->references_n && b->references[first].target != e->event->nid)
@@ -238,15 +321,51 @@ static hs_error *apply_references(hs_arena *a, const hs_bundles *b, hs_dressed *
     if (!n)
         return NULL;
     HS_TRY(hs_alloc(a, n, &ids));
-    for (size_t i = 0; i < n; i++)
-        ids[i] = b->references[first + i].event_id;
+    for (size_t i = 0; i < n; i++) {
+        bool seen = whole;
+
+        if (!whole) {
+            HS_TRY(hs_events_load(srv, a, e->event->room, &b->references[first + i].event, 1, &event));
+            if (event)
+                HS_TRY(sees(srv, a, who, event, &seen));
+        }
+        if (seen)
+            ids[kept++] = b->references[first + i].event_id;
+    }
     e->references = ids;
-    e->references_n = n;
+    e->references_n = kept;
     return NULL;
 }
 
 static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
                              unsigned what, const hs_dressed **ret);
+
+/* The newest reply that the viewer may see, and how many there are up to it. */
+static hs_error *dress_thread(hs_server *srv, hs_arena *a, const hs_session *who, const hs_nids *ignores,
+                              const hs_thread_row *thread, hs_dressed *e)
+{
+    enum { TAIL = 50 };
+    hs_nid nids[TAIL];
+    int64_t positions[TAIL];
+    const hs_dressed *last = NULL;
+    size_t n;
+
+    if (!ignores->n)
+        HS_TRY(one_dressed(srv, a, who, e->event, thread->last, HS_DRESS_BUNDLE, &last));
+    e->thread_count = thread->replies;
+    if (!last && who) {
+        HS_TRY(hs_store_thread_tail(srv->db, a, e->event->room, e->event->nid, *ignores, TAIL, nids, positions, &n));
+        for (size_t i = 0; i < n && !last; i++) {
+            HS_TRY(one_dressed(srv, a, who, e->event, nids[i], HS_DRESS_BUNDLE, &last));
+            if (last)
+                HS_TRY(hs_store_thread_count(srv->db, a, e->event->room, e->event->nid, *ignores, positions[i],
+                                             &e->thread_count));
+        }
+    }
+    e->participated = thread->participated || (who && e->event->sender == who->user);
+    e->thread_last = last;
+    return NULL;
+}
 
 static bool is_related(const hs_bundles *b, hs_nid event)
 {
@@ -295,17 +414,20 @@ static hs_error *read_bundles(hs_server *srv, hs_arena *a, const hs_session *who
 static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *who, bool threads, hs_dressed *events,
                                size_t n)
 {
+    hs_nids ignores = { NULL, 0 };
     hs_bundles b;
 
     HS_TRY(read_bundles(srv, a, who, events, n, &b));
     if (!b.edits_n && !b.references_n && !b.threads_n)
         return NULL;
+    if (who)
+        HS_TRY(hs_ignored_users(srv, a, who->user, &ignores));
     for (size_t i = 0; i < n; i++) {
         hs_dressed *e = &events[i];
 
         if (!may_have_bundle(e->event))
             continue;
-        HS_TRY(apply_references(a, &b, e));
+        HS_TRY(apply_references(srv, a, who, &ignores, &b, e));
         for (size_t m = 0; m < b.edits_n; m++) {
             if (b.edits[m].target == e->event->nid && !(e->event->flags & HS_EV_REDACTED))
                 HS_TRY(one_dressed(srv, a, who, e->event, b.edits[m].event, 0, &e->edit));
@@ -313,23 +435,25 @@ static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *wh
         for (size_t m = 0; threads && m < b.threads_n; m++) {
             if (b.threads[m].root != e->event->nid || hs_relates_to_read(e->event->ev->content).rel_type.p)
                 continue;
-            e->thread_count = b.threads[m].replies;
-            e->participated = b.threads[m].participated || (who && e->event->sender == who->user);
-            HS_TRY(one_dressed(srv, a, who, e->event, b.threads[m].last, HS_DRESS_BUNDLE, &e->thread_last));
+            HS_TRY(dress_thread(srv, a, who, &ignores, &b.threads[m], e));
         }
     }
     return NULL;
 }
 
-/* An event that is shown inside another one. A thread's last event has its own edit, but no thread. */
+/* An event that is shown inside another one; *ret stays NULL when the viewer may not see it. A thread's last event has
+ * its own edit, but no thread. */
 static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
                              unsigned what, const hs_dressed **ret)
 {
     hs_stored *event;
     hs_dressed *d;
+    bool seen = true;
 
     HS_TRY(hs_events_load(srv, a, target->room, &nid, 1, &event));
-    if (!event)
+    if (event && who)
+        HS_TRY(sees(srv, a, who, event, &seen));
+    if (!event || !seen)
         return NULL;
     HS_TRY(hs_alloc(a, 1, &d));
     d->event = event;
@@ -347,7 +471,7 @@ hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewe
         return NULL;
     HS_TRY(dress_redactions(srv, a, events, n));
     if (what & HS_DRESS_REPLACED)
-        HS_TRY(dress_replaced(srv, a, events, n));
+        HS_TRY(dress_replaced(srv, a, viewer, what & HS_DRESS_STATE, events, n));
     if (viewer && viewer->device_id.n)
         HS_TRY(dress_txns(srv, a, viewer, events, n));
     if (what & HS_DRESS_BUNDLE)

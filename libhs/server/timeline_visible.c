@@ -209,6 +209,30 @@ static hs_error *joined_until(hs_server *srv, hs_arena *a, hs_room *room, const 
     return NULL;
 }
 
+hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_stored *event,
+                                    hs_membership membership, bool *ret)
+{
+    int64_t visibility_slot = hs_slot(srv->slot_key, HS_S("m.room.history_visibility"), HS_S(""));
+    int64_t member_slot = hs_slot(srv->slot_key, HS_S("m.room.member"), who->user_id);
+    hs_stored *holds;
+    hs_nid nid;
+
+    *ret = membership == HS_MEMBER_JOIN;
+    if (*ret)
+        return NULL;
+    if (event->ev->is_state && event->slot == member_slot) { /* the end of a stay, or of an invite */
+        HS_TRY(hs_events_replaced(srv, a, &event, 1, &nid));
+        HS_TRY(load_column(srv, a, room->nid, &nid, 1, &holds));
+        *ret = membership_of(holds) == HS_MEMBER_JOIN;
+    }
+    if (*ret)
+        return NULL;
+    HS_TRY(slot_at(srv, a, room, visibility_slot, &event, 1, &nid));
+    HS_TRY(load_column(srv, a, room->nid, &nid, 1, &holds));
+    *ret = hs_visibility_of(holds ? holds->ev : NULL) == HS_VIS_WORLD_READABLE;
+    return NULL;
+}
+
 hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
                               hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
 {

@@ -102,11 +102,12 @@ static const hs_stmt EDITS = {
 
 static const hs_stmt REFERENCES = {
     .name = "bundle_references",
-    .sql = "SELECT r.target_nid, e.event_id FROM unnest($1::bigint[], $2::bigint[]) w(room_nid, target_nid)"
-           " JOIN relation r ON r.room_nid = w.room_nid AND r.target_nid = w.target_nid AND r.rel_type = 'm.reference'"
-           " JOIN event e ON e.room_nid = r.room_nid AND e.event_nid = r.event_nid ORDER BY r.target_nid, r.pos",
+    .sql =
+        "SELECT r.target_nid, e.event_id, r.event_nid FROM unnest($1::bigint[], $2::bigint[]) w(room_nid, target_nid)"
+        " JOIN relation r ON r.room_nid = w.room_nid AND r.target_nid = w.target_nid AND r.rel_type = 'm.reference'"
+        " JOIN event e ON e.room_nid = r.room_nid AND e.event_nid = r.event_nid ORDER BY r.target_nid, r.pos",
     .params = "NN",
-    .cols = "nt",
+    .cols = "ntn",
     .big = "relation event",
 };
 
@@ -148,12 +149,63 @@ hs_error *hs_store_bundles(hs_db *db, hs_arena *a, hs_nid viewer, const hs_nid *
     for (size_t i = 0; i < out.edits_n; i++)
         out.edits[i] = (hs_edit_row){ hs_rows_i64(edits, i, 0), hs_rows_i64(edits, i, 1) };
     for (size_t i = 0; i < out.references_n; i++)
-        out.references[i] = (hs_reference_row){ hs_rows_i64(references, i, 0), hs_rows_str(references, i, 1) };
+        out.references[i] = (hs_reference_row){ hs_rows_i64(references, i, 0), hs_rows_i64(references, i, 2),
+                                                hs_rows_str(references, i, 1) };
     for (size_t i = 0; i < out.threads_n; i++) {
         out.threads[i] = (hs_thread_row){ hs_rows_i64(threads, i, 0), hs_rows_i64(threads, i, 1),
                                           hs_rows_i64(threads, i, 2), hs_rows_bool(threads, i, 3) };
     }
     *ret = out;
+    return NULL;
+}
+
+static const hs_stmt THREAD_TAIL = {
+    .name = "thread_tail",
+    .sql = "SELECT event_nid, pos FROM relation WHERE room_nid = $1 AND target_nid = $2 AND rel_type = 'm.thread'"
+           " AND sender_nid <> ALL ($3) ORDER BY pos DESC LIMIT $4",
+    .params = "nnNi",
+    .cols = "nn",
+    .big = "relation",
+};
+
+static const hs_stmt THREAD_COUNT = {
+    .name = "thread_count",
+    .sql = "SELECT count(*) FROM relation WHERE room_nid = $1 AND target_nid = $2 AND rel_type = 'm.thread'"
+           " AND sender_nid <> ALL ($3) AND pos <= $4",
+    .params = "nnNn",
+    .cols = "n",
+    .big = "relation",
+};
+
+/* An array without elements is not NULL. */
+static hs_nids none_is_empty(hs_nids list)
+{
+    static const hs_nid NONE = 0;
+
+    return list.at ? list : (hs_nids){ &NONE, 0 };
+}
+
+hs_error *hs_store_thread_tail(hs_db *db, hs_arena *a, hs_nid room, hs_nid root, hs_nids but_of, int32_t limit,
+                               hs_nid *ret, int64_t *ret_pos, size_t *ret_n)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &THREAD_TAIL, &rows, room, root, none_is_empty(but_of), limit));
+    *ret_n = hs_rows_count(rows);
+    for (size_t i = 0; i < *ret_n; i++) {
+        ret[i] = hs_rows_i64(rows, i, 0);
+        ret_pos[i] = hs_rows_i64(rows, i, 1);
+    }
+    return NULL;
+}
+
+hs_error *hs_store_thread_count(hs_db *db, hs_arena *a, hs_nid room, hs_nid root, hs_nids but_of, int64_t upto,
+                                int64_t *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &THREAD_COUNT, &rows, room, root, none_is_empty(but_of), upto));
+    *ret = hs_rows_i64(rows, 0, 0);
     return NULL;
 }
 
@@ -276,5 +328,5 @@ hs_error *hs_store_threads(hs_db *db, hs_arena *a, hs_nid room, int64_t before, 
 const hs_stmt *const hs_relations_statements[] = {
     &RELATION_INSERT, &THREAD_ADVANCE, &RELATION_REMOVE, &THREAD_SHRINK, &THREAD_REMOVE, &ANNOTATED,
     &EDITS,           &REFERENCES,     &THREADS_OF,      &THREADS,       &RELATED[0][0], &RELATED[0][1],
-    &RELATED[1][0],   &RELATED[1][1],  &RELATED_TO,      NULL,
+    &RELATED[1][0],   &RELATED[1][1],  &RELATED_TO,      &THREAD_TAIL,   &THREAD_COUNT,  NULL,
 };

@@ -28,7 +28,7 @@ typedef struct {
     hs_nid target, event;
 } hs_edit_row; /* the newest edit by the target's own sender and of its type */
 typedef struct {
-    hs_nid target;
+    hs_nid target, event;
     hs_str event_id;
 } hs_reference_row; /* oldest first */
 typedef struct {
@@ -45,6 +45,14 @@ typedef struct {
 /* rooms[i] is the room of targets[i]. One round trip. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_bundles(hs_db *db, hs_arena *a, hs_nid viewer, const hs_nid *rooms,
                                                     const hs_nid *targets, size_t n, hs_bundles *ret);
+
+/* The newest replies in a thread, newest first, but for those of some users; `ret` has room for `limit`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_thread_tail(hs_db *db, hs_arena *a, hs_nid room, hs_nid root,
+                                                        hs_nids but_of, int32_t limit, hs_nid *ret, int64_t *ret_pos,
+                                                        size_t *ret_n);
+/* How many replies there are up to a position, but for those of some users. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_thread_count(hs_db *db, hs_arena *a, hs_nid room, hs_nid root,
+                                                         hs_nids but_of, int64_t upto, int64_t *ret);
 
 /* Events that relate to the target (recurse: also to those, three levels deep), in topological order: rows between the
  * two points, low exclusive, high exclusive. rel_type, type: p NULL: any. */

@@ -42,16 +42,22 @@ static hs_show show_of(const hs_req *q)
 }
 
 /* State with what it replaced, but where there is too much of it to be worth looking up. */
-static hs_error *show_state(hs_req *q, hs_json_out *j, const hs_show *how, hs_room *room, hs_stored *const *state,
-                            size_t n)
+static hs_error *show_state(hs_req *q, hs_json_out *j, const hs_show *how, hs_stored *const *state, size_t n)
 {
     enum { DRESSED_MAX = 300 };
     hs_show plain = *how;
+    hs_dressed *dressed;
 
     plain.viewer = NULL;
-    if (n <= DRESSED_MAX)
-        return hs_events_show(q->srv, q->a, j, room, &plain, false, state, n);
-    hs_state_show(j, &plain, state, n);
+    if (n > DRESSED_MAX) {
+        hs_state_show(j, &plain, state, n);
+        return NULL;
+    }
+    HS_TRY(hs_alloc(q->a, n, &dressed));
+    for (size_t i = 0; i < n; i++)
+        dressed[i].event = state[i];
+    HS_TRY(hs_timeline_dress(q->srv, q->a, q->who, HS_DRESS_REPLACED | HS_DRESS_STATE, dressed, n));
+    hs_dressed_show(j, &plain, dressed, n);
     return NULL;
 }
 
@@ -87,7 +93,7 @@ static hs_error *get_messages(hs_req *q, hs_res *r)
     hs_json_opt_str(j, "end", page.end);
     if (page.state_n) {
         hs_json_key(j, HS_S("state"));
-        HS_TRY(show_state(q, j, &how, page.room, page.state, page.state_n));
+        HS_TRY(show_state(q, j, &how, page.state, page.state_n));
     }
     hs_json_end(j);
     return NULL;
@@ -118,7 +124,10 @@ static hs_error *get_context(hs_req *q, hs_res *r)
     hs_json_key(j, HS_S("events_after"));
     hs_dressed_show(j, &how, c.after, c.after_n);
     hs_json_key(j, HS_S("state"));
-    HS_TRY(show_state(q, j, &how, c.room, c.state, c.state_n));
+    if (c.state_bare)
+        hs_state_show(j, &how, c.state, c.state_n);
+    else
+        HS_TRY(show_state(q, j, &how, c.state, c.state_n));
     hs_json_str(j, "start", c.start);
     hs_json_str(j, "end", c.end);
     hs_json_end(j);
