@@ -97,7 +97,7 @@ typedef struct hs_config {
     bool enable_set_displayname, enable_set_avatar_url, inhibit_user_in_use_error, allow_guest_access;
     hs_str registration_shared_secret, macaroon_secret_key, form_secret;
     hs_str registration_shared_secret_path; /* set when the file is missing and must be made */
-    bool enable_registration_token_3pid_bypass, allow_underscore_prefixed_localpart;
+    bool enable_3pid_changes, enable_registration_token_3pid_bypass, allow_underscore_prefixed_localpart;
     bool password_enabled, password_only_for_reauth, password_localdb_enabled;
     hs_str password_pepper;
     int64_t bcrypt_rounds;

@@ -220,6 +220,8 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return c->rc_media_create;
     case HS_LIMIT_SUMMARY: /* not an option of Synapse's either */
         return (hs_rate_limit){ .per_second = 5, .burst = 10 };
+    case HS_LIMIT_LOGIN_TOKEN: /* nor this: Synapse has it as a constant */
+        return (hs_rate_limit){ .per_second = 1.0 / 60, .burst = 1 };
     case HS_LIMIT_KINDS:
         break;
     }
@@ -248,6 +250,7 @@ static const char *const NAMES[HS_LIMIT_KINDS] = {
     [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
     [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
     [HS_LIMIT_SUMMARY] = "<room summary>",
+    [HS_LIMIT_LOGIN_TOKEN] = "<login token request>",
 };
 
 hs_metric *hs_limit_metric(hs_server *srv)

@@ -26,6 +26,7 @@ typedef enum {
     HS_LIMIT_KEY_REQUESTS,
     HS_LIMIT_MEDIA_CREATE,
     HS_LIMIT_SUMMARY,
+    HS_LIMIT_LOGIN_TOKEN,
     HS_LIMIT_KINDS
 } hs_limit;
 

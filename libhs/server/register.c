@@ -215,39 +215,26 @@ static hs_error *read_short(hs_arena *a, hs_jv body, const char *key, hs_str *re
 static hs_error *register_guest(hs_server *srv, hs_arena *a, hs_jv body, hs_registered *ret)
 {
     hs_account_new in = { .flags = HS_ACCOUNT_GUEST };
+    hs_login_wish wish;
 
     if (!srv->config->allow_guest_access)
         return hs_err(a, 403, HS_M_UNKNOWN, "Guest access is disabled");
+    HS_TRY(hs_login_wish_read(a, body, &wish));
     HS_TRY(hs_account_create(srv, a, &in, &ret->who));
     ret->logged_in = true;
-    return hs_login_device(srv, a, &ret->who, HS_S("guest_device"),
-                           hs_jv_str_or_null(hs_jv_get(body, HS_S("initial_device_display_name"))), &ret->login);
-}
-
-/* What the login afterwards would refuse is refused before there is an account. */
-static hs_error *check_device(hs_arena *a, hs_jv params)
-{
-    hs_str device = hs_jv_str_or_null(hs_jv_get(params, HS_S("device_id")));
-    hs_str name = hs_jv_str_or_null(hs_jv_get(params, HS_S("initial_device_display_name")));
-
-    if (device.n > 512)
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "device_id cannot be longer than 512 characters.");
-    if ((device.n && memchr(device.p, 0, device.n)) || (name.n && memchr(name.p, 0, name.n)))
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "NUL is not allowed here");
-    return NULL;
+    wish.device_id = HS_S("guest_device");
+    wish.refreshable = false;
+    return hs_login_device(srv, a, &ret->who, &wish, &ret->login);
 }
 
 /* Unless the client asked not to, whoever registers is logged in. */
-static hs_error *log_in(hs_server *srv, hs_arena *a, hs_jv params, hs_registered *ret)
+static hs_error *log_in(hs_server *srv, hs_arena *a, hs_jv params, const hs_login_wish *wish, hs_registered *ret)
 {
     bool inhibit = false;
 
     hs_jv_bool(hs_jv_get(params, HS_S("inhibit_login")), &inhibit);
     ret->logged_in = !inhibit;
-    if (inhibit)
-        return NULL;
-    return hs_login_device(srv, a, &ret->who, hs_jv_str_or_null(hs_jv_get(params, HS_S("device_id"))),
-                           hs_jv_str_or_null(hs_jv_get(params, HS_S("initial_device_display_name"))), &ret->login);
+    return inhibit ? NULL : hs_login_device(srv, a, &ret->who, wish, &ret->login);
 }
 
 /* The token of a guest who wants to stay, under the name that is the guest's. *ret p NULL: nobody does. */
@@ -277,7 +264,12 @@ static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, h
 {
     hs_account_new account = { .password_hash = u->kept_hash, .agreed = u->agreed };
     hs_str username, full;
+    hs_login_wish wish, now;
 
+    /* What the login afterwards would refuse is refused before there is an account. */
+    HS_TRY(hs_login_wish_read(a, u->params, &wish));
+    HS_TRY(hs_login_wish_read(a, in->body, &now));
+    wish.refreshable = now.refreshable;
     HS_TRY(read_short(a, u->params, "username", &username));
     if (username.p)
         HS_TRY(lower(a, username, &account.localpart));
@@ -287,20 +279,19 @@ static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, h
             return hs_err(a, 400, HS_M_UNKNOWN, "A different user ID has already been registered for this session");
         ret->who.user_id = u->registered;
         HS_TRY(hs_user_nid(srv, a, u->registered, &ret->who.user));
-        return log_in(srv, a, u->params, ret);
+        return log_in(srv, a, u->params, &wish, ret);
     }
     if (password.p)
         HS_TRY(hs_password_hash(srv, a, password, &account.password_hash));
     if (!account.password_hash.p)
         return hs_err(a, 400, HS_M_MISSING_PARAM, "Missing params: password");
-    HS_TRY(check_device(a, u->params));
     if (username.p)
         HS_TRY(check_username(srv, a, account.localpart, true, u->guest.p != NULL));
     HS_TRY(hs_limit_use(srv, a, HS_LIMIT_REGISTRATION, in->client_ip, HS_LIMIT_TAKE));
     HS_TRY(create_by_session(srv, a, &account, u, &ret->who));
     if (u->guest.p)
         HS_TRY(forget_guest(srv, a, ret->who.user));
-    return log_in(srv, a, u->params, ret);
+    return log_in(srv, a, u->params, &wish, ret);
 }
 
 /* What need not be sent again. */
@@ -321,8 +312,10 @@ static hs_error *register_user(hs_server *srv, hs_arena *a, const hs_register_in
     hs_uia_in uia = { .kind = HS_UIA_REGISTER, .body = in->body, .method = in->method, .path = in->path };
     bool has_session = hs_jv_is(hs_jv_get(hs_jv_get(in->body, HS_S("auth")), HS_S("session")));
     hs_str username, password, localpart = { 0 }, guest;
+    hs_login_wish wish;
     hs_uia u;
 
+    HS_TRY(hs_login_wish_read(a, in->body, &wish));
     HS_TRY(read_short(a, in->body, "username", &username));
     if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(in->body, HS_S("type"))), HS_S("m.login.application_service")) &&
         !in->has_token)
@@ -376,8 +369,8 @@ hs_error *hs_register_nonce(hs_server *srv, hs_arena *a, hs_str *ret)
 
     HS_TRY(hs_random_text(a, 128, "0123456789abcdef", ret));
     hs_token_hash(*ret, sha256);
-    return hs_store_short_token_put(srv->db, a, HS_S("register"), hs_str_make((const char *)sha256, sizeof sha256),
-                                    hs_loop_wall(srv->loop) + NONCE_MS);
+    return hs_store_short_token_put(srv->db, a, HS_S("register"), hs_str_make((const char *)sha256, sizeof sha256), 0,
+                                    hs_loop_wall(srv->loop), hs_loop_wall(srv->loop) + NONCE_MS);
 }
 
 static hs_error *need(hs_arena *a, hs_jv body, const char *key, hs_str *ret)
@@ -410,11 +403,12 @@ static hs_error *check_mac(hs_arena *a, hs_str secret, hs_str signed_text, hs_st
 static hs_error *take_nonce(hs_server *srv, hs_arena *a, hs_str nonce)
 {
     uint8_t sha256[32];
+    hs_nid nobody;
     bool found;
 
     hs_token_hash(nonce, sha256);
     HS_TRY(hs_store_short_token_take(srv->db, a, HS_S("register"), hs_str_make((const char *)sha256, sizeof sha256),
-                                     hs_loop_wall(srv->loop), &found));
+                                     hs_loop_wall(srv->loop), &found, &nobody));
     return found ? NULL : hs_err(a, 400, HS_M_UNKNOWN, "unrecognised nonce");
 }
 
@@ -424,6 +418,7 @@ hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
     hs_str nonce, username, password, mac, text;
     hs_str type = hs_jv_str_or_null(hs_jv_get(body, HS_S("user_type")));
     hs_registered out = { 0 };
+    hs_login_wish wish;
     bool admin = false;
 
     if (!srv->config->registration_shared_secret.n)
@@ -445,12 +440,13 @@ hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
         .displayname = hs_jv_str_or_null(hs_jv_get(body, HS_S("displayname"))),
         .flags = HS_ACCOUNT_APPROVED | (admin ? (unsigned)HS_ACCOUNT_ADMIN : 0),
     };
-    HS_TRY(check_device(a, body));
+    HS_TRY(hs_login_wish_read(a, body, &wish));
+    wish.refreshable = false;
     HS_TRY(lower(a, username, &account.localpart));
     HS_TRY(hs_username_check(srv, a, account.localpart));
     HS_TRY(hs_password_hash(srv, a, password, &account.password_hash));
     HS_TRY(hs_account_create(srv, a, &account, &out.who));
-    HS_TRY(log_in(srv, a, body, &out));
+    HS_TRY(log_in(srv, a, body, &wish, &out));
     *ret = out;
     return NULL;
 }

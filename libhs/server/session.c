@@ -6,6 +6,7 @@
 #include "core/sign.h"
 #include "server/caches.h"
 #include "server/news.h"
+#include "store/refresh_tokens.h"
 #include "store/sessions.h"
 
 #include <stdlib.h>
@@ -154,7 +155,13 @@ void hs_token_hash(hs_str token, uint8_t ret[32])
     hs_sha256(token, ret);
 }
 
-static entry *entry_new(const hs_token_row *t, const uint8_t sha256[32])
+static bool has_agreed(const hs_config *c, const hs_token_row *t)
+{
+    return hs_str_eq(t->kind, HS_S("bot")) || hs_str_eq(t->kind, HS_S("support")) ||
+           hs_str_eq(t->consent_version, c->consent_version);
+}
+
+static entry *entry_new(const hs_config *c, const hs_token_row *t, const uint8_t sha256[32])
 {
     entry *e = calloc(1, sizeof *e + t->user_id.n + t->device_id.n);
 
@@ -170,6 +177,9 @@ static entry *entry_new(const hs_token_row *t, const uint8_t sha256[32])
         .device_id = hs_str_make(e->bytes + t->user_id.n, t->device_id.n),
         .flags = t->flags,
         .expires_ts = t->expires_ts,
+        .unused = t->unused,
+        .account_expires_ts = t->account_expires_ts,
+        .agreed = has_agreed(c, t),
     };
     e->s.localpart = hs_str_first(hs_str_from(e->s.user_id, 1), hs_str_find(e->s.user_id, ':', 1) - 1);
     memcpy(e->s.token_sha256, sha256, 32);
@@ -208,7 +218,7 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     e = hs_map_get(s->by_hash, key); /* another request may have been first */
     if (e)
         return lend(a, e, ret);
-    e = entry_new(row, sha256);
+    e = entry_new(srv->config, row, sha256);
     if (!e)
         return HS_ERR_NOMEM;
     if (s->forgotten == forgotten) /* otherwise the row may be of before a logout */
@@ -216,6 +226,15 @@ hs_error *hs_session_find(hs_server *srv, hs_arena *a, hs_str token, hs_session 
     hs_error *failed = lend(a, e, ret);
     entry_unref(e);
     return failed;
+}
+
+hs_error *hs_session_used(hs_server *srv, hs_arena *a, hs_session *who)
+{
+    if (!who->unused)
+        return NULL;
+    HS_TRY(hs_store_refresh_used(srv->db, a, hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256)));
+    who->unused = false;
+    return NULL;
 }
 
 /* device_id.p NULL: all. */

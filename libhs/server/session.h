@@ -22,7 +22,10 @@ typedef struct hs_session {
     hs_str device_id; /* empty: a token without a device */
     unsigned flags;   /* HS_ACCOUNT_* */
     uint8_t token_sha256[32];
-    int64_t expires_ts; /* 0: never */
+    int64_t expires_ts;         /* 0: never */
+    bool unused;                /* a token that can be refreshed, on its first use */
+    int64_t account_expires_ts; /* 0: never */
+    bool agreed;                /* to the terms as they are now, or need not */
     bool is_appservice;
     bool as_admin; /* an administrator asks: may read everything, and is not held back by rate limits */
 } hs_session;
@@ -44,6 +47,8 @@ HS_NODISCARD hs_error *hs_sessions_listen(hs_server *srv);
 /* Notes that the session's device was active from an address; written in batches, at most every two minutes per device.
  */
 void hs_session_seen(hs_server *srv, const hs_session *who, hs_str ip, hs_str user_agent);
+/* The session's first use, which ends the refresh token before it. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_session_used(hs_server *srv, hs_arena *a, hs_session *who);
 /* Remembers that the user has just shown the password again, for all workers … */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_session_reauthenticated(hs_server *srv, hs_arena *a, const hs_session *who);
 /* … and whether that is no longer than within_ms ago. */

@@ -81,12 +81,13 @@ static bool is_complete(const flows *f, hs_jv done, hs_str now)
 
 /* ── the session ── */
 
-/* The request without its secrets. Clients have sent the name of a device alone, beside `auth`: it would take the place
- * of all that was said before. */
+/* The request without its secrets, and without what is asked anew each time. Clients have sent the name of a device
+ * alone, beside `auth`: it would take the place of all that was said before. */
 static hs_error *bare_params(hs_arena *a, const hs_uia_in *in, hs_jv *ret)
 {
-    static const hs_str SECRET[] = { HS_S_INIT("auth"), HS_S_INIT("password"), HS_S_INIT("new_password"),
-                                     HS_S_INIT("guest_access_token"), HS_S_INIT("initial_device_display_name") };
+    static const hs_str SECRET[] = { HS_S_INIT("auth"),          HS_S_INIT("password"),
+                                     HS_S_INIT("new_password"),  HS_S_INIT("guest_access_token"),
+                                     HS_S_INIT("refresh_token"), HS_S_INIT("initial_device_display_name") };
     bool name_too = in->kind == HS_UIA_REGISTER && !hs_jv_is(hs_jv_get(in->body, HS_S("password")));
     size_t secrets = sizeof SECRET / sizeof *SECRET - (name_too ? 0 : 1);
     hs_buf b;

@@ -6,10 +6,11 @@
 /* clang-format off */
 static const hs_stmt TOKEN_FIND = {
     .name = "token_find",
-    .sql = "SELECT t.user_nid, u.mxid, c.localpart, t.device_id, c.flags, t.expires_ts"
+    .sql = "SELECT t.user_nid, u.mxid, c.localpart, t.device_id, c.flags, t.expires_ts,"
+           "   t.refresh_nid IS NOT NULL AND NOT t.used, c.valid_until_ts, c.consent_version, c.kind"
            "  FROM access_token t JOIN account c USING (user_nid) JOIN user_id u USING (user_nid)"
            " WHERE t.token_sha256 = $1",
-    .params = "b", .cols = "ntttin", .big = "access_token account user_id",
+    .params = "b", .cols = "ntttinfntt", .big = "access_token account user_id",
 };
 static const hs_stmt TOKEN_VALIDATED = {
     .name = "token_validated",
@@ -23,8 +24,9 @@ static const hs_stmt TOKEN_VALIDATE = {
 };
 static const hs_stmt LOGIN_END = {
     .name = "login_end",
-    .sql = "DELETE FROM access_token WHERE user_nid = $1 AND device_id = $2",
-    .params = "nt", .big = "access_token",
+    .sql = "WITH refresh AS (DELETE FROM refresh_token WHERE user_nid = $1 AND device_id = $2)"
+           " DELETE FROM access_token WHERE user_nid = $1 AND device_id = $2",
+    .params = "nt", .big = "access_token refresh_token",
 };
 /* A message may have been on its way while an earlier device of this id was removed. */
 static const hs_stmt LOGIN_INBOX = {
@@ -48,16 +50,18 @@ static const hs_stmt LOGIN_TOKEN = {
 static const hs_stmt DEVICES_REMOVE = {
     .name = "devices_remove",
     .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id = ANY ($2)),"
+           " refresh AS (DELETE FROM refresh_token WHERE user_nid = $1 AND device_id = ANY ($2)),"
            " inbox AS (DELETE FROM to_device WHERE user_nid = $1 AND device_id = ANY ($2))"
            " DELETE FROM device WHERE user_nid = $1 AND device_id = ANY ($2)",
-    .params = "nT", .big = "access_token device to_device",
+    .params = "nT", .big = "access_token refresh_token device to_device",
 };
 static const hs_stmt DEVICES_REMOVE_OTHERS = {
     .name = "devices_remove_others",
     .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2),"
+           " refresh AS (DELETE FROM refresh_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2),"
            " inbox AS (DELETE FROM to_device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2)"
            " DELETE FROM device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2",
-    .params = "nt", .big = "access_token device to_device",
+    .params = "nt", .big = "access_token refresh_token device to_device",
 };
 static const hs_stmt TOKEN_REMOVE = {
     .name = "token_remove",
@@ -90,21 +94,29 @@ static const hs_stmt DEVICES_SEEN = {
 };
 static const hs_stmt SHORT_TOKEN_PUT = {
     .name = "short_token_put",
-    .sql = "WITH old AS (DELETE FROM short_token WHERE kind = $1 AND expires_ts < $3 - 3600000)"
-           " INSERT INTO short_token(kind, token_sha256, expires_ts) VALUES ($1, $2, $3)",
-    .params = "tbn",
+    .sql = "WITH old AS (DELETE FROM short_token WHERE kind = $1 AND expires_ts < $4),"
+           " many AS (DELETE FROM short_token s USING (SELECT token_sha256 FROM short_token"
+           "   WHERE user_nid = nullif($3, 0) AND kind = $1 ORDER BY expires_ts DESC OFFSET 99) o"
+           "   WHERE s.kind = $1 AND s.token_sha256 = o.token_sha256 AND s.expires_ts >= $4)"
+           " INSERT INTO short_token(kind, token_sha256, user_nid, expires_ts) VALUES ($1, $2, nullif($3, 0), $5)",
+    .params = "tbnnn", .big = "short_token",
 };
 static const hs_stmt SHORT_TOKEN_TAKE = {
     .name = "short_token_take",
-    .sql = "DELETE FROM short_token WHERE kind = $1 AND token_sha256 = $2 AND expires_ts > $3",
-    .params = "tbn", .big = "short_token",
+    .sql = "DELETE FROM short_token WHERE kind = $1 AND token_sha256 = $2 AND expires_ts > $3 RETURNING coalesce(user_nid, 0)",
+    .params = "tbn", .cols = "n", .big = "short_token",
+};
+static const hs_stmt SHORT_TOKEN_USER = {
+    .name = "short_token_user",
+    .sql = "SELECT coalesce(user_nid, 0) FROM short_token WHERE kind = $1 AND token_sha256 = $2 AND expires_ts > $3",
+    .params = "tbn", .cols = "n", .big = "short_token",
 };
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,        &LOGIN_END,        &LOGIN_INBOX,  &LOGIN_DEVICE,
-    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,     &DEVICES_LIST, &DEVICE_GET,
-    &DEVICE_RENAME, &DEVICES_SEEN,    &SHORT_TOKEN_PUT,       &SHORT_TOKEN_TAKE, NULL,
+    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,        &LOGIN_END,        &LOGIN_INBOX,      &LOGIN_DEVICE,
+    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,     &DEVICES_LIST,     &DEVICE_GET,
+    &DEVICE_RENAME, &DEVICES_SEEN,    &SHORT_TOKEN_PUT,       &SHORT_TOKEN_TAKE, &SHORT_TOKEN_USER, NULL,
 };
 
 hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
@@ -123,6 +135,10 @@ hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_to
         .device_id = hs_rows_str(rows, 0, 3),
         .flags = (unsigned)hs_rows_i64(rows, 0, 4),
         .expires_ts = hs_rows_i64(rows, 0, 5),
+        .unused = hs_rows_bool(rows, 0, 6),
+        .account_expires_ts = hs_rows_i64(rows, 0, 7),
+        .consent_version = hs_rows_str(rows, 0, 8),
+        .kind = hs_rows_str(rows, 0, 9),
     };
     return NULL;
 }
@@ -225,17 +241,29 @@ hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs d
     return hs_db_exec(db, a, &DEVICES_SEEN, NULL, users, device_ids, ips, user_agents, seen_ts);
 }
 
-hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t expires_ts)
+hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, hs_nid user,
+                                   int64_t now_ts, int64_t expires_ts)
 {
-    return hs_db_exec(db, a, &SHORT_TOKEN_PUT, NULL, kind, token_sha256, expires_ts);
+    return hs_db_exec(db, a, &SHORT_TOKEN_PUT, NULL, kind, token_sha256, user, now_ts, expires_ts);
 }
 
 hs_error *hs_store_short_token_take(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t now_ts,
-                                    bool *ret_found)
+                                    bool *ret_found, hs_nid *ret_user)
 {
-    uint64_t n;
+    hs_rows *rows;
 
-    HS_TRY(hs_db_exec(db, a, &SHORT_TOKEN_TAKE, &n, kind, token_sha256, now_ts));
-    *ret_found = n > 0;
+    HS_TRY(hs_db_call(db, a, &SHORT_TOKEN_TAKE, &rows, kind, token_sha256, now_ts));
+    *ret_found = hs_rows_count(rows) > 0;
+    *ret_user = *ret_found ? hs_rows_i64(rows, 0, 0) : 0;
+    return NULL;
+}
+
+hs_error *hs_store_short_token_user(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256, int64_t now_ts,
+                                    hs_nid *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &SHORT_TOKEN_USER, &rows, kind, token_sha256, now_ts));
+    *ret = hs_rows_count(rows) ? hs_rows_i64(rows, 0, 0) : 0;
     return NULL;
 }

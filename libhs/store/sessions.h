@@ -7,9 +7,12 @@
 typedef struct {
     hs_nid user;
     hs_str user_id, localpart;
-    hs_str device_id;   /* p NULL: a token without a device */
-    unsigned flags;     /* of the account */
-    int64_t expires_ts; /* 0: never */
+    hs_str device_id;             /* p NULL: a token without a device */
+    unsigned flags;               /* of the account */
+    int64_t expires_ts;           /* 0: never */
+    bool unused;                  /* one that can be refreshed, and nobody has shown it yet */
+    int64_t account_expires_ts;   /* 0: never */
+    hs_str consent_version, kind; /* of the account; p NULL: none */
 } hs_token_row;
 
 /* *ret NULL: no such token. */
@@ -44,10 +47,14 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_rename(hs_db *db, hs_arena *a
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_devices_seen(hs_db *db, hs_arena *a, hs_nids users, hs_strs device_ids,
                                                          hs_strs ips, hs_strs user_agents, hs_nids seen_ts);
 
-/* One-time secrets: put once, taken once. *ret_found false: never given, used or expired. */
+/* Secrets that live for a while. user 0: nobody's; of somebody's the newest 100 of a kind are kept. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_put(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,
-                                                            int64_t expires_ts);
+                                                            hs_nid user, int64_t now_ts, int64_t expires_ts);
+/* Once. *ret_found false: never given, used or expired. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_take(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,
-                                                             int64_t now_ts, bool *ret_found);
+                                                             int64_t now_ts, bool *ret_found, hs_nid *ret_user);
+/* As often as one likes. *ret 0: no such token. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_short_token_user(hs_db *db, hs_arena *a, hs_str kind, hs_str token_sha256,
+                                                             int64_t now_ts, hs_nid *ret);
 
 #endif

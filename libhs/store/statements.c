@@ -17,6 +17,7 @@
     X(hs_push_rules_statements) \
     X(hs_pushers_statements) \
     X(hs_receipts_statements) \
+    X(hs_refresh_tokens_statements) \
     X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \
     X(hs_room_list_statements) \
@@ -27,6 +28,7 @@
     X(hs_state_purge_statements) \
     X(hs_state_statements) \
     X(hs_thread_subs_statements) \
+    X(hs_threepids_statements) \
     X(hs_ticket_batch_statements) \
     X(hs_ticket_statements) \
     X(hs_timeline_statements) \

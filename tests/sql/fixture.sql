@@ -9,6 +9,11 @@ INSERT INTO profile(user_nid, displayname, pos) SELECT u, 'name ' || u, u FROM g
 INSERT INTO device(user_nid, device_id) SELECT u, 'D' || d FROM generate_series(1, 20000) u, generate_series(1, 2) d;
 INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts)
   SELECT decode(md5(u::text || d) || md5(u::text), 'hex'), u, 'D' || d, 0 FROM generate_series(1, 20000) u, generate_series(1, 2) d;
+INSERT INTO refresh_token(token_sha256, refresh_nid, user_nid, device_id)
+  SELECT decode(md5('r' || u::text || d) || md5(u::text), 'hex'), u * 10 + d, u, 'D' || d FROM generate_series(1, 20000) u, generate_series(1, 2) d;
+INSERT INTO short_token(kind, token_sha256, user_nid, expires_ts)
+  SELECT CASE WHEN u % 2 = 0 THEN 'openid' ELSE 'login' END, decode(md5(u::text), 'hex'), u, u FROM generate_series(1, 20000) u;
+INSERT INTO threepid SELECT 'email', 'a' || u || '@b', u, 0, 0 FROM generate_series(1, 20000) u;
 INSERT INTO account_data SELECT u, r, 'm.t', '{}', u FROM generate_series(1, 20000) u, generate_series(0, 2) r;
 INSERT INTO filter SELECT u, f, '{}' FROM generate_series(1, 20000) u, generate_series(0, 1) f;
 INSERT INTO room(room_nid, room_id, version, created_ts) SELECT 1000000 + r, '!r' || r || ':x', '10', 0 FROM generate_series(0, 2000) r;

@@ -82,7 +82,7 @@ static hs_error *get_capabilities(hs_req *q, hs_res *r)
     enabled(j, "m.set_displayname", c->enable_set_displayname);
     enabled(j, "m.set_avatar_url", c->enable_set_avatar_url);
     enabled(j, "m.3pid_changes", false);
-    enabled(j, "m.get_login_token", false);
+    enabled(j, "m.get_login_token", c->login_via_existing_session);
     profile_fields(j, c);
     hs_json_end(j);
     hs_json_end(j);
@@ -105,23 +105,10 @@ static hs_error *get_protocols(hs_req *q, hs_res *r)
     return NULL;
 }
 
-/* GET …/account/3pid: nobody can add one yet, so the list is empty. */
-static hs_error *get_threepids(hs_req *q, hs_res *r)
-{
-    (void)q;
-    hs_json_out *j = hs_res_json(r, 200);
-    hs_json_obj(j);
-    hs_json_arr_at(j, "threepids");
-    hs_json_end(j);
-    hs_json_end(j);
-    return NULL;
-}
-
 /* clang-format off */
 const hs_route hs_routes_capabilities[] = {
     { HS_GET, NULL, "versions", get_versions, .who = HS_AUTH_OPTIONAL, .guest = true, .locked = true, .servlet = "VersionsRestServlet" },
     { HS_GET, "r0 v3 unstable", "/capabilities", get_capabilities, .who = HS_AUTH_USER, .guest = true, .servlet = "CapabilitiesRestServlet" },
-    { HS_GET, "r0 v3 unstable", "/account/3pid", get_threepids, .who = HS_AUTH_USER, .servlet = "ThreepidRestServlet" },
     { HS_GET, "r0 v3 unstable", "/thirdparty/protocols", get_protocols, .who = HS_AUTH_USER, .guest = true, .servlet = "ThirdPartyProtocolsServlet" },
     { HS_GET, "api/v1 r0 v3 unstable", "/voip/turnServer", get_turn_server, .who = HS_AUTH_USER, .servlet = "VoipRestServlet" },
     { 0 },

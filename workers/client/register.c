@@ -14,6 +14,7 @@ static void write_registered(hs_req *q, hs_res *r, const hs_registered *done)
     if (done->logged_in) {
         hs_json_str(j, "access_token", done->login.access_token);
         hs_json_str(j, "device_id", done->login.device_id);
+        hs_json_opt_str(j, "refresh_token", done->login.refresh_token);
         if (done->login.expires_in_ms)
             hs_json_int(j, "expires_in_ms", done->login.expires_in_ms);
     }

@@ -16,6 +16,7 @@
     X(membership) \
     X(messages) \
     X(mutual_rooms) \
+    X(openid) \
     X(profile) \
     X(push_rules) \
     X(pushers) \
@@ -29,6 +30,7 @@
     X(spaces) \
     X(sync) \
     X(thread_subs) \
+    X(threepids) \
     X(todevice) \
     X(typing) \
     X(user_directory)

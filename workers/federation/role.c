@@ -7,13 +7,16 @@
 
 extern const hs_route hs_routes_version[];
 extern const hs_route hs_routes_server_keys[];
+extern const hs_route hs_routes_federation_openid[];
 
 static const hs_route_set FEDERATION[] = { { "/_matrix/federation/", hs_routes_version } };
+static const hs_route_set OPENID[] = { { "/_matrix/federation/", hs_routes_federation_openid } };
 static const hs_route_set KEYS[] = { { "/_matrix/key/", hs_routes_server_keys } };
 
 static const hs_route_group GROUPS[] = {
     { "federation", FEDERATION, sizeof FEDERATION / sizeof *FEDERATION },
     { "keys", KEYS, sizeof KEYS / sizeof *KEYS },
+    { "openid", OPENID, sizeof OPENID / sizeof *OPENID },
     { "well-known", &hs_http_well_known_routes, 1 },
 };
 

@@ -67,6 +67,7 @@ hs_error *hs_http_authenticate(hs_req *q)
         return with_soft_logout(hs_err(q->a, 401, HS_M_UNKNOWN_TOKEN, "Access token has expired"), true);
     if (who->flags & HS_ACCOUNT_LOCKED && !row->locked)
         return with_soft_logout(hs_err(q->a, 401, HS_M_USER_LOCKED, "User account has been locked"), true);
+    HS_TRY(hs_session_used(q->srv, q->a, q->who));
     hs_session_seen(q->srv, who, q->client_ip, q->user_agent);
     if (who->flags & HS_ACCOUNT_GUEST && !row->guest)
         return hs_err(q->a, 403, HS_M_GUEST_ACCESS_FORBIDDEN, "Guest access not allowed");
