@@ -274,7 +274,7 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
     HS_TRY(load_column(srv, a, room->nid, before_nids, n, befores));
     if (now == HS_MEMBER_JOIN)
         memset(joined_since, true, n);
-    else if (sees == HS_SEES_PAST_STAYS && (now == HS_MEMBER_LEAVE || now == HS_MEMBER_BAN))
+    else if (sees == HS_SEES_PAST_STAYS) /* whatever came after the stay */
         HS_TRY(joined_until(srv, a, room, who, events, n, joined_since));
 
     for (size_t i = 0; i < n; i++) {

@@ -34,6 +34,18 @@ static const hs_stmt RANGE = {
            "   AND p.until > c.snap AND p.since <= c.snap AND p.event_nid <> 0 AND p.slot >= $4 AND p.slot < $5",
     .params = "niinn", .cols = "inn", .big = "state_tip state_past state_line",
 };
+/* Of all slots: the past by `until`, of which a recent snapshot needs little. OFFSET 0: else it is read as a whole first. */
+static const hs_stmt WHOLE = {
+    .name = "state_whole",
+    .sql = CHAIN("SELECT 0 AS depth, $2 AS line, $3 AS snap", "")
+           " SELECT c.depth, t.slot, t.event_nid FROM chain c JOIN state_tip t ON t.room_nid = $1 AND t.line = c.line"
+           "   AND t.since <= c.snap"
+           " UNION ALL"
+           " SELECT c.depth, p.slot, p.event_nid FROM chain c CROSS JOIN LATERAL (SELECT x.slot, x.event_nid, x.since"
+           "   FROM state_past x WHERE x.room_nid = $1 AND x.line = c.line AND x.until > c.snap OFFSET 0) p"
+           "   WHERE p.since <= c.snap AND p.event_nid <> 0",
+    .params = "nii", .cols = "inn", .big = "state_tip state_past state_line",
+};
 static const hs_stmt SLOTS = {
     .name = "state_slots",
     .sql = CHAIN("SELECT 0 AS depth, $2 AS line, $3 AS snap", "")
@@ -49,16 +61,20 @@ static const hs_stmt SLOT_AT = {
            " WHERE e.event_nid <> 0 ORDER BY c.i, c.depth",
     .params = "nnII", .cols = "nn", .big = "state_tip state_past state_line",
 };
+/* $3 < $4. The first row of a slot's past in between says what it held before; what it holds then is mostly its tip. */
 static const hs_stmt DIFF = {
     .name = "state_diff",
     .sql = CHAIN("SELECT v.side, 0 AS depth, $2 AS line, v.snap FROM (VALUES (0, $3), (1, $4)) v(side, snap)", "c.side, ")
-           " SELECT s.slot,"
+           " SELECT s.slot, CASE WHEN s.event_nid <> 0 THEN s.event_nid ELSE"
            "   (SELECT e.event_nid FROM chain c CROSS JOIN LATERAL " LOOKUP("s.slot") " e"
-           "     WHERE c.side = 0 AND e.event_nid <> 0 ORDER BY c.depth LIMIT 1),"
+           "     WHERE c.side = 0 AND e.event_nid <> 0 ORDER BY c.depth LIMIT 1) END,"
+           "   CASE WHEN t.since <= $4 THEN t.event_nid ELSE"
            "   (SELECT e.event_nid FROM chain c CROSS JOIN LATERAL " LOOKUP("s.slot") " e"
-           "     WHERE c.side = 1 AND e.event_nid <> 0 ORDER BY c.depth LIMIT 1)"
-           " FROM (SELECT DISTINCT p.slot FROM state_past p WHERE p.room_nid = $1 AND p.line = $2"
-           "   AND p.until > least($3, $4) AND p.until <= greatest($3, $4)) s ORDER BY s.slot",
+           "     WHERE c.side = 1 AND e.event_nid <> 0 ORDER BY c.depth LIMIT 1) END"
+           " FROM (SELECT DISTINCT ON (p.slot) p.slot, p.event_nid FROM state_past p WHERE p.room_nid = $1 AND p.line = $2"
+           "   AND p.until > $3 AND p.until <= $4 ORDER BY p.slot, p.until) s"
+           " CROSS JOIN LATERAL (SELECT x.since, x.event_nid FROM state_tip x WHERE x.room_nid = $1 AND x.line = $2"
+           "   AND x.slot = s.slot OFFSET 0) t ORDER BY s.slot",
     .params = "niii", .cols = "nnn", .big = "state_tip state_past state_line",
 };
 static const hs_stmt BASES = {
@@ -110,7 +126,7 @@ static const hs_stmt LINE_ROWS = {
 /* clang-format on */
 
 const hs_stmt *const hs_state_statements[] = {
-    &RANGE,       &SLOTS,     &SLOT_AT,     &DIFF,      &BASES,     &CHANGED,
+    &RANGE,       &WHOLE,     &SLOTS,       &SLOT_AT,   &DIFF,      &BASES, &CHANGED,
     &LINE_NEWEST, &LINE_NEXT, &LINE_INSERT, &LINE_FILL, &LINE_ROWS, NULL,
 };
 
@@ -139,7 +155,10 @@ hs_error *hs_store_state_range(hs_db *db, hs_arena *a, hs_nid room, hs_snap at, 
     size_t n, kept = 0;
     bool sorted = true;
 
-    HS_TRY(hs_db_query(db, a, &RANGE, &rows, room, at.line, at.snap, low, high));
+    if (low == INT64_MIN && high == INT64_MAX)
+        HS_TRY(hs_db_query(db, a, &WHOLE, &rows, room, at.line, at.snap));
+    else
+        HS_TRY(hs_db_query(db, a, &RANGE, &rows, room, at.line, at.snap, low, high));
     n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &all));
     HS_TRY(hs_alloc(a, n, &out));
@@ -221,11 +240,14 @@ static hs_error *add_change(hs_arena *a, changes *c, int64_t slot, hs_nid before
 
 static hs_error *diff_in_line(hs_db *db, hs_arena *a, hs_nid room, hs_snap from, hs_snap to, changes *ret)
 {
+    bool back = from.snap > to.snap;
+    int32_t low = back ? to.snap : from.snap, high = back ? from.snap : to.snap;
     hs_rows *rows;
 
-    HS_TRY(hs_db_query(db, a, &DIFF, &rows, room, from.line, from.snap, to.snap));
+    HS_TRY(hs_db_query(db, a, &DIFF, &rows, room, from.line, low, high));
     for (size_t i = 0; i < hs_rows_count(rows); i++)
-        HS_TRY(add_change(a, ret, hs_rows_i64(rows, i, 0), hs_rows_i64(rows, i, 1), hs_rows_i64(rows, i, 2)));
+        HS_TRY(add_change(a, ret, hs_rows_i64(rows, i, 0), hs_rows_i64(rows, i, back ? 2 : 1),
+                          hs_rows_i64(rows, i, back ? 1 : 2)));
     return NULL;
 }
 

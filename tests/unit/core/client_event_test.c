@@ -58,6 +58,7 @@ static void a_redaction_names_its_target_at_both_places(void **state)
         const char *version, *content, *redacts, *shown;
     } CASES[] = {
         { "10", "{}", "$t", "{\"redacts\":\"$t\"}" },
+        { "10", "{'redacts':'$other'}", "$t", "{\"redacts\":\"$other\"}" }, /* as it was sent */
         { "10", "{'reason':'r'}", "$t", "{\"redacts\":\"$t\",\"reason\":\"r\"}" },
         { "11", "{'reason':'r','redacts':'$t'}", NULL, "{\"reason\":\"r\",\"redacts\":\"$t\"}" },
     };

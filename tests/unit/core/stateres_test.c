@@ -301,21 +301,105 @@ static void no_state_and_one_state_need_no_resolution(void **state)
 
 static void more_conflicts_than_the_limit_are_an_error(void **state)
 {
-    hs_arena *a = hs_arena_open((size_t)1 << 24);
-    test_server *s = test_server_open(a, "11");
-    hs_state_set sets[2], out;
+    static const char *const VERSIONS[] = { "1", "11", "12" };
     (void)state;
 
-    test_play_start(s);
-    sets[0] = test_set(s, s->events[s->n].state);
-    sets[1] = test_set(s, s->events[1].state);
-    hs_resolver r = test_resolver(s);
-    r.max_conflicted = 3;
-    assert_non_null(hs_state_resolve(a, &r, sets, 2, &out));
-    r.max_conflicted = 30;
-    assert_null(hs_state_resolve(a, &r, sets, 2, &out));
-    free(s);
-    hs_arena_close(a);
+    for (size_t v = 0; v < 3; v++) {
+        hs_arena *a = hs_arena_open((size_t)1 << 24);
+        test_server *s = test_server_open(a, VERSIONS[v]);
+        int64_t one[TEST_SLOTS_MAX];
+        hs_state_set sets[2], out;
+
+        test_play_start(s);
+        memcpy(one, s->events[s->n].state, sizeof one);
+        for (size_t i = 0; i < s->slots_n;
+             i++) /* each key by another event, and not by nothing, which version 1 agrees with */
+            one[i] = one[i] && i > 1 ? test_number(s, HS_S("$create")) : one[i];
+        sets[0] = test_set(s, s->events[s->n].state);
+        sets[1] = test_set(s, one);
+        hs_resolver r = test_resolver(s);
+        r.max_conflicted = 3;
+        assert_non_null(hs_state_resolve(a, &r, sets, 2, &out));
+        r.max_conflicted = 30;
+        assert_null(hs_state_resolve(a, &r, sets, 2, &out));
+        free(s);
+        hs_arena_close(a);
+    }
+}
+
+typedef struct {
+    test_server *s;
+    int64_t unknown;
+} forgetful;
+
+static const hs_event *forgetful_event(void *ud, int64_t nid)
+{
+    const forgetful *f = ud;
+
+    return nid == f->unknown ? NULL : f->s->events[nid].ev;
+}
+
+static bool forgetful_rejected(void *ud, int64_t nid)
+{
+    return ((forgetful *)ud)->s->events[nid].rejected;
+}
+
+static size_t forgetful_auth(void *ud, int64_t nid, const int64_t **ret)
+{
+    const forgetful *f = ud;
+
+    *ret = f->s->events[nid].auth;
+    return f->s->events[nid].auth_n;
+}
+
+static int64_t forgetful_slot(void *ud, hs_str type, hs_str state_key)
+{
+    return test_slot(((forgetful *)ud)->s, type, state_key);
+}
+
+static hs_error *load_nothing(void *ud, const int64_t *nids, size_t n)
+{
+    (void)ud;
+    (void)nids;
+    (void)n;
+    return NULL;
+}
+
+/* A conflicted event, or the create event, that cannot be loaded: never a state without it. */
+static void an_event_that_is_unknown_ends_the_resolution(void **state)
+{
+    static const char *const VERSIONS[] = { "1", "11", "12" };
+    (void)state;
+
+    for (size_t v = 0; v < 3; v++) {
+        hs_arena *a = hs_arena_open((size_t)1 << 24);
+        test_server *s = test_server_open(a, VERSIONS[v]);
+        forgetful f = { .s = s };
+        int64_t one[TEST_SLOTS_MAX];
+        hs_state_set sets[2], out;
+
+        test_play_start(s);
+        memcpy(one, s->events[s->n].state, sizeof one);
+        one[test_slot(s, HS_S("m.room.member"), HS_S("@bob:x"))] = test_number(s, HS_S("$create"));
+        sets[0] = test_set(s, s->events[s->n].state);
+        sets[1] = test_set(s, one);
+        const int64_t unknown[] = { s->events[s->n].state[test_slot(s, HS_S("m.room.member"), HS_S("@bob:x"))],
+                                    test_number(s, HS_S("$create")) };
+        for (size_t i = 0; i < 4; i++) {
+            f.unknown = unknown[i / 2];
+            hs_resolver r = { .rv = s->rv,
+                              .event = forgetful_event,
+                              .rejected = forgetful_rejected,
+                              .auth = forgetful_auth,
+                              .slot = forgetful_slot,
+                              .load = i % 2 ? load_nothing : NULL,
+                              .create = test_number(s, HS_S("$create")),
+                              .ud = &f };
+            assert_non_null(hs_state_resolve(a, &r, sets, 2, &out));
+        }
+        free(s);
+        hs_arena_close(a);
+    }
 }
 
 /* ── asking in bulk ── */
@@ -478,6 +562,7 @@ int main(void)
         cmocka_unit_test(neither_the_order_nor_the_number_of_equal_states_matters),
         cmocka_unit_test(no_state_and_one_state_need_no_resolution),
         cmocka_unit_test(more_conflicts_than_the_limit_are_an_error),
+        cmocka_unit_test(an_event_that_is_unknown_ends_the_resolution),
         cmocka_unit_test(what_is_asked_for_was_announced_in_bulk),
         cmocka_unit_test(a_load_that_fails_ends_the_resolution),
         cmocka_unit_test(a_graph_past_the_limit_is_an_error),

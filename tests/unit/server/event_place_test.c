@@ -344,36 +344,44 @@ static long long count(const world *w, const char *what)
     return test_pg_sql(w->t->conninfo, sql);
 }
 
+#define add_text(b, a, ...)                                                                                            \
+    do {                                                                                                               \
+        hs_str text_;                                                                                                  \
+        test_ok(hs_str_fmt((a), &text_, __VA_ARGS__));                                                                 \
+        hs_buf_add((b), text_);                                                                                        \
+    } while (0)
+
 /* Of the older half only a few events stay; then their lines go as far as nobody needs them. */
 static void purge(world *w)
 {
     hs_arena *a = hs_arena_open((size_t)1 << 20);
     long long before = count(w, "state_past WHERE true"), lines = count(w, "state_line WHERE true");
     uint64_t n = 1;
-    char sql[512];
+    size_t kept = 0;
+    hs_str text;
+    hs_buf all;
 
-    snprintf(sql, sizeof sql, "DELETE FROM event WHERE room_nid = %lld", (long long)w->room.nid);
-    test_pg_sql(w->t->conninfo, sql);
+    hs_buf_init(&all, a);
+    add_text(&all, a,
+             "DELETE FROM event WHERE room_nid = %lld; DELETE FROM timeline WHERE room_nid = %lld AND pos < (SELECT"
+             " max(pos) FROM timeline WHERE room_nid = %lld); INSERT INTO event(room_nid, event_nid, depth, origin_ts,"
+             " received_ts, sender_nid, line, snap, flags, event_id, type) VALUES",
+             (long long)w->room.nid, (long long)w->room.nid, (long long)w->room.nid);
     for (size_t i = 0; i < w->n; i++) {
         node *x = &w->nodes[i];
         bool head = false;
         for (size_t h = 0; h < w->heads_n; h++)
             head = head || w->heads[h] == i;
         x->gone = x->gone || (i + 20 < w->n && !head && draw(w, 10));
-        if (x->gone)
-            continue;
-        snprintf(sql, sizeof sql,
-                 "INSERT INTO event(room_nid, event_nid, depth, origin_ts, received_ts, sender_nid, line, snap, flags,"
-                 " event_id, type) VALUES (%lld, %lld, 0, 0, 0, 0, %d, %d, 0, '$%lld:%lld', 'x')",
-                 (long long)w->room.nid, (long long)x->nid, (int)x->after.line, (int)x->after.snap,
-                 (long long)w->room.nid, (long long)x->nid);
-        test_pg_sql(w->t->conninfo, sql);
+        if (!x->gone)
+            add_text(&all, a, "%s(%lld, %lld, 0, 0, 0, 0, %d, %d, 0, '$%lld:%lld', 'x')", kept++ ? "," : "",
+                     (long long)w->room.nid, (long long)x->nid, (int)x->after.line, (int)x->after.snap,
+                     (long long)w->room.nid, (long long)x->nid);
     }
-    snprintf(
-        sql, sizeof sql,
-        "DELETE FROM timeline WHERE room_nid = %lld AND pos < (SELECT max(pos) FROM timeline WHERE room_nid = %lld)",
-        (long long)w->room.nid, (long long)w->room.nid);
-    test_pg_sql(w->t->conninfo, sql);
+    hs_buf_addc(&all, 0);
+    test_ok(hs_buf_flatten(&all, &text));
+    test_pg_sql(w->t->conninfo, text.p);
+    hs_loop_turn(w->t->loop, 0); /* it has stood still meanwhile */
     for (int i = 0; n && i < 100; i++) {
         hs_tx *tx;
         test_ok(hs_tx_begin(w->t->db, a, &tx));
