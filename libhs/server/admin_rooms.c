@@ -160,20 +160,10 @@ hs_error *hs_admin_room_heads_clear(hs_server *srv, hs_arena *a, hs_str id, size
     }
     if (status != HS_WRITE_OK)
         return hs_err(a, 503, HS_M_UNKNOWN, "The room is changing too fast");
-    hs_cache_room_drop(srv, room); /* heads are read anew */
     return NULL;
 }
 
 /* ── acting for others ── */
-
-/* Somebody in whose name an administrator acts. */
-static hs_session acting(hs_nid user, hs_str user_id)
-{
-    return (hs_session){ .user = user,
-                         .user_id = user_id,
-                         .localpart = hs_str_first(hs_str_from(user_id, 1), hs_str_find(user_id, ':', 1) - 1),
-                         .as_admin = true };
-}
 
 static hs_error *local_account(hs_server *srv, hs_arena *a, hs_str user_id, hs_session *ret)
 {
@@ -187,7 +177,7 @@ static hs_error *local_account(hs_server *srv, hs_arena *a, hs_str user_id, hs_s
     HS_TRY(hs_store_account_find(srv->db, a, id.local, &account));
     if (!account)
         return hs_err(a, 404, HS_M_NOT_FOUND, "User not found");
-    *ret = acting(account->user, user_id);
+    *ret = hs_session_acting(account->user, user_id);
     ret->flags = account->flags & HS_ACCOUNT_GUEST;
     return NULL;
 }
@@ -325,7 +315,7 @@ hs_error *hs_admin_room_make_admin(hs_server *srv, hs_arena *a, hs_str id, hs_st
         return hs_err(a, 400, HS_M_UNKNOWN, "Server not in room");
     HS_TRY(hs_room_state_get(srv, a, room, HS_S("m.room.power_levels"), HS_S(""), &levels));
     HS_TRY(mightiest(srv, a, room, create, levels, &host));
-    hs_session as = acting(host.user, host.user_id);
+    hs_session as = hs_session_acting(host.user, host.user_id);
 
     send.room_id = invite.room_id = room->id;
     HS_TRY(raised(a, levels ? levels->ev->content : (hs_jv){ 0 }, host.user_id, user_id, &send.content));

@@ -55,6 +55,8 @@ hs_stored *hs_cache_event_get(struct hs_rooms *c, hs_nid nid);
 hs_stored *hs_cache_event_named(struct hs_rooms *c, hs_str event_id); /* does not count as a use */
 /* `target` is redacted by `by` from now on. */
 void hs_cache_event_redact(struct hs_rooms *c, hs_nid target, hs_nid by);
+/* Events of the room have been deleted. Looks at all that are there. */
+void hs_cache_events_forget_room(struct hs_rooms *c, hs_nid room);
 void hs_cache_events_trim(struct hs_rooms *c);
 
 /* ── rooms ── */

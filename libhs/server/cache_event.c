@@ -228,6 +228,19 @@ hs_stored *hs_cache_event_put(struct hs_rooms *c, hs_stored *s)
     return s;
 }
 
+void hs_cache_events_forget_room(struct hs_rooms *c, hs_nid room)
+{
+    hs_lru_link *l = c->event_cache.lru.next;
+
+    c->redactions++; /* what is being read may be gone */
+    while (l != &c->event_cache.lru) {
+        entry *e = entry_of(l);
+        l = l->next;
+        if (e->s.room == room)
+            remove_entry(c, e);
+    }
+}
+
 void hs_cache_events_trim(struct hs_rooms *c)
 {
     hs_lru_link *last;

@@ -828,7 +828,11 @@ void hs_cache_told(void *ud, int64_t first, const hs_news *news)
         entry *en = hs_map_get_n(c->rooms, (uint64_t)e->room);
         int64_t pos = first + e->at;
 
-        if (en && pos > en->r.pos) {
+        if (!e->event) { /* a marker: what is known of the room may have been deleted */
+            if (en && pos > en->r.pos)
+                room_forget(c, en);
+            hs_cache_events_forget_room(c, e->room);
+        } else if (en && pos > en->r.pos) {
             if (!surprises(e) && apply(c, &en->r, pos, e))
                 account(c, en);
             else

@@ -13,6 +13,7 @@
 #include "server/pushers.h"
 #include "server/relations.h"
 #include "server/room.h"
+#include "server/room_delete.h"
 #include "server/session.h"
 #include "server/sync.h"
 #include "server/sync_wait.h"
@@ -139,6 +140,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_fanout_start(srv));
     hs_caches_check(srv);
     HS_TRY(hs_gauges_open(srv, srv->arena));
+    HS_TRY(hs_room_delete_open(srv));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 

@@ -59,6 +59,15 @@ struct hs_sessions {
 static void write_later(hs_timer *t);
 static void trim(void *ud);
 
+hs_session hs_session_acting(hs_nid user, hs_str user_id)
+{
+    return (hs_session){ .user = user,
+                         .user_id = user_id,
+                         .localpart = hs_str_first(hs_str_from(user_id, 1), hs_str_find(user_id, ':', 1) - 1),
+                         .device_id = HS_S(""),
+                         .as_admin = true };
+}
+
 hs_error *hs_sessions_open(hs_server *srv, hs_arena *a)
 {
     struct hs_sessions *s;

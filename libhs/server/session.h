@@ -30,6 +30,9 @@ typedef struct hs_session {
     bool as_admin; /* an administrator asks: may read everything, and is not held back by rate limits */
 } hs_session;
 
+/* Somebody of this server in whose name an administrator, or the server itself, acts: without device and limits. */
+hs_session hs_session_acting(hs_nid user, hs_str user_id);
+
 HS_NODISCARD hs_error *hs_sessions_open(hs_server *srv, hs_arena *a);
 /* Writes what is still to be written about who was last seen where. */
 void hs_sessions_close(hs_server *srv);

@@ -297,7 +297,7 @@ static bool note(struct hs_unreads *u, room_entries *r, const hs_news_note *n)
 static void hear_event(struct hs_unreads *u, const hs_news_event *e)
 {
     room_entries *r = hs_map_get_n(u->rooms, (uint64_t)e->room);
-    bool known = !e->redacts;
+    bool known = !e->redacts && e->event;
 
     if (!r)
         return;

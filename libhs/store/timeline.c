@@ -20,7 +20,8 @@ static const hs_stmt ROOM_NOW = {
     .sql = "SELECT" ROW_COLS ", t.heads, t.delta, r.room_id, r.version, s.joined, s.invited,"
            " (SELECT array_agg(u.user_nid ORDER BY u.user_nid) FROM user_room u WHERE u.room_nid = $1 AND u.membership = 2)"
            " FROM room r LEFT JOIN LATERAL (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.pos > 0"
-           "   ORDER BY x.pos DESC LIMIT 1) t ON true LEFT JOIN room_summary s ON s.room_nid = $1 WHERE r.room_nid = $1",
+           "   ORDER BY x.pos DESC LIMIT 1) t ON true LEFT JOIN room_summary s ON s.room_nid = $1"
+           " WHERE r.room_nid = $1 AND r.flags & 4 = 0",
     .params = "n", .cols = ROW_LETTERS "NNttiiN", .big = "timeline room room_summary user_room",
 };
 

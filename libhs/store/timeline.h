@@ -35,6 +35,7 @@ typedef struct {
     int64_t joined, invited;
     hs_nids local_members; /* joined users of this server, in order */
 } hs_room_now;
+/* *ret_found false: there is none, or it is being deleted. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *ret,
                                                      bool *ret_found);
 

@@ -133,7 +133,6 @@ def test_unknown_rooms_are_not_found(admin, more):
     assert (r.status, r.errcode, r.body["error"]) == (404, "M_NOT_FOUND", "Room not found")
 
 
-# N01
 def test_nobody_else_may(alice, anyone):
     room = alice.create_room()
     for p in (V1 + "/rooms", path(room), path(room, "members"), path(room, "state"), path(room, "messages"), path(room, "block"),

@@ -37,6 +37,7 @@
 /* Files of workers/admin. */
 #define ADMIN(X) \
     X(messages) \
+    X(room_delete) \
     X(rooms) \
     X(scheduled_tasks)
 /* clang-format on */
