@@ -7,6 +7,7 @@
 #include "server/directory.h"
 #include "server/event_content.h"
 #include "server/limiter.h"
+#include "server/redact_related.h"
 #include "server/relations.h"
 #include "server/room_member.h"
 #include "server/room_state.h"
@@ -231,6 +232,7 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
     hs_txn *txn;
     hs_str known;
     hs_room *room;
+    hs_jv types;
 
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, in->room_id, in->txn_id, &txn, &known));
     if (known.p) {
@@ -238,15 +240,21 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
         return NULL;
     }
     HS_TRY(need_room(srv, who, a, in->room_id, &room));
-    HS_TRY(limit_redaction(srv, who, a, room, in->event_id));
+    if (!in->unlimited)
+        HS_TRY(limit_redaction(srv, who, a, room, in->event_id));
+    hs_redact rest = *in;
+    HS_TRY(hs_redact_related_read(srv, a, &rest.content, &types));
+    wish.content = rest.content;
     if (room->rv->redacts_in_content) {
         hs_jv given = hs_jv_get(in->content, HS_S("redacts"));
         if (hs_jv_is(given) && !hs_str_eq(hs_jv_str_or_null(given), in->event_id))
             return hs_err(a, 400, HS_M_INVALID_PARAM,
                           "Cannot provide a redacts value incoherent with the event_id of the URL parameter");
-        HS_TRY(with_redacts(a, in->content, in->event_id, &wish.content));
+        HS_TRY(with_redacts(a, rest.content, in->event_id, &wish.content));
     }
     HS_TRY(hs_txn_fail(txn, write_one(srv, who, a, room, &wish, ret)));
+    if (hs_jv_is(types))
+        HS_TRY(hs_txn_fail(txn, hs_redact_related(srv, who, a, &rest, types)));
     hs_txn_answer(txn, *ret);
     return NULL;
 }

@@ -26,6 +26,7 @@ typedef struct {
     hs_str room_id, event_id; /* event_id: what is redacted */
     hs_str txn_id;            /* p NULL: not idempotent */
     hs_jv content;            /* reason and whatever else; `redacts` is set here */
+    bool unlimited;           /* not counted for rate limits */
 } hs_redact;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_redact *in, hs_str *ret_event_id);

@@ -11,6 +11,7 @@
 #include "server/peers.h"
 #include "server/push_eval.h"
 #include "server/pushers.h"
+#include "server/redact_related.h"
 #include "server/relations.h"
 #include "server/room.h"
 #include "server/room_delete.h"
@@ -130,6 +131,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     /* who opens first hears first what is told: the room cache, then what is made from it, then who waits for it */
     HS_TRY(hs_rooms_open(srv, srv->arena));
     HS_TRY(hs_relations_open(srv, srv->arena));
+    HS_TRY(hs_redact_related_open(srv));
     HS_TRY(hs_push_open(srv, srv->arena));
     HS_TRY(hs_unread_open(srv, srv->arena));
     hs_pushers_open(srv);

@@ -35,6 +35,7 @@ static hs_error *get_versions(hs_req *q, hs_res *r)
     hs_json_bool(j, "org.matrix.msc3773", true);
     hs_json_bool(j, "org.matrix.msc3874", true);
     hs_json_bool(j, "org.matrix.msc3890", c->msc3890_enabled);
+    hs_json_bool(j, "org.matrix.msc3912", c->msc3912_enabled);
     hs_json_bool(j, "org.matrix.msc4306", c->msc4306_enabled);
     hs_json_end(j);
     hs_json_end(j);
