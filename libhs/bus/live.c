@@ -105,3 +105,42 @@ hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *
         HS_TRY(write_room(a, &msg->typing[i], &e.typing[i]));
     return hs_proto_pack(a, &e.base, ret);
 }
+
+/* ── limits ── */
+
+hs_error *hs_limits_decode(hs_arena *a, hs_str bytes, hs_limits_msg *ret)
+{
+    ProtobufCMessage *m;
+
+    HS_TRY(hs_proto_unpack(a, &hs__limits__descriptor, bytes, "limits", &m));
+    const Hs__Limits *l = (const Hs__Limits *)m;
+    *ret = (hs_limits_msg){ .boot = l->boot, .n = l->n_uses };
+    HS_TRY(hs_alloc(a, l->n_uses, &ret->uses));
+    for (size_t i = 0; i < l->n_uses; i++)
+        ret->uses[i] =
+            (hs_limit_use_msg){ hs_str_make((const char *)l->uses[i]->key.data, l->uses[i]->key.len), l->uses[i]->n };
+    return NULL;
+}
+
+hs_error *hs_limits_encode(hs_arena *a, const hs_limits_msg *msg, hs_str *ret)
+{
+    Hs__LimitUse *uses;
+    Hs__Limits l;
+
+    hs__limits__init(&l);
+    l.boot = msg->boot;
+    l.n_uses = msg->n;
+    HS_TRY(hs_alloc(a, msg->n, &l.uses));
+    HS_TRY(hs_alloc(a, msg->n, &uses));
+    for (size_t i = 0; i < msg->n; i++) {
+        uint8_t *key;
+
+        HS_TRY(hs_alloc(a, msg->uses[i].key.n, &key)); /* protobuf-c wants it writable */
+        memcpy(key, msg->uses[i].key.p, msg->uses[i].key.n);
+        hs__limit_use__init(&uses[i]);
+        uses[i].key = (ProtobufCBinaryData){ msg->uses[i].key.n, key };
+        uses[i].n = msg->uses[i].n;
+        l.uses[i] = &uses[i];
+    }
+    return hs_proto_pack(a, &l.base, ret);
+}

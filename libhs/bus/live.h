@@ -6,6 +6,7 @@
 
 #define HS_BUS_HELLO     "hs:hello"
 #define HS_BUS_EPHEMERAL "hs:eph"
+#define HS_BUS_LIMITS    "hs:limits"
 
 typedef struct {
     hs_str worker;
@@ -35,10 +36,23 @@ typedef struct {
     size_t typing_n;
 } hs_ephemeral_msg;
 
+typedef struct {
+    hs_str key;
+    uint32_t n;
+} hs_limit_use_msg;
+
+typedef struct {
+    uint64_t boot;
+    hs_limit_use_msg *uses;
+    size_t n;
+} hs_limits_msg;
+
 /* Everything lives in `a`. Decoding: 500 when the bytes are not such a message. Encoding: texts must not hold a NUL. */
 HS_NODISCARD hs_error *hs_hello_decode(hs_arena *a, hs_str bytes, hs_hello_msg *ret);
 HS_NODISCARD hs_error *hs_hello_encode(hs_arena *a, const hs_hello_msg *msg, hs_str *ret);
 HS_NODISCARD hs_error *hs_ephemeral_decode(hs_arena *a, hs_str bytes, hs_ephemeral_msg *ret);
 HS_NODISCARD hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *ret);
+HS_NODISCARD hs_error *hs_limits_decode(hs_arena *a, hs_str bytes, hs_limits_msg *ret);
+HS_NODISCARD hs_error *hs_limits_encode(hs_arena *a, const hs_limits_msg *msg, hs_str *ret);
 
 #endif

@@ -147,7 +147,7 @@ typedef struct hs_config {
     hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account,
         rc_login_failed, rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room,
         rc_invites_per_user, rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory, rc_key_requests,
-        rc_presence_per_user;
+        rc_presence_per_user, rc_profile;
     bool has_rc_admin_redaction;
     int64_t max_upload_size, max_mau_value, soft_file_limit;
     double cache_factor;      /* 0: not given */

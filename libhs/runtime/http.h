@@ -49,6 +49,7 @@ typedef enum {
     HS_RC_PRESENCE,
     HS_RC_MEDIA_CREATE,
     HS_RC_SUMMARY, /* trees of rooms: not an option */
+    HS_RC_PROFILE, /* by user, or by address without a token */
     HS_RC_COUNT
 } hs_rate_class;
 

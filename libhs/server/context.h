@@ -43,25 +43,26 @@ struct hs_server {
     uint64_t hash_seed; /* for hs_map_open */
     hs_arena *arena;    /* for what lives as long as the server */
 
-    struct hs_gauges *gauges;       /* gauges.c: metrics of the whole */
-    struct hs_caches *caches;       /* caches.c: what the caches may take */
-    struct hs_peers *peers;         /* peers.c: the other workers */
-    struct hs_names *names;         /* names.c: user ids, room ids, servers ↔ numbers, cached */
-    struct hs_sessions *sessions;   /* session.c: access token → session, cached */
-    struct hs_limiter *limiter;     /* ratelimit.c: buckets */
-    struct hs_rooms *rooms;         /* cache_room.c: room heads, states, recent events */
-    struct hs_waiters *waiters;     /* sync_wait.c: parked /sync requests by user */
-    struct hs_ephemeral *ephemeral; /* typing.c: who is typing where */
-    struct hs_inboxes *inboxes;     /* todevice.c: which devices may have messages */
-    struct hs_push *push;           /* push_eval.c: compiled rule sets */
-    struct hs_unreads *unreads;     /* unread.c: counts of those who asked */
-    struct hs_timelines *timelines; /* timeline_dress.c: what state events replaced, who ignores whom */
-    struct hs_leases *leases;       /* leases.c: once-only duties */
-    struct hs_jobs *jobs;           /* jobs.c: what takes long or comes later */
-    struct hs_thumbs *thumbs;       /* media_thumb.c: the process that makes them */
-    struct hs_media *media;         /* media.c: where files are kept; NULL without the media role */
-    struct hs_feed *feed;           /* fanout.c: what has been told, last position per room */
-    hs_fiber_lock tags_lock;        /* account_data.c: one change of tags at a time */
+    struct hs_gauges *gauges;           /* gauges.c: metrics of the whole */
+    struct hs_caches *caches;           /* caches.c: what the caches may take */
+    struct hs_peers *peers;             /* peers.c: the other workers */
+    struct hs_names *names;             /* names.c: user ids, room ids, servers ↔ numbers, cached */
+    struct hs_sessions *sessions;       /* session.c: access token → session, cached */
+    struct hs_limiter *limiter;         /* limiter.c: buckets */
+    struct hs_limit_share *limit_share; /* limit_share.c: what the other workers are to count */
+    struct hs_rooms *rooms;             /* cache_room.c: room heads, states, recent events */
+    struct hs_waiters *waiters;         /* sync_wait.c: parked /sync requests by user */
+    struct hs_ephemeral *ephemeral;     /* typing.c: who is typing where */
+    struct hs_inboxes *inboxes;         /* todevice.c: which devices may have messages */
+    struct hs_push *push;               /* push_eval.c: compiled rule sets */
+    struct hs_unreads *unreads;         /* unread.c: counts of those who asked */
+    struct hs_timelines *timelines;     /* timeline_dress.c: what state events replaced, who ignores whom */
+    struct hs_leases *leases;           /* leases.c: once-only duties */
+    struct hs_jobs *jobs;               /* jobs.c: what takes long or comes later */
+    struct hs_thumbs *thumbs;           /* media_thumb.c: the process that makes them */
+    struct hs_media *media;             /* media.c: where files are kept; NULL without the media role */
+    struct hs_feed *feed;               /* fanout.c: what has been told, last position per room */
+    hs_fiber_lock tags_lock;            /* account_data.c: one change of tags at a time */
 #define HS_PUSH_RULES_LOCKS 32
     hs_fiber_lock push_rules_locks[HS_PUSH_RULES_LOCKS]; /* push_rules.c: by user */
 };

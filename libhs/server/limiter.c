@@ -3,6 +3,9 @@
  */
 #include "server/limiter.h"
 
+#include "server/limit_share.h"
+#include "server/session.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -128,6 +131,51 @@ static hs_str bucket_key(char buf[static 300], unsigned kind, hs_str key)
     return hs_str_make(buf, n + 1);
 }
 
+/* The bucket as it is now; one that has run empty begins anew. */
+static bucket bucket_now(const bucket *b, hs_rate_limit rate, int64_t now_ms)
+{
+    bucket now = b ? *b : (bucket){ .start = now_ms };
+
+    now.rate = rate.per_second;
+    return level(&now, now_ms) > 0 ? now : (bucket){ .start = now_ms, .rate = rate.per_second };
+}
+
+/* Without memory nobody is refused for what could not be counted. */
+static void keep(hs_limiter *l, hs_str k, bucket *b, bucket now)
+{
+    if (b) {
+        *b = now;
+        return;
+    }
+    b = malloc(sizeof *b);
+    if (!b || !hs_map_put(l->buckets, k, b, NULL)) {
+        free(b);
+        return;
+    }
+    hs_cache_added(&l->cache, bytes_of(k));
+    *b = now;
+    trim(l);
+}
+
+void hs_limiter_add(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, uint32_t n, int64_t now_ms)
+{
+    char buf[300];
+    hs_str k = bucket_key(buf, kind, key);
+    bucket *b = hs_map_get(l->buckets, k), now = bucket_now(b, rate, now_ms);
+
+    l->now_ms = now_ms;
+    now.done += n;
+    keep(l, k, b, now);
+}
+
+double hs_limiter_level(hs_limiter *l, unsigned kind, hs_str key, int64_t now_ms)
+{
+    char buf[300];
+    const bucket *b = hs_map_get(l->buckets, bucket_key(buf, kind, key));
+
+    return b ? level(b, now_ms) : 0;
+}
+
 bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, hs_limit_how how, int64_t now_ms,
                     int64_t *ret_retry_ms)
 {
@@ -140,12 +188,8 @@ bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key
 
     bucket *b = hs_map_get(l->buckets, k);
     hs_cache_asked(&l->cache, b != NULL);
-    bucket fresh = { .start = now_ms };
-    bucket now = b ? *b : fresh;
-    now.rate = rate.per_second;
+    bucket now = bucket_now(b, rate, now_ms);
     double full = level(&now, now_ms);
-    if (full <= 0)
-        now = (bucket){ .start = now_ms, .rate = rate.per_second };
 
     if (how != HS_LIMIT_FORCE && full > (double)rate.burst - 1) {
         if (rate.per_second <= 0) {
@@ -160,20 +204,7 @@ bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key
         return true;
 
     now.done += 1;
-    if (!b) {
-        b = malloc(sizeof *b);
-        if (!b)
-            return true; /* without memory nobody is refused for what could not be counted */
-        if (!hs_map_put(l->buckets, k, b, NULL)) {
-            free(b);
-            return true;
-        }
-        hs_cache_added(&l->cache, bytes_of(k));
-        *b = now;
-        trim(l);
-        return true;
-    }
-    *b = now;
+    keep(l, k, b, now);
     return true;
 }
 
@@ -222,6 +253,8 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return (hs_rate_limit){ .per_second = 5, .burst = 10 };
     case HS_LIMIT_LOGIN_TOKEN: /* nor this: Synapse has it as a constant */
         return (hs_rate_limit){ .per_second = 1.0 / 60, .burst = 1 };
+    case HS_LIMIT_PROFILE:
+        return c->rc_profile;
     case HS_LIMIT_KINDS:
         break;
     }
@@ -248,6 +281,7 @@ static const char *const NAMES[HS_LIMIT_KINDS] = {
     [HS_LIMIT_USER_DIRECTORY] = "rc_user_directory",
     [HS_LIMIT_PRESENCE] = "rc_presence.per_user",
     [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
+    [HS_LIMIT_PROFILE] = "rc_profile",
     [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
     [HS_LIMIT_SUMMARY] = "<room summary>",
     [HS_LIMIT_LOGIN_TOKEN] = "<login token request>",
@@ -259,13 +293,43 @@ hs_metric *hs_limit_metric(hs_server *srv)
                          "rate_limiter_name");
 }
 
-hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how)
+static hs_error *use(hs_server *srv, hs_arena *a, hs_limit kind, hs_rate_limit rate, hs_str key, hs_limit_how how)
 {
-    int64_t retry_ms;
+    int64_t retry_ms, now = hs_loop_now(srv->loop);
 
-    if (hs_limiter_use(srv->limiter, kind, configured(srv->config, kind), key, how, hs_loop_now(srv->loop), &retry_ms))
+    if (hs_limiter_use(srv->limiter, kind, rate, key, how, now, &retry_ms)) {
+        if (how != HS_LIMIT_PEEK && srv->shared)
+            hs_limit_share_note(srv, kind, key,
+                                hs_limiter_level(srv->limiter, kind, key, now) * 2 >= (double)rate.burst);
         return NULL;
+    }
 
     hs_metric_add(hs_limit_metric(srv), 1, NAMES[kind]);
     return hs_err_later(a, 429, HS_M_LIMIT_EXCEEDED, retry_ms < 0 ? 0 : retry_ms, "Too Many Requests");
+}
+
+hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how)
+{
+    return use(srv, a, kind, configured(srv->config, kind), key, how);
+}
+
+hs_error *hs_limit_use_as(hs_server *srv, hs_arena *a, hs_limit kind, const hs_session *who, hs_str key,
+                          hs_limit_how how)
+{
+    hs_rate_limit rate = configured(srv->config, kind);
+    if (who->as_admin)
+        return NULL;
+    bool sending =
+        kind == HS_LIMIT_MESSAGE || (kind == HS_LIMIT_ADMIN_REDACTION && !srv->config->has_rc_admin_redaction);
+
+    if (who->own_limit && who->messages_per_second <= 0)
+        return NULL;
+    if (who->own_limit && sending)
+        rate = (hs_rate_limit){ .per_second = who->messages_per_second, .burst = who->burst };
+    return use(srv, a, kind, rate, key.p ? key : who->user_id, how);
+}
+
+void hs_limit_add(hs_server *srv, hs_limit kind, hs_str key, uint32_t n)
+{
+    hs_limiter_add(srv->limiter, kind, configured(srv->config, kind), key, n, hs_loop_now(srv->loop));
 }

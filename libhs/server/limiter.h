@@ -1,10 +1,11 @@
-/* Who may do how much how often: Synapse's rc_ options as leaky buckets, in memory. A bucket holds what was done and
- * leaks at the configured rate; what does not fit is refused with 429. */
+/* Who may do how much how often: Synapse's rc_ options as leaky buckets, in memory. A bucket holds what was done, here
+ * and at the other workers (limit_share.h), and leaks at the configured rate; what does not fit is refused with 429. */
 #ifndef HS_SERVER_LIMITER_H
 #define HS_SERVER_LIMITER_H
 
 #include "server/caches.h"
 
+/* Workers tell each other these numbers: new ones go to the end. */
 typedef enum {
     HS_LIMIT_MESSAGE,
     HS_LIMIT_REGISTRATION,
@@ -27,6 +28,7 @@ typedef enum {
     HS_LIMIT_MEDIA_CREATE,
     HS_LIMIT_SUMMARY,
     HS_LIMIT_LOGIN_TOKEN,
+    HS_LIMIT_PROFILE,
     HS_LIMIT_KINDS
 } hs_limit;
 
@@ -38,6 +40,13 @@ typedef enum {
 
 /* `key`: a user id, room id or address. 429 M_LIMIT_EXCEEDED with retry_after_ms when the bucket is full. */
 HS_NODISCARD hs_error *hs_limit_use(hs_server *srv, hs_arena *a, hs_limit kind, hs_str key, hs_limit_how how);
+/* The same for somebody who is logged in: an administrator may have taken their limits away, or given them another one
+ * for sending. `key` p NULL: their user id. */
+struct hs_session;
+HS_NODISCARD hs_error *hs_limit_use_as(hs_server *srv, hs_arena *a, hs_limit kind, const struct hs_session *who,
+                                       hs_str key, hs_limit_how how);
+/* Counts what another worker has let through. */
+void hs_limit_add(hs_server *srv, hs_limit kind, hs_str key, uint32_t n);
 
 /* What was refused, by kind; for whoever wants it to exist before. */
 hs_metric *hs_limit_metric(hs_server *srv);
@@ -52,6 +61,10 @@ void hs_limiter_close(hs_limiter *l);
 /* True when allowed; otherwise *ret_retry_ms says when to come back (-1: never, the rate is 0). */
 bool hs_limiter_use(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, hs_limit_how how, int64_t now_ms,
                     int64_t *ret_retry_ms);
+/* Counts n more, whatever is in the bucket. */
+void hs_limiter_add(hs_limiter *l, unsigned kind, hs_rate_limit rate, hs_str key, uint32_t n, int64_t now_ms);
+/* What is in the bucket. */
+double hs_limiter_level(hs_limiter *l, unsigned kind, hs_str key, int64_t now_ms);
 /* Forgets buckets that have run empty. */
 void hs_limiter_prune(hs_limiter *l, int64_t now_ms);
 size_t hs_limiter_count(const hs_limiter *l);

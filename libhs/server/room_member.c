@@ -267,14 +267,14 @@ static hs_error *check_limits(hs_server *srv, hs_arena *a, const hs_session *who
     if (who->as_admin)
         return in->action == HS_CHANGE_INVITE ? hs_invite_check(srv, a, who, target) : NULL;
     if (in->action == HS_CHANGE_INVITE) {
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ROOM, in->room_id, HS_LIMIT_TAKE));
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_USER, target, HS_LIMIT_TAKE));
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who->user_id, HS_LIMIT_TAKE));
+        HS_TRY(hs_limit_use_as(srv, a, HS_LIMIT_INVITES_PER_ROOM, who, in->room_id, HS_LIMIT_TAKE));
+        HS_TRY(hs_limit_use_as(srv, a, HS_LIMIT_INVITES_PER_USER, who, target, HS_LIMIT_TAKE));
+        HS_TRY(hs_limit_use_as(srv, a, HS_LIMIT_INVITES_PER_ISSUER, who, who->user_id, HS_LIMIT_TAKE));
         return hs_invite_check(srv, a, who, target);
     }
     if (in->action == HS_CHANGE_JOIN && !hs_room_has_local(room, who->user)) {
-        HS_TRY(hs_limit_use(srv, a, HS_LIMIT_JOINS_LOCAL, who->user_id, HS_LIMIT_TAKE));
-        return hs_limit_use(srv, a, HS_LIMIT_JOINS_PER_ROOM, in->room_id, HS_LIMIT_TAKE);
+        HS_TRY(hs_limit_use_as(srv, a, HS_LIMIT_JOINS_LOCAL, who, who->user_id, HS_LIMIT_TAKE));
+        return hs_limit_use_as(srv, a, HS_LIMIT_JOINS_PER_ROOM, who, in->room_id, HS_LIMIT_TAKE);
     }
     return NULL;
 }

@@ -220,8 +220,8 @@ static hs_error *limit_redaction(hs_server *srv, const hs_session *who, hs_arena
     if (!srv->config->has_rc_admin_redaction)
         return NULL; /* counted with the messages */
     HS_TRY(hs_event_find(srv, a, room->nid, event_id, &target));
-    return hs_limit_use(srv, a, target && target->sender != who->user ? HS_LIMIT_ADMIN_REDACTION : HS_LIMIT_MESSAGE,
-                        who->user_id, HS_LIMIT_TAKE);
+    return hs_limit_use_as(srv, a, target && target->sender != who->user ? HS_LIMIT_ADMIN_REDACTION : HS_LIMIT_MESSAGE,
+                           who, (hs_str){ 0 }, HS_LIMIT_TAKE);
 }
 
 hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, const hs_redact *in, hs_str *ret)

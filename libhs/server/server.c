@@ -5,6 +5,7 @@
 #include "server/gauges.h"
 #include "server/jobs.h"
 #include "server/leases.h"
+#include "server/limit_share.h"
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/news.h"
@@ -127,6 +128,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
         return HS_ERR_NOMEM;
     HS_TRY(hs_fanout_open(srv, srv->arena));
     HS_TRY(hs_peers_open(srv, srv->arena));
+    HS_TRY(hs_limit_share_open(srv, srv->arena));
     HS_TRY(hs_sessions_listen(srv));
     /* who opens first hears first what is told: the room cache, then what is made from it, then who waits for it */
     HS_TRY(hs_rooms_open(srv, srv->arena));
@@ -160,6 +162,7 @@ void hs_server_close_services(hs_server *srv)
     hs_unread_close(srv);
     hs_push_close(srv);
     hs_rooms_close(srv);
+    hs_limit_share_close(srv);
     hs_peers_close(srv);
     hs_fanout_close(srv);
     hs_limiter_close(srv->limiter);

@@ -189,6 +189,9 @@ static entry *entry_new(const hs_config *c, const hs_token_row *t, const uint8_t
         .unused = t->unused,
         .account_expires_ts = t->account_expires_ts,
         .agreed = has_agreed(c, t),
+        .own_limit = t->messages_per_second >= 0,
+        .messages_per_second = t->messages_per_second,
+        .burst = t->burst,
     };
     e->s.localpart = hs_str_first(hs_str_from(e->s.user_id, 1), hs_str_find(e->s.user_id, ':', 1) - 1);
     memcpy(e->s.token_sha256, sha256, 32);

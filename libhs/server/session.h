@@ -28,6 +28,9 @@ typedef struct hs_session {
     bool agreed;                /* to the terms as they are now, or need not */
     bool is_appservice;
     bool as_admin; /* an administrator asks: may read everything, and is not held back by rate limits */
+    /* A limit of their own for sending, which an administrator has set; 0 a second: no limits at all. */
+    bool own_limit;
+    int32_t messages_per_second, burst;
 } hs_session;
 
 /* Somebody of this server in whose name an administrator, or the server itself, acts: without device and limits. */

@@ -274,7 +274,7 @@ static hs_error *may_ask(hs_server *srv, const hs_session *who, hs_arena *a, con
     if (!hs_str_eq(in->type, HS_S("m.room_key_request")) || hs_str_eq(user_id, who->user_id))
         return NULL;
     HS_TRY(hs_str_cat(a, &key, 3, who->user_id, HS_S("\0"), who->device_id));
-    e = hs_limit_use(srv, a, HS_LIMIT_KEY_REQUESTS, key, HS_LIMIT_TAKE);
+    e = hs_limit_use_as(srv, a, HS_LIMIT_KEY_REQUESTS, who, key, HS_LIMIT_TAKE);
     if (e && e->status != 429)
         return e;
     *ret = !e;

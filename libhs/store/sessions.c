@@ -7,10 +7,11 @@
 static const hs_stmt TOKEN_FIND = {
     .name = "token_find",
     .sql = "SELECT t.user_nid, u.mxid, c.localpart, t.device_id, c.flags, t.expires_ts,"
-           "   t.refresh_nid IS NOT NULL AND NOT t.used, c.valid_until_ts, c.consent_version, c.kind"
+           "   t.refresh_nid IS NOT NULL AND NOT t.used, c.valid_until_ts, c.consent_version, c.kind,"
+           "   coalesce(c.ratelimit_mps, -1), coalesce(c.ratelimit_burst, 0)"
            "  FROM access_token t JOIN account c USING (user_nid) JOIN user_id u USING (user_nid)"
            " WHERE t.token_sha256 = $1",
-    .params = "b", .cols = "ntttinfntt", .big = "access_token account user_id",
+    .params = "b", .cols = "ntttinfnttii", .big = "access_token account user_id",
 };
 static const hs_stmt TOKEN_VALIDATED = {
     .name = "token_validated",
@@ -139,6 +140,8 @@ hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_to
         .account_expires_ts = hs_rows_i64(rows, 0, 7),
         .consent_version = hs_rows_str(rows, 0, 8),
         .kind = hs_rows_str(rows, 0, 9),
+        .messages_per_second = (int32_t)hs_rows_i64(rows, 0, 10),
+        .burst = (int32_t)hs_rows_i64(rows, 0, 11),
     };
     return NULL;
 }

@@ -7,12 +7,13 @@
 typedef struct {
     hs_nid user;
     hs_str user_id, localpart;
-    hs_str device_id;             /* p NULL: a token without a device */
-    unsigned flags;               /* of the account */
-    int64_t expires_ts;           /* 0: never */
-    bool unused;                  /* one that can be refreshed, and nobody has shown it yet */
-    int64_t account_expires_ts;   /* 0: never */
-    hs_str consent_version, kind; /* of the account; p NULL: none */
+    hs_str device_id;                   /* p NULL: a token without a device */
+    unsigned flags;                     /* of the account */
+    int64_t expires_ts;                 /* 0: never */
+    bool unused;                        /* one that can be refreshed, and nobody has shown it yet */
+    int64_t account_expires_ts;         /* 0: never */
+    hs_str consent_version, kind;       /* of the account; p NULL: none */
+    int32_t messages_per_second, burst; /* the account\'s own limit for sending; -1: none is set */
 } hs_token_row;
 
 /* *ret NULL: no such token. */

@@ -3,7 +3,7 @@
 import pytest
 
 from mx import Client, Refused, refusal
-from server import CLUSTER, Server
+from server import Server
 
 PASSWORD = "a good password 1"
 
@@ -97,7 +97,6 @@ def test_a_weak_password_is_named(strict):
     assert r.value.errcode == "M_PASSWORD_NO_DIGIT"
 
 
-@pytest.mark.skipif(CLUSTER, reason="each worker counts for itself, as in Synapse")
 def test_too_many_failures_are_limited_per_account(strict, member):
     c = Client(strict.base)
     for _ in range(2):
@@ -111,7 +110,6 @@ def test_too_many_failures_are_limited_per_account(strict, member):
     assert int(r.value.response.headers["Retry-After"]) == -(-r.value.body["retry_after_ms"] // 1000)
 
 
-@pytest.mark.skipif(CLUSTER, reason="each worker counts for itself, as in Synapse")
 def test_messages_are_limited_per_user(strict, member):
     lobby = member.get("/joined_rooms")["joined_rooms"][0]
     refused = None

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from mx import Client, quote, refusal
-from server import CLUSTER, OneProcess, Server
+from server import Server
 
 _txns = itertools.count(1)
 
@@ -32,9 +32,8 @@ def own_server():
 
 
 @pytest.fixture
-def one_process():
-    """Each worker counts for itself, so how many get through is known of one only."""
-    s = OneProcess(config={"rc_key_requests": {"per_second": 0.001, "burst_count": 2}}).start()
+def strict():
+    s = Server(config={"rc_key_requests": {"per_second": 0.001, "burst_count": 2}}).start()
     yield s
     s.close()
 
@@ -137,9 +136,8 @@ def test_a_device_takes_its_messages_along_and_the_next_of_its_name_begins_anew(
     assert numbers(again.sync()) == [2], "logging in again keeps the device"
 
 
-@pytest.mark.skipif(CLUSTER, reason="each worker counts for itself, as in Synapse")
-def test_key_requests_are_limited_in_silence(one_process):
-    alice, bob = (Client(one_process.base).register(n) for n in ("alice", "bob"))
+def test_key_requests_are_limited_in_silence(strict):
+    alice, bob = (Client(strict.base).register(n) for n in ("alice", "bob"))
     for n in range(4):
         send_to(alice, {bob.user_id: {bob.device_id: {"n": n}}}, type="m.room_key_request")
     assert numbers(bob.sync()) == [0, 1]

@@ -72,8 +72,8 @@ static hs_error *delete_field(hs_req *q, hs_res *r)
 
 /* clang-format off */
 const hs_route hs_routes_profile[] = {
-    { HS_GET, "api/v1 r0 v3 unstable", "/profile/{userId}", get_profile, .who = HS_AUTH_OPTIONAL, .guest = true, .servlet = "ProfileRestServlet" },
-    { HS_GET, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", get_field, .who = HS_AUTH_OPTIONAL, .guest = true, .servlet = "ProfileFieldRestServlet" },
+    { HS_GET, "api/v1 r0 v3 unstable", "/profile/{userId}", get_profile, .who = HS_AUTH_OPTIONAL, .guest = true, .rate = HS_RC_PROFILE, .servlet = "ProfileRestServlet" },
+    { HS_GET, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", get_field, .who = HS_AUTH_OPTIONAL, .guest = true, .rate = HS_RC_PROFILE, .servlet = "ProfileFieldRestServlet" },
     { HS_PUT, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", put_field, .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "ProfileFieldRestServlet" },
     { HS_DELETE, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", delete_field, .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "ProfileFieldRestServlet" },
     { 0 },

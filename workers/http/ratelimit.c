@@ -7,7 +7,22 @@
 
 static hs_error *by_user(hs_req *q, hs_limit kind)
 {
-    return q->who ? hs_limit_use(q->srv, q->a, kind, q->who->user_id, HS_LIMIT_TAKE) : NULL;
+    return q->who ? hs_limit_use_as(q->srv, q->a, kind, q->who, (hs_str){ 0 }, HS_LIMIT_TAKE) : NULL;
+}
+
+/* A room costs two limits; what one of them refuses is not counted by the other. */
+static hs_error *room_creation(hs_req *q)
+{
+    HS_TRY(hs_limit_use_as(q->srv, q->a, HS_LIMIT_ROOM_CREATION, q->who, (hs_str){ 0 }, HS_LIMIT_PEEK));
+    HS_TRY(by_user(q, HS_LIMIT_MESSAGE));
+    return by_user(q, HS_LIMIT_ROOM_CREATION);
+}
+
+/* By who asks, or from where. */
+static hs_error *profile(hs_req *q)
+{
+    return q->who ? by_user(q, HS_LIMIT_PROFILE)
+                  : hs_limit_use(q->srv, q->a, HS_LIMIT_PROFILE, q->client_ip, HS_LIMIT_TAKE);
 }
 
 hs_error *hs_http_rate_limit(hs_req *q)
@@ -28,8 +43,9 @@ hs_error *hs_http_rate_limit(hs_req *q)
     case HS_RC_SUMMARY:
         return by_user(q, HS_LIMIT_SUMMARY);
     case HS_RC_ROOM_CREATION:
-        HS_TRY(by_user(q, HS_LIMIT_MESSAGE));
-        return by_user(q, HS_LIMIT_ROOM_CREATION);
+        return q->who ? room_creation(q) : NULL;
+    case HS_RC_PROFILE:
+        return profile(q);
     case HS_RC_REGISTRATION_TOKEN:
         return hs_limit_use(q->srv, q->a, HS_LIMIT_REGISTRATION_TOKEN, q->client_ip, HS_LIMIT_TAKE);
     case HS_RC_JOIN:
