@@ -22,6 +22,9 @@ struct hs_rooms {
     hs_cache room_cache;
     hs_timer trim; /* what was held while the caches were full has been let go */
 
+    hs_metric *resets; /* memberships that changed without an event of their own */
+    uint64_t resets_n;
+
     struct hs_txns *txns; /* txns.c: answers given lately */
     hs_persist_hook *hooks[HS_PERSIST_HOOKS_MAX];
     void *hook_ud[HS_PERSIST_HOOKS_MAX];

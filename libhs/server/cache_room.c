@@ -397,6 +397,8 @@ hs_error *hs_rooms_open(hs_server *srv, hs_arena *a)
     c->room_ids = hs_map_open(srv->hash_seed);
     c->loading = hs_map_open(srv->hash_seed);
     srv->rooms = c;
+    c->resets = hs_metric_get(srv->metrics, HS_COUNTER, "hs_state_reset_suspected_total",
+                              "Memberships that a state resolution changed without an event of the member", NULL);
     HS_TRY(hs_cache_events_open(c));
     HS_TRY(hs_txns_open(srv, &c->txns));
     if (!c->rooms || !c->room_ids || !c->loading)

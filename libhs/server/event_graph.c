@@ -395,6 +395,25 @@ static hs_error *swaps_of(adding *r, const hs_state_change *diff, size_t n, hs_s
     return NULL;
 }
 
+/* Who is in a room changes by events; where a resolution does it, somebody will ask why. */
+static void note_resets(const adding *r, const hs_state_swap *swaps, size_t n)
+{
+    struct hs_rooms *c = r->srv->rooms;
+
+    for (size_t i = 0; i < n; i++) {
+        const hs_stored *was = swaps[i].was, *now = swaps[i].now;
+        if (now == r->stored || (was ? was : now)->ev->kind != HS_KIND_MEMBER ||
+            (was && now && was->ev->membership == now->ev->membership))
+            continue;
+        c->resets_n++;
+        hs_metric_add(c->resets, 1);
+        hs_log(r->srv->log, HS_LOG_WARN, "room.membership_reset", "room=%.*s user=%.*s was=%.*s now=%.*s by=%.*s",
+               HS_FMT(r->room->id), HS_FMT((was ? was : now)->ev->state_key),
+               HS_FMT(was ? was->ev->event_id : HS_S("")), HS_FMT(now ? now->ev->event_id : HS_S("")),
+               HS_FMT(r->ev->event_id));
+    }
+}
+
 /* Heads as they are told: nothing where they are not what the event's parents say. */
 static hs_error *cover(adding *r, hs_event_rows_in *in)
 {
@@ -435,6 +454,7 @@ static hs_error *add_event(adding *r)
     HS_TRY(hs_place_current(&r->placing, &on_main, &current));
     HS_TRY(hs_state_set_diff(r->a, &now, &current, &diff, &n));
     HS_TRY(swaps_of(r, diff, n, &swaps));
+    note_resets(r, swaps, n);
     HS_TRY(hs_push_eval_event(r->srv, r->a, r->room, r->stored, &push));
     HS_TRY(cover(r, &in));
     in.after = r->placing.main;

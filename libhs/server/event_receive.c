@@ -45,6 +45,7 @@ typedef struct {
     const hs_receive_world *world;
     HS_VEC(item) items;
     HS_VEC(hs_str) asked;
+    int rounds;
     HS_VEC(told_state) states;
 } receiving;
 
@@ -169,12 +170,33 @@ static hs_error *ask(receiving *r, const wishes *w, hs_str origin, bool *ret_any
     return NULL;
 }
 
-/* Asks in rounds for what the items from `from` on lack, and what that lacks. */
+/* What is wished for and waits here already. */
+static hs_error *find_staged(receiving *r, wishes *w, hs_str origin, bool *ret_any)
+{
+    hs_stage_row *rows;
+    size_t n;
+
+    HS_TRY(hs_store_stage_get(r->srv->db, r->a, r->nid, (hs_strs){ w->ids.at, w->ids.n }, &rows, &n));
+    for (size_t i = 0; i < n; i++) {
+        hs_event *ev;
+        HS_TRY(hs_event_read(r->a, r->room->rv, rows[i].body, rows[i].event_id, &ev));
+        HS_TRY(add_item(r, ev, origin, false, true));
+        for (size_t k = 0; k < w->ids.n; k++)
+            if (hs_str_eq(w->ids.at[k], rows[i].event_id)) {
+                w->ids.at[k] = w->ids.at[--w->ids.n];
+                w->outlier.at[k] = w->outlier.at[w->ids.n];
+            }
+        *ret_any = true;
+    }
+    return NULL;
+}
+
+/* Finds or asks for what the items from `from` on lack, and what that lacks. */
 static hs_error *fetch(receiving *r, size_t from, hs_str origin)
 {
-    bool any = r->world->events != NULL;
+    bool any = true;
 
-    for (int round = 0; round < ROUNDS && any; round++) {
+    while (any) {
         size_t n = r->items.n;
         wishes w = { .ids = { .n = 0 } };
         for (size_t i = from; i < n; i++) {
@@ -188,6 +210,8 @@ static hs_error *fetch(receiving *r, size_t from, hs_str origin)
         any = false;
         from = n;
         if (w.ids.n)
+            HS_TRY(find_staged(r, &w, origin, &any));
+        if (w.ids.n && r->world->events && r->rounds++ < ROUNDS)
             HS_TRY(ask(r, &w, origin, &any));
     }
     return NULL;

@@ -1,11 +1,12 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
  * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week;
- * authentications that nobody finished. */
+ * authentications that nobody finished; events of other servers that have waited a week for what they name. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
 #include "server/uia.h"
 #include "store/events.h"
+#include "store/gaps.h"
 #include "store/jobs.h"
 #include "store/media.h"
 #include "store/rooms.h"
@@ -16,6 +17,7 @@
 #define TXN_KEEP_MS    (INT64_C(24) * 3600 * 1000)
 #define FEED_KEEP_MS   (INT64_C(7) * 24 * 3600 * 1000)
 #define JOB_KEEP_MS    (INT64_C(7) * 24 * 3600 * 1000)
+#define STAGE_KEEP_MS  (INT64_C(7) * 24 * 3600 * 1000)
 #define CENSOR_AT_ONCE 100
 
 static bool goes_on(const hs_lease *l)
@@ -88,6 +90,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
     HS_TRY(expire(srv, l, a, hs_store_media_expire_unused, now));
     HS_TRY(expire(srv, l, a, hs_store_uia_expire, now - HS_UIA_SESSION_MS));
     HS_TRY(expire(srv, l, a, hs_store_jobs_expire, now - JOB_KEEP_MS));
+    HS_TRY(expire(srv, l, a, hs_store_stage_expire, now - STAGE_KEEP_MS));
     return censor_due(srv, l, a);
 }
 

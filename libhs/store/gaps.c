@@ -40,6 +40,12 @@ static const hs_stmt STAGE_OF = {
            " WHERE room_nid = $1 AND (event_id = $2 OR position(convert_to($2, 'UTF8') IN body) > 0) ORDER BY seq LIMIT $3",
     .params = "nti", .cols = "nntbn", .big = "fed_stage",
 };
+static const hs_stmt STAGE_GET = {
+    .name = "stage_get",
+    .sql = "SELECT seq, origin_nid, event_id, body, received_ts FROM fed_stage WHERE room_nid = $1 AND event_id = ANY($2)"
+           " ORDER BY seq",
+    .params = "nT", .cols = "nntbn", .big = "fed_stage",
+};
 static const hs_stmt STAGE_DROP = {
     .name = "stage_drop",
     .sql = "DELETE FROM fed_stage WHERE room_nid = $1 AND event_id = $2",
@@ -47,13 +53,13 @@ static const hs_stmt STAGE_DROP = {
 };
 static const hs_stmt STAGE_EXPIRE = {
     .name = "stage_expire",
-    .sql = "DELETE FROM fed_stage WHERE received_ts < $1", /* what waits is little, or something is wrong */
+    .sql = "DELETE FROM fed_stage WHERE ctid = ANY(ARRAY(SELECT ctid FROM fed_stage WHERE received_ts < $1 LIMIT 1000))",
     .params = "n",
 };
 /* clang-format on */
 
 const hs_stmt *const hs_gaps_statements[] = {
-    &GAP_INSERT, &GAP_CLOSE, &GAP_FOLLOWED, &GAPS, &STAGE_PUT, &STAGE_OF, &STAGE_DROP, &STAGE_EXPIRE, NULL,
+    &GAP_INSERT, &GAP_CLOSE, &GAP_FOLLOWED, &GAPS, &STAGE_PUT, &STAGE_OF, &STAGE_GET, &STAGE_DROP, &STAGE_EXPIRE, NULL,
 };
 
 hs_error *hs_store_gap_insert(hs_write *w, hs_nid room, hs_nid missing, hs_nid child, int64_t depth)
@@ -104,15 +110,11 @@ hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row, bo
     return NULL;
 }
 
-hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id, int32_t limit, hs_stage_row **ret,
-                            size_t *ret_n)
+static hs_error *read_stage(const hs_rows *rows, hs_arena *a, hs_nid room, hs_stage_row **ret, size_t *ret_n)
 {
-    hs_rows *rows;
+    size_t n = hs_rows_count(rows);
     hs_stage_row *out;
-    size_t n;
 
-    HS_TRY(hs_db_query(db, a, &STAGE_OF, &rows, room, event_id, limit));
-    n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)
         out[i] = (hs_stage_row){ .room = room,
@@ -126,12 +128,29 @@ hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id
     return NULL;
 }
 
+hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id, int32_t limit, hs_stage_row **ret,
+                            size_t *ret_n)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &STAGE_OF, &rows, room, event_id, limit));
+    return read_stage(rows, a, room, ret, ret_n);
+}
+
+hs_error *hs_store_stage_get(hs_db *db, hs_arena *a, hs_nid room, hs_strs ids, hs_stage_row **ret, size_t *ret_n)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &STAGE_GET, &rows, room, ids));
+    return read_stage(rows, a, room, ret, ret_n);
+}
+
 hs_error *hs_store_stage_drop(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id)
 {
     return hs_db_exec(db, a, &STAGE_DROP, NULL, room, event_id);
 }
 
-hs_error *hs_store_stage_expire(hs_db *db, hs_arena *a, int64_t before_ts)
+hs_error *hs_store_stage_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n)
 {
-    return hs_db_exec(db, a, &STAGE_EXPIRE, NULL, before_ts);
+    return hs_tx_exec(tx, a, &STAGE_EXPIRE, ret_n, before_ts);
 }

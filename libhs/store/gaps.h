@@ -34,8 +34,11 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, co
 /* Those that name an event, and the event itself, in the order in which they came. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id,
                                                      int32_t limit, hs_stage_row **ret, size_t *ret_n);
+/* Those of these ids that wait. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_get(hs_db *db, hs_arena *a, hs_nid room, hs_strs ids,
+                                                      hs_stage_row **ret, size_t *ret_n);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_drop(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id);
-/* Forgets what has waited since before `before_ts`. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_expire(hs_db *db, hs_arena *a, int64_t before_ts);
+/* Forgets a slice of what has waited since before `before_ts`; *ret_n 0: that was all. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_expire(hs_tx *tx, hs_arena *a, int64_t before_ts, uint64_t *ret_n);
 
 #endif
