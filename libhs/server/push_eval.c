@@ -601,6 +601,55 @@ hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const h
     return NULL;
 }
 
+/* Without the old actions that mean nothing. */
+static hs_error *clean_actions(hs_arena *a, hs_str actions, hs_str *ret)
+{
+    hs_json_out j;
+    hs_jv list;
+    hs_buf b;
+
+    HS_TRY(hs_tape_parse(a, actions, 0, &list));
+    hs_buf_init(&b, a);
+    hs_json_out_init(&j, &b);
+    hs_json_arr(&j);
+    for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);) {
+        hs_str s = hs_jv_str_or_null(it.value);
+        if (!hs_str_eq(s, HS_S("dont_notify")) && !hs_str_eq(s, HS_S("coalesce")))
+            hs_json_v_raw(&j, hs_jv_raw(it.value));
+    }
+    hs_json_end(&j);
+    return hs_buf_flatten(&b, ret);
+}
+
+hs_error *hs_push_actions(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event, const hs_session *who,
+                          bool highlight, hs_str *ret)
+{
+    evaluation v = { .srv = srv, .a = a, .room = room, .ev = event->ev, .own = { &who->user, 1 } };
+    hs_str body = hs_jv_str_or_null(hs_jv_get(v.ev->content, HS_S("body")));
+    const hs_push_user *u;
+    hs_push_result r;
+    hs_stored *member;
+
+    HS_TRY(need_rules(&v));
+    see_what_is_asked(&v);
+    HS_TRY(read_power(&v, room, hs_jv_get(v.ev->content, HS_S("m.mentions")), body));
+    HS_TRY(hs_room_state_get(srv, a, room, HS_S("m.room.member"), who->user_id, &member));
+    HS_TRY(need_rules(&v));
+    v.ctx.room_members = room->joined;
+    v.ctx.user_id = who->user_id;
+    v.ctx.localpart = who->localpart;
+    if (member)
+        v.ctx.display_name = hs_jv_str_or_null(hs_jv_get(member->ev->content, HS_S("displayname")));
+    u = hs_push_user_get(&srv->push->users, who->user);
+    r = hs_push_eval(u && u->shape ? u->shape->rules : srv->push->base, v.ev, &v.ctx);
+    if (r.notify && r.highlight == highlight)
+        return clean_actions(a, r.actions, ret);
+    *ret = highlight
+               ? HS_S("[\"notify\",{\"set_tweak\":\"sound\",\"value\":\"default\"},{\"set_tweak\":\"highlight\"}]")
+               : HS_S("[\"notify\",{\"set_tweak\":\"highlight\",\"value\":false}]");
+    return NULL;
+}
+
 /* ── lifetime ── */
 static void hear_names(struct hs_push *p, room_names *r, const hs_news_event *e)
 {

@@ -3,6 +3,7 @@
 #define HS_SERVER_PUSH_EVAL_H
 
 #include "server/news.h"
+#include "server/session.h"
 
 typedef struct {
     int32_t d_notify, d_high;  /* advance of the room's running totals; 0 for what counts in a thread only */
@@ -19,5 +20,9 @@ void hs_push_close(hs_server *srv);
  * members are not in memory: the caller holds the room's writing order meanwhile. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room,
                                                       const hs_stored *event, hs_push_outcome *ret);
+/* The actions by which an event notified somebody: what their rules of now say, or the usual ones where these say
+ * otherwise by now. JSON. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_push_actions(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event,
+                                                   const hs_session *who, bool highlight, hs_str *ret);
 
 #endif

@@ -14,6 +14,7 @@
     X(hs_media_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
+    X(hs_notifications_statements) \
     X(hs_purge_statements) \
     X(hs_push_rules_statements) \
     X(hs_pushers_statements) \

@@ -16,6 +16,7 @@
     X(membership) \
     X(messages) \
     X(mutual_rooms) \
+    X(notifications) \
     X(openid) \
     X(profile) \
     X(push_rules) \
