@@ -72,12 +72,16 @@ static hs_error *forbidden_join(hs_arena *a, const hs_event *ev, hs_membership t
     return forbidden(a, HS_S("You are not invited to this room."));
 }
 
-static hs_error *forbidden_knock(hs_arena *a, const hs_event *ev, hs_membership target)
+static hs_error *forbidden_knock(hs_arena *a, const hs_event *ev, hs_membership target, hs_str rule)
 {
+    if (!hs_str_eq(rule, HS_S("knock")) && !hs_str_eq(rule, HS_S("knock_restricted")))
+        return forbidden(a, HS_S("You don't have permission to knock"));
     if (!hs_str_eq(ev->sender, ev->state_key))
         return forbidden(a, HS_S("You cannot knock for other users"));
-    if (target == HS_MEMBER_JOIN || target == HS_MEMBER_INVITE)
+    if (target == HS_MEMBER_JOIN)
         return forbidden(a, HS_S("You cannot knock on a room you are already in"));
+    if (target == HS_MEMBER_INVITE)
+        return forbidden(a, HS_S("You are already invited to this room"));
     if (target == HS_MEMBER_BAN)
         return forbidden(a, HS_S("You are banned from this room"));
     return forbidden(a, HS_S("You don't have permission to knock"));
@@ -91,7 +95,7 @@ static hs_error *forbidden_member(hs_arena *a, const hs_event *ev, const hs_stat
     bool sender_in = hs_auth_membership(state, ev->sender) == HS_MEMBER_JOIN;
 
     if (to == HS_MEMBER_KNOCK)
-        return forbidden_knock(a, ev, target);
+        return forbidden_knock(a, ev, target, hs_auth_join_rule(state));
     if (to == HS_MEMBER_JOIN)
         return forbidden_join(a, ev, target);
     if (!sender_in)

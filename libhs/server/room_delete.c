@@ -17,6 +17,7 @@
 #include "server/room_member.h"
 #include "server/room_send.h"
 #include "store/directory.h"
+#include "store/members.h"
 #include "store/purge.h"
 #include "store/rooms.h"
 #include "store/timeline.h"
@@ -47,7 +48,7 @@ typedef struct {
     int64_t began;
     /* what was asked for */
     hs_str new_room_user_id, room_name, message, requester;
-    bool block, purge, force;
+    bool block, purge, force, forgotten;
     /* how far it has come */
     int64_t stage, user, table, cursor, deleted, room;
     bool again; /* this pass over the tables has found something: there will be another */
@@ -144,6 +145,7 @@ static hs_error *recall(run *r)
     r->block = flag(p, "block");
     r->purge = flag(p, "purge");
     r->force = flag(p, "force_purge");
+    r->forgotten = flag(p, "forgotten");
     r->stage = number(was, "stage");
     r->room = number(was, "room");
     r->user = number(was, "user");
@@ -173,12 +175,28 @@ static hs_error *session_of(run *r, hs_str user_id, hs_session *ret)
     return NULL;
 }
 
+/* Nobody has to leave; and who has come back meanwhile, or looks at it again, keeps it. */
+static hs_error *begin_forgotten(run *r)
+{
+    hs_room_row row;
+    bool gone = false;
+
+    HS_TRY(hs_store_room_by_id(r->srv->db, r->a, r->j->row->resource, &row));
+    if (row.room && !(row.flags & HS_ROOM_BEING_DELETED))
+        HS_TRY(hs_store_room_is_forgotten(r->srv->db, r->a, row.room, &gone));
+    r->room = gone ? row.room : 0;
+    r->stage = gone ? CHECK : END;
+    return NULL;
+}
+
 static hs_error *begin(run *r)
 {
     hs_room_wish wish = { .preset = HS_S("public_chat"), .name = r->room_name.n ? r->room_name : HS_S(DEFAULT_NAME) };
     hs_session requester, host;
     hs_room_row row;
 
+    if (r->forgotten)
+        return begin_forgotten(r);
     HS_TRY(session_of(r, r->requester, &requester));
     if (r->block)
         HS_TRY(hs_room_block_put(r->srv, &requester, r->a, r->j->row->resource, true));
@@ -480,7 +498,24 @@ static hs_error *step(hs_job *j, hs_arena *a, void *ud)
 
 hs_error *hs_room_delete_open(hs_server *srv)
 {
+    HS_TRY(hs_jobs_kind(srv, HS_JOB_PURGE_ROOM, step, srv));
     return hs_jobs_kind(srv, HS_JOB_DELETE_ROOM, step, srv);
+}
+
+hs_error *hs_room_forgotten(hs_server *srv, hs_arena *a, const hs_room *room)
+{
+    hs_job_wish job = { .kind = HS_JOB_PURGE_ROOM,
+                        .resource = room->id,
+                        .params = HS_S("{\"forgotten\":true,\"purge\":true}"),
+                        .delay_ms = srv->config->forgotten_room_retention_ms,
+                        .single = true };
+    hs_str id;
+    bool gone;
+
+    if (srv->config->forgotten_room_retention_ms <= 0)
+        return NULL;
+    HS_TRY(hs_store_room_is_forgotten(srv->db, a, room->nid, &gone));
+    return gone ? hs_job_add(srv, a, &job, &id) : NULL;
 }
 
 /* ── asking for it ── */

@@ -4,11 +4,18 @@
 #define HS_SERVER_ROOM_DELETE_H
 
 #include "server/jobs.h"
+#include "server/room.h"
 #include "server/session.h"
 
 #define HS_JOB_DELETE_ROOM "shutdown_and_purge_room"
 
+#define HS_JOB_PURGE_ROOM "purge_room"
+
 HS_NODISCARD hs_error *hs_room_delete_open(hs_server *srv);
+
+/* Somebody has forgotten the room: if now nobody here remembers it, it is deleted after
+ * forgotten_room_retention_period, unless somebody has come back by then. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_forgotten(hs_server *srv, hs_arena *a, const hs_room *room);
 
 typedef struct {
     hs_str room_id;

@@ -9,6 +9,7 @@
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/room_block.h"
+#include "server/room_delete.h"
 #include "server/room_state.h"
 #include "store/account_data.h"
 #include "store/members.h"
@@ -327,7 +328,9 @@ static hs_error *change_member(hs_server *srv, const hs_session *who, hs_arena *
     if (conflict) /* another worker was asked the same at the same time */
         return hs_room_txn_answer(srv, who, a, room, in->txn_id, ret);
     *ret = c.made.event_id;
-    return NULL;
+    return srv->config->forget_rooms_on_leave && ACTIONS[in->action].to != HS_MEMBER_JOIN
+               ? hs_room_forgotten(srv, a, room)
+               : NULL;
 }
 
 hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena *a, const hs_member_change *in,
@@ -406,7 +409,7 @@ hs_error *hs_room_forget(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     const hs_news_user told = { .user = who->user, .at = at, .what = HS_NEWS_ROOMS, .room = room->nid };
     HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
     HS_TRY(hs_write_commit(w, &res));
-    return NULL;
+    return hs_room_forgotten(srv, a, room);
 }
 
 hs_error *hs_rooms_joined(hs_server *srv, hs_arena *a, hs_nid user, hs_strs *ret)

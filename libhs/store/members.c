@@ -92,6 +92,11 @@ static const hs_stmt LOCAL_NEIGHBOURS = {
            " WHERE m.user_nid = $1 AND m.membership = 2 ORDER BY o.user_nid",
     .params = "n", .cols = "n", .big = "user_room",
 };
+static const hs_stmt ROOM_REMEMBERED = {
+    .name = "room_remembered",
+    .sql = "SELECT 1::bigint FROM user_room WHERE room_nid = $1 AND flags & 1 = 0 LIMIT 1",
+    .params = "n", .cols = "n", .big = "user_room",
+};
 static const hs_stmt STRIPPED_OF = {
     .name = "stripped_of",
     .sql = "SELECT user_nid, stripped FROM user_room WHERE room_nid = $1 AND membership IN (1, 5) AND stripped IS NOT NULL"
@@ -106,9 +111,9 @@ static const hs_stmt STRIPPED_PUT = {
 /* clang-format on */
 
 const hs_stmt *const hs_members_statements[] = {
-    &MEMBER_PUT,   &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,  &USER_ROOMS,       &USER_ROOMS_AFTER,
-    &MEMBERS,      &MEMBERS_GET,   &MEMBER_COUNTS, &SHARED_ROOMS,    &SHARE_ROOM, &LOCAL_NEIGHBOURS, &STRIPPED_OF,
-    &STRIPPED_PUT, NULL,
+    &MEMBER_PUT,       &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,    &USER_ROOMS,
+    &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_GET,   &MEMBER_COUNTS,   &SHARED_ROOMS, &SHARE_ROOM,
+    &LOCAL_NEIGHBOURS, &STRIPPED_OF,   &STRIPPED_PUT,  &ROOM_REMEMBERED, NULL,
 };
 
 _Static_assert(HS_MEMBER_INVITE == 1 && HS_MEMBER_JOIN == 2 && HS_MEMBER_LEAVE == 3 && HS_MEMBER_BAN == 4 &&
@@ -130,6 +135,15 @@ hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs_user_room *r
 {
     return hs_write_after(w, &USER_ROOM_PUT, row->user, row->room, (int32_t)row->membership, row->event, row->sender,
                           at, row->flags, row->notify_base, row->stripped);
+}
+
+hs_error *hs_store_room_is_forgotten(hs_db *db, hs_arena *a, hs_nid room, bool *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ROOM_REMEMBERED, &rows, room));
+    *ret = !hs_rows_count(rows);
+    return NULL;
 }
 
 hs_error *hs_store_stripped_of(hs_db *db, hs_arena *a, hs_nid room, hs_user_room **ret, size_t *ret_n)

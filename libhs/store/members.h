@@ -46,6 +46,9 @@ HS_NODISCARD hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs
 HS_NODISCARD hs_error *hs_store_user_room_flags(hs_write *w, uint32_t at, hs_nid user, hs_nid room, int32_t set,
                                                 int32_t clear);
 
+/* Whether every local user who had to do with the room has forgotten it. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_is_forgotten(hs_db *db, hs_arena *a, hs_nid room, bool *ret);
+
 /* The invited and knocking people of a room and what they were shown of it, the last 1,000: user, room and stripped are
  * filled in; and what they are shown from now on. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stripped_of(hs_db *db, hs_arena *a, hs_nid room, hs_user_room **ret,

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from mx import Client, quote, refusal
-from server import Server
+from server import SECRET, Server, wait_for
 
 _n = itertools.count(1)
 
@@ -221,6 +221,7 @@ def test_changes_with_a_transaction_id_are_done_once(alice, bob):
 def strict():
     s = Server(config={
         "forget_rooms_on_leave": True,
+        "forgotten_room_retention_period": 200,
         "allow_per_room_profiles": False,
         "require_membership_for_aliases": False,
         "room_prejoin_state": {"disable_default_event_types": True,
@@ -257,6 +258,22 @@ def test_leaving_is_forgetting_where_the_server_says_so(two):
     assert room not in ben.sync(filter=everything).get("rooms", {}).get("leave", {})
     ben.join(room)
     assert ben.messages(room)["chunk"]
+
+
+def test_a_room_that_nobody_remembers_goes(strict, two):
+    ann, ben = two
+    admin = Client(strict.base).register_with_secret(SECRET, f"adm{next(_n)}", "a good password 1", admin=True)
+    room, kept = ann.create_room(preset="public_chat"), ann.create_room(preset="public_chat")
+    for r in (room, kept):
+        ben.join(r)
+    ann.leave(kept)
+    ben.leave(room)
+    path = "/_synapse/admin/v1/rooms/"
+    assert admin.get(path + room)["room_id"] == room
+    ann.leave(room)
+    wait_for(lambda: admin.raw("GET", path + room).status_code == 404)
+    assert refusal(ben.join, room).status == 404
+    assert ben.text(kept, "still here") and admin.get(path + kept)["joined_local_members"] == 1
 
 
 def test_a_name_for_one_room_is_not_taken(two):
