@@ -37,6 +37,7 @@ static const char *rate_name(hs_rate_class c)
         [HS_RC_USER_DIRECTORY] = "rc_user_directory",
         [HS_RC_PRESENCE] = "rc_presence",
         [HS_RC_MEDIA_CREATE] = "rc_media_create",
+        [HS_RC_DELAYED] = "rc_delayed_event_mgmt",
         [HS_RC_SUMMARY] = "room summary",
         [HS_RC_PROFILE] = "rc_profile",
     };

@@ -143,7 +143,9 @@ typedef struct hs_config {
     const hs_config_upload_limit *upload_limits; /* longest period first */
     size_t upload_limits_n;
     /* limits */
-    hs_rate_limit rc_media_create;
+    hs_rate_limit rc_media_create, rc_delayed_event_mgmt;
+    int64_t max_event_delay_ms; /* 0: no delayed events */
+    int64_t max_delayed_events; /* of a user */
     hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account,
         rc_login_failed, rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room,
         rc_invites_per_user, rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory, rc_key_requests,

@@ -48,6 +48,7 @@ typedef enum {
     HS_RC_USER_DIRECTORY,
     HS_RC_PRESENCE,
     HS_RC_MEDIA_CREATE,
+    HS_RC_DELAYED,
     HS_RC_SUMMARY, /* trees of rooms: not an option */
     HS_RC_PROFILE, /* by user, or by address without a token */
     HS_RC_COUNT

@@ -5,6 +5,7 @@
 #include "server/profile.h"
 #include "server/room_member.h"
 #include "store/account_data.h"
+#include "store/delayed.h"
 #include "store/members.h"
 #include "store/names.h"
 #include "store/sessions.h"
@@ -100,6 +101,7 @@ hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in
     }
 
     hs_jv_bool(hs_jv_get(u.params, HS_S("erase")), &erase);
+    HS_TRY(hs_store_delayed_forget(srv->db, a, who->user)); /* or they would bring the user back */
     HS_TRY(leave_rooms(srv, a, who));
     if (erase) {
         HS_TRY(hs_profile_clear(srv, a, who, who->user_id, HS_S("displayname")));

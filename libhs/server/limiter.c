@@ -249,6 +249,8 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return c->rc_key_requests;
     case HS_LIMIT_MEDIA_CREATE:
         return c->rc_media_create;
+    case HS_LIMIT_DELAYED:
+        return c->rc_delayed_event_mgmt;
     case HS_LIMIT_SUMMARY: /* not an option of Synapse's either */
         return (hs_rate_limit){ .per_second = 5, .burst = 10 };
     case HS_LIMIT_LOGIN_TOKEN: /* nor this: Synapse has it as a constant */
@@ -283,6 +285,7 @@ static const char *const NAMES[HS_LIMIT_KINDS] = {
     [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
     [HS_LIMIT_PROFILE] = "rc_profile",
     [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
+    [HS_LIMIT_DELAYED] = "rc_delayed_event_mgmt",
     [HS_LIMIT_SUMMARY] = "<room summary>",
     [HS_LIMIT_LOGIN_TOKEN] = "<login token request>",
 };

@@ -365,7 +365,11 @@ hs_error *hs_room_member_put(hs_server *srv, const hs_session *who, hs_arena *a,
     if (to == HS_MEMBER_NONE)
         return hs_err(a, 400, HS_M_UNKNOWN, "Invalid membership key");
     hs_member_change c = {
-        .action = BY_MEMBERSHIP[to], .room_id = in->room_id, .target = in->state_key, .content = in->content
+        .action = BY_MEMBERSHIP[to],
+        .room_id = in->room_id,
+        .target = in->state_key,
+        .content = in->content,
+        .txn_id = in->txn_id,
     };
     return hs_room_member_change(srv, who, a, &c, ret);
 }

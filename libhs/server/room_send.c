@@ -173,7 +173,8 @@ hs_error *hs_room_send_state(hs_server *srv, const hs_session *who, hs_arena *a,
                            .is_state = true,
                            .content = in->content,
                            .has_ts = in->has_ts,
-                           .ts = in->ts };
+                           .ts = in->ts,
+                           .txn_id = in->txn_id };
     hs_room *room;
 
     if (hs_str_eq(in->type, HS_S("m.room.member")))

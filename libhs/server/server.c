@@ -2,6 +2,7 @@
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
 #include "bus/bus_redis.h"
 #include "server/caches.h"
+#include "server/delayed.h"
 #include "server/gauges.h"
 #include "server/jobs.h"
 #include "server/leases.h"
@@ -134,6 +135,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_rooms_open(srv, srv->arena));
     HS_TRY(hs_relations_open(srv, srv->arena));
     HS_TRY(hs_redact_related_open(srv));
+    HS_TRY(hs_delayed_open(srv, srv->arena));
     HS_TRY(hs_push_open(srv, srv->arena));
     HS_TRY(hs_unread_open(srv, srv->arena));
     hs_pushers_open(srv);

@@ -305,6 +305,12 @@ hs_error *hs_store_txn_insert(hs_write *w, const hs_txn_row *row)
                            row->event, row->result, row->ts);
 }
 
+hs_error *hs_store_txn_keep(hs_tx *tx, hs_arena *a, const hs_txn_row *row)
+{
+    return hs_tx_exec(tx, a, &TXN_INSERT, NULL, row->user, or_empty(row->device_id), row->scope, row->txn_id, row->room,
+                      row->event, row->result, row->ts);
+}
+
 hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_str device_id,
                                   const hs_nid *nids, size_t n, hs_str *ret)
 {

@@ -104,6 +104,8 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txn_get(hs_db *db, hs_arena *a, hs_txn_row *io, bool *ret_found);
 /* HS_WRITE_CONFLICT when it is there already. */
 HS_NODISCARD hs_error *hs_store_txn_insert(hs_write *w, const hs_txn_row *row);
+/* The same in a transaction. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txn_keep(hs_tx *tx, hs_arena *a, const hs_txn_row *row);
 /* Transaction ids that this device gave events of a room: ret[i] belongs to nids[i], p NULL where there is none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_txns_of_events(hs_db *db, hs_arena *a, hs_nid room, hs_nid user,
                                                            hs_str device_id, const hs_nid *nids, size_t n, hs_str *ret);

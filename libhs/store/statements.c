@@ -6,6 +6,7 @@
     X(hs_account_data_statements) \
     X(hs_blocks_statements) \
     X(hs_db_statements) \
+    X(hs_delayed_statements) \
     X(hs_directory_statements) \
     X(hs_events_statements) \
     X(hs_gaps_statements) \

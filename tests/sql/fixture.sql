@@ -65,4 +65,7 @@ INSERT INTO room_gap(room_nid, missing_nid, child_nid, depth)
 INSERT INTO fed_stage SELECT 1000000 + g % 200, g, 900001, '$stage' || g, convert_to('{"auth_events":["$a' || g || '"]}', 'UTF8'), g FROM generate_series(1, 20000) g;
 INSERT INTO pusher SELECT u, 'app' || k, 'key' || u, 'http', 'D', NULL, '', 'a', 'd', 'en', '{}', true, u, u, NULL, NULL FROM generate_series(1, 20000) u, generate_series(1, 2) k;
 INSERT INTO threepid SELECT 'email', 'u' || u || '@x', u, 1, 1, NULL FROM generate_series(1, 20000) u;
+INSERT INTO delayed_event(user_nid, delay_id, room_nid, type, state_key, content, delay_ms, send_ts, status, claim_ts)
+  SELECT 1 + d % 20000, 'd' || d, 1000000 + d % 2000, 't' || d % 50, CASE WHEN d % 2 = 0 THEN 'k' || d % 500 END, '{}', 1000, d, CASE WHEN d % 1000 = 0 THEN 1 ELSE 0 END, d
+    FROM generate_series(1, 50000) d;
 ANALYZE;

@@ -170,3 +170,31 @@ def test_filters_by_who_relates_to_an_event_and_how(alice, bob, room):
     assert found(related_by_senders=[alice.user_id], related_by_rel_types=["m.annotation"]) == [plain]
     assert found(related_by_senders=["@nobody:nowhere"]) == []
     assert reply in found(related_by_senders=[], related_by_rel_types=[])
+
+
+def test_a_room_as_a_whole_for_old_clients_and_for_peeking(alice, bob, room, talk, new_user):
+    bob.receipt(room, talk[-1])
+    alice.put(f"/user/{quote(alice.user_id)}/rooms/{quote(room)}/tags/u.work", {})
+    whole = alice.get(f"/rooms/{quote(room)}/initialSync", {"limit": 3})
+    assert (whole["room_id"], whole["membership"], whole["visibility"]) == (room, "join", "private")
+    assert ids(whole["messages"]["chunk"]) == talk[-3:]
+    assert ids(alice.messages(room, **{"from": whole["messages"]["start"], "limit": 2})["chunk"]) == talk[-4:-6:-1]
+    assert {(e["type"], e["state_key"]) for e in whole["state"]} >= {("m.room.create", ""), ("m.room.member", bob.user_id)}
+    assert [e["type"] for e in whole["account_data"]] == ["m.tag"]
+    assert bob.user_id in whole["receipts"][0]["content"][talk[-1]]["m.read"]
+    bob.leave(room)
+    alice.text(room, "after bob")
+    assert bob.get(f"/rooms/{quote(room)}/initialSync")["membership"] == "leave"
+    assert "after bob" not in json.dumps(bob.get(f"/rooms/{quote(room)}/initialSync"))
+    eve = new_user("eve")
+    assert refusal(eve.get, f"/rooms/{quote(room)}/initialSync").status == 403
+    alice.set_state(room, "m.room.history_visibility", {"history_visibility": "world_readable"})
+    last = alice.text(room, "for all")
+    assert ids(eve.get(f"/rooms/{quote(room)}/initialSync", {"limit": 1})["messages"]["chunk"]) == [last]
+
+
+def test_an_event_by_its_id_alone(alice, bob, room, talk, new_user):
+    assert bob.get(f"/events/{quote(talk[2])}")["content"]["body"] == "m2"
+    for who, event in ((new_user("eve"), talk[2]), (alice, "$" + "A" * 43), (alice, "nonsense")):
+        r = refusal(who.get, f"/events/{quote(event)}")
+        assert (r.status, r.errcode) == (404, "M_NOT_FOUND")

@@ -135,3 +135,65 @@ def test_a_token_of_sync_is_a_place_among_relations(alice, room):
     assert pages(dir="b", to=token) == new[::-1]
     assert pages(dir="f", to=token) == old
     assert pages(dir="b") == (old + new)[::-1]
+
+
+# X08 a recursion goes three levels down, a page holds what it was asked for and a thousand at most
+def test_recursion_and_pages_have_ends(alice, bob, room):
+    chain = [alice.text(room, "level 0")]
+    for i in range(1, 6):
+        chain.append(bob.send(room, "org.example.ref", relate("m.reference", chain[-1])))
+    side = alice.send(room, "m.reaction", relate("m.annotation", chain[2], key="k"))
+    shallow, deep = relations(alice, room, chain[0], limit=50), relations(alice, room, chain[0], recurse="true", limit=50)
+    assert [e["event_id"] for e in shallow["chunk"]] == [chain[1]] and "recursion_depth" not in shallow
+    assert {e["event_id"] for e in deep["chunk"]} == {*chain[1:4], side} and deep["recursion_depth"] == 3
+    assert [e["event_id"] for e in relations(alice, room, chain[0], "m.annotation", recurse="true")["chunk"]] == [side]
+    seen, token = [], None
+    while len(seen) < 10:
+        page = relations(alice, room, chain[0], recurse="true", limit=1, dir="f", **({"from": token} if token else {}))
+        assert len(page["chunk"]) <= 1
+        seen += [e["event_id"] for e in page["chunk"]]
+        token = page.get("next_batch")
+        if not token:
+            break
+    assert seen == [*chain[1:4], side]
+    assert relations(alice, room, chain[0], limit=10**12)["chunk"]
+    for bad in ({"limit": -1}, {"limit": "x"}, {"recurse": "x"}, {"dir": "x"}, {"from": "x"}):
+        assert refusal(relations, alice, room, chain[0], **bad).status == 400
+
+
+def test_threads_come_in_pages_and_by_who_took_part(alice, bob, room):
+    roots = [alice.text(room, f"root {i}") for i in range(4)] + [bob.text(room, "bob's")]
+    for root in roots:
+        alice.send(room, content={"msgtype": "m.text", "body": "r", **relate("m.thread", root)})
+    bob.send(room, content={"msgtype": "m.text", "body": "r", **relate("m.thread", roots[1])})
+
+    def walk(client, **query):
+        seen, token = [], None
+        for _ in range(10):
+            page = client.get(f"/_matrix/client/v1/rooms/{quote(room)}/threads", {"limit": 2, **query, **({"from": token} if token else {})})
+            assert len(page["chunk"]) <= 2
+            seen += [e["event_id"] for e in page["chunk"]]
+            token = page.get("next_batch")
+            if not token:
+                return seen
+
+    newest_first = [roots[1], roots[4], roots[3], roots[2], roots[0]]
+    assert walk(alice) == newest_first == walk(bob, include="all")
+    assert walk(bob, include="participated") == [roots[1], roots[4]]
+    assert walk(alice, include="participated") == newest_first
+    assert refusal(walk, alice, include="x").status == 400
+
+
+def test_what_the_ignored_say_is_not_in_summaries(alice, bob, room, new_user):
+    carol = new_user("carol")
+    carol.join(room)
+    root = alice.text(room, "root")
+    kept = bob.send(room, content={"msgtype": "m.text", "body": "1", **relate("m.thread", root)})
+    carol.send(room, content={"msgtype": "m.text", "body": "2", **relate("m.thread", root)})
+    carol.send(room, "org.example.ref", relate("m.reference", root))
+    seen = bob.event(room, root)["unsigned"]["m.relations"]
+    assert seen["m.thread"]["count"] == 2 and len(seen["m.reference"]["chunk"]) == 1
+    alice.put(f"/user/{quote(alice.user_id)}/account_data/m.ignored_user_list", {"ignored_users": {carol.user_id: {}}})
+    seen = alice.event(room, root)["unsigned"]["m.relations"]
+    assert (seen["m.thread"]["count"], seen["m.thread"]["latest_event"]["event_id"]) == (1, kept)
+    assert "m.reference" not in seen

@@ -116,6 +116,7 @@ def reads(room, events, some):
     yield "GET", f"/_matrix/client/v1/room_summary/{quote(room)}", {}
     for e in events:
         yield "GET", f"{at}/event/{quote(e)}", {}
+        yield "GET", f"/events/{quote(e)}", {}
     for e in some:
         yield "GET", f"{at}/context/{quote(e)}", {"limit": 100}
         yield "GET", f"{v1}/relations/{quote(e)}", {"limit": 50}

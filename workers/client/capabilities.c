@@ -1,5 +1,6 @@
 /* What this server can do: versions, capabilities; and what it has none of, for clients that ask at their start. */
 #include "runtime/http.h"
+#include "server/delayed.h"
 #include "server/room.h"
 
 /* Versions of the specification whose promises to clients hold here. */
@@ -85,6 +86,12 @@ static hs_error *get_capabilities(hs_req *q, hs_res *r)
     enabled(j, "m.3pid_changes", false);
     enabled(j, "m.get_login_token", c->login_via_existing_session);
     profile_fields(j, c);
+    if (hs_delayed_enabled(q->srv)) {
+        hs_json_obj_at(j, "org.matrix.msc4140.delayed_events");
+        hs_json_int(j, "max_delay_ms", c->max_event_delay_ms);
+        hs_json_int(j, "max_scheduled", c->max_delayed_events);
+        hs_json_end(j);
+    }
     hs_json_end(j);
     hs_json_end(j);
     return NULL;

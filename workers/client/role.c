@@ -9,9 +9,11 @@
     X(account_data) \
     X(auth_pages) \
     X(capabilities) \
+    X(delayed) \
     X(devices) \
     X(directory) \
     X(filter) \
+    X(initial_sync) \
     X(login) \
     X(membership) \
     X(messages) \

@@ -1,6 +1,7 @@
 /* Sending messages and redactions. Spec: Client-Server API, "Sending events to a room", "Redactions". */
 #include "server/room_send.h"
 #include "runtime/http.h"
+#include "workers/client/delayed.h"
 
 static hs_error *event_id_answer(hs_res *r, hs_str event_id)
 {
@@ -27,7 +28,11 @@ static hs_error *put_send(hs_req *q, hs_res *r)
         .txn_id = hs_path_param(q, "txnId"),
     };
     hs_str event_id;
+    bool later;
 
+    HS_TRY(hs_delayed_request(q, r, &in, &later));
+    if (later)
+        return NULL;
     HS_TRY(hs_req_object(q, &in.content));
     HS_TRY(read_ts(q, &in));
 
@@ -41,7 +46,11 @@ static hs_error *post_send(hs_req *q, hs_res *r)
 {
     hs_send in = { .room_id = hs_path_param(q, "roomId"), .type = hs_path_param(q, "eventType") };
     hs_str event_id;
+    bool later;
 
+    HS_TRY(hs_delayed_request(q, r, &in, &later));
+    if (later)
+        return NULL;
     HS_TRY(hs_req_object(q, &in.content));
     HS_TRY(read_ts(q, &in));
 

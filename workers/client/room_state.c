@@ -6,6 +6,7 @@
 #include "server/room_send.h"
 #include "server/sync.h"
 #include "server/timeline.h"
+#include "workers/client/delayed.h"
 
 static hs_show show_of(const hs_req *q)
 {
@@ -66,7 +67,11 @@ static hs_error *put_one(hs_req *q, hs_res *r, hs_str state_key)
                    .type = hs_path_param(q, "eventType"),
                    .state_key = state_key };
     hs_str event_id;
+    bool later;
 
+    HS_TRY(hs_delayed_request(q, r, &in, &later));
+    if (later)
+        return NULL;
     HS_TRY(hs_req_object(q, &in.content));
     if (q->who->is_appservice)
         HS_TRY(hs_query_i64(q, "ts", &in.has_ts, &in.ts));

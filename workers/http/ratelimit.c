@@ -40,6 +40,9 @@ hs_error *hs_http_rate_limit(hs_req *q)
         return by_user(q, HS_LIMIT_PRESENCE);
     case HS_RC_MEDIA_CREATE:
         return by_user(q, HS_LIMIT_MEDIA_CREATE);
+    case HS_RC_DELAYED:
+        return q->who ? by_user(q, HS_LIMIT_DELAYED)
+                      : hs_limit_use(q->srv, q->a, HS_LIMIT_DELAYED, q->client_ip, HS_LIMIT_TAKE);
     case HS_RC_SUMMARY:
         return by_user(q, HS_LIMIT_SUMMARY);
     case HS_RC_ROOM_CREATION:
