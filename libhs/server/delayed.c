@@ -134,6 +134,14 @@ hs_error *hs_delayed_open(hs_server *srv, hs_arena *a)
             .name = "delayed", .shards = 1, .roles = HS_ROLE_BACKGROUND, .every_ms = LOOK_MS, .run = run, .ud = srv });
 }
 
+hs_error *hs_delayed_ids(hs_server *srv, hs_arena *a, hs_nid room, hs_nid user, const hs_nid *events, size_t n,
+                         hs_str *ret)
+{
+    if (!n || !hs_delayed_enabled(srv))
+        return NULL;
+    return hs_store_txns_of_events(srv->db, a, room, user, DEVICE, events, n, ret);
+}
+
 /* ── adding ── */
 /* Answers to requests are kept beside those to requests that send at once, which have the room's number as scope. */
 static hs_txn_row txn_of(const hs_session *who, const hs_room *room, hs_str txn_id)

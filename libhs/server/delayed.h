@@ -11,6 +11,10 @@ HS_NODISCARD hs_error *hs_delayed_open(hs_server *srv, hs_arena *a);
 /* The server takes delayed events: max_event_delay_duration is set. */
 bool hs_delayed_enabled(const hs_server *srv);
 
+/* Under which ids events of a room were sent for the user; p NULL: they were not delayed. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_delayed_ids(hs_server *srv, hs_arena *a, hs_nid room, hs_nid user,
+                                                  const hs_nid *events, size_t n, hs_str *ret);
+
 /* The answer that a request with this transaction id was given before; p NULL: none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_delayed_answer(hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
                                                      hs_str txn_id, hs_str *ret_delay_id);

@@ -34,6 +34,7 @@ struct hs_dressed {
     hs_stored *redaction;     /* NULL: not redacted */
     hs_stored *replaced;      /* the state event before it; NULL: none */
     hs_str txn_id;            /* of the viewer's device; p NULL: none */
+    hs_str delay_id;          /* under which the viewer had it sent later; p NULL: not */
     /* aggregations */
     const hs_dressed *edit, *thread_last;
     int64_t thread_count;

@@ -3,6 +3,7 @@
 
 #include "core/visibility.h"
 #include "server/cache.h"
+#include "server/delayed.h"
 #include "server/relations.h"
 #include "server/sync_wait.h"
 #include "server/timeline_state.h"
@@ -292,6 +293,35 @@ static hs_error *dress_txns(hs_server *srv, hs_arena *a, const hs_session *who, 
     return NULL;
 }
 
+/* Of events without a transaction id of the device: they may have been sent later. */
+static hs_error *dress_delays(hs_server *srv, hs_arena *a, const hs_session *who, hs_dressed *events, size_t n)
+{
+    hs_nid *nids;
+    size_t *index;
+    hs_str *ids;
+
+    if (!hs_delayed_enabled(srv))
+        return NULL;
+    HS_TRY(hs_alloc(a, n, &nids));
+    HS_TRY(hs_alloc(a, n, &index));
+    HS_TRY(hs_alloc(a, n, &ids));
+    for (size_t i = 0, j; i < n; i = j) {
+        hs_nid room = events[i].event->room;
+        size_t k = 0;
+
+        for (j = i; j < n && events[j].event->room == room; j++) {
+            if (events[j].event->sender == who->user && !events[j].txn_id.p) {
+                index[k] = j;
+                nids[k++] = events[j].event->nid;
+            }
+        }
+        HS_TRY(hs_delayed_ids(srv, a, room, who->user, nids, k, ids));
+        for (size_t m = 0; m < k; m++)
+            events[index[m]].delay_id = ids[m];
+    }
+    return NULL;
+}
+
 /* ── aggregations ── */
 /* State, edits and reactions have none; of a redacted event only the thread is left. */
 static bool may_have_bundle(const hs_stored *e)
@@ -474,6 +504,8 @@ hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewe
         HS_TRY(dress_replaced(srv, a, viewer, what & HS_DRESS_STATE, events, n));
     if (viewer && viewer->device_id.n)
         HS_TRY(dress_txns(srv, a, viewer, events, n));
+    if (viewer && !(what & HS_DRESS_STATE))
+        HS_TRY(dress_delays(srv, a, viewer, events, n));
     if (what & HS_DRESS_BUNDLE)
         HS_TRY(dress_bundles(srv, a, viewer, true, events, n));
     return NULL;

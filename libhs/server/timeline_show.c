@@ -78,6 +78,7 @@ static void show_unsigned(hs_json_out *j, const hs_show *how, const hs_dressed *
     if (e->membership != HS_MEMBER_NONE)
         hs_json_str(j, "membership", hs_membership_str(e->membership));
     hs_json_opt_str(j, "transaction_id", e->txn_id);
+    hs_json_opt_str(j, "org.matrix.msc4140.delay_id", e->delay_id);
     if (e->replaced) {
         hs_json_str(j, "replaces_state", e->replaced->ev->event_id);
         hs_json_raw(j, "prev_content", hs_jv_raw(e->replaced->ev->content));
