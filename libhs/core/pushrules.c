@@ -37,6 +37,7 @@ typedef struct {
 } condition;
 
 typedef struct {
+    hs_str id;
     const condition *conditions;
     size_t n;
     hs_push_result result;
@@ -44,12 +45,20 @@ typedef struct {
 } rule;
 
 struct hs_pushrules {
-    const rule *rules; /* enabled ones only, in order */
+    const rule *const *rules; /* enabled ones only, in order; default ones may be another set's */
     size_t n;
     bool ask_name, ask_power;
 };
 
-typedef HS_VEC(rule) rule_vec;
+typedef HS_VEC(const rule *) rule_vec;
+
+/* A set that is being made: what lasts goes to `a`, what does not to `scratch`. */
+typedef struct {
+    hs_arena *a, *scratch;
+    const hs_pushrules *base; /* whose default rules are shared; NULL: nobody's */
+    rule_vec rules;
+    bool ask_name, ask_power;
+} compiler;
 
 /* "content.m\.relates_to.rel_type": dots separate, a backslash keeps a dot or a backslash. */
 static hs_error *split_path(hs_arena *a, hs_str key, hs_strs *ret)
@@ -145,22 +154,18 @@ static bool is_legacy_mention(hs_str rule_id)
            hs_str_eq(rule_id, HS_S(".m.rule.contains_user_name")) || hs_str_eq(rule_id, HS_S(".m.rule.roomnotif"));
 }
 
-static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out, bool *ask_name, bool *ask_power)
+static hs_error *read_rule(compiler *k, hs_str kind, hs_jv v, bool is_default)
 {
     hs_str id = hs_jv_str_or_null(hs_jv_get(v, HS_S("rule_id")));
     hs_jv list = hs_jv_get(v, HS_S("conditions"));
-    bool enabled = true, is_default = false;
     condition *c;
     size_t n = 0;
+    rule *r;
 
-    (void)hs_jv_bool(hs_jv_get(v, HS_S("default")), &is_default);
-    (void)hs_jv_bool(hs_jv_get(v, HS_S("enabled")), &enabled);
-    if (!enabled)
-        return NULL;
-    HS_TRY(hs_alloc(a, hs_jv_count(list) + 1, &c));
+    HS_TRY(hs_alloc(k->a, hs_jv_count(list) + 1, &c));
     if (hs_str_eq(kind, HS_S("content"))) {
         c[n] = (condition){ .kind = MATCH, .body = true };
-        HS_TRY(split_path(a, HS_S("content.body"), &c[n].path));
+        HS_TRY(split_path(k->a, HS_S("content.body"), &c[n].path));
         if (!hs_jv_str(hs_jv_get(v, HS_S("pattern")), &c[n].text))
             return NULL;
         c[n].self = is_default ? self_of(c[n].text) : NOBODY;
@@ -169,39 +174,85 @@ static hs_error *read_rule(hs_arena *a, hs_str kind, hs_jv v, rule_vec *out, boo
         c[n++] = (condition){ .kind = kind.p[0] == 'r' ? IN_ROOM : FROM_SENDER, .text = id };
     } else {
         for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it); n++) {
-            HS_TRY(read_condition(a, it.value, &c[n]));
+            HS_TRY(read_condition(k->a, it.value, &c[n]));
             c[n].self = is_default ? self_of(c[n].text.n ? c[n].text : hs_jv_str_or_null(c[n].value)) : NOBODY;
-            *ask_name |= !is_default && c[n].kind == DISPLAY_NAME;
-            *ask_power |= !is_default && c[n].kind == SENDER_PERMISSION;
+            k->ask_name |= !is_default && c[n].kind == DISPLAY_NAME;
+            k->ask_power |= !is_default && c[n].kind == SENDER_PERMISSION;
         }
     }
-    return hs_vec_push(a, out,
-                       (rule){ .conditions = c,
-                               .n = n,
-                               .result = read_actions(hs_jv_get(v, HS_S("actions"))),
-                               .legacy_mention = is_legacy_mention(id) });
+    HS_TRY(hs_alloc(k->a, 1, &r));
+    *r = (rule){ .id = id,
+                 .conditions = c,
+                 .n = n,
+                 .result = read_actions(hs_jv_get(v, HS_S("actions"))),
+                 .legacy_mention = is_legacy_mention(id) };
+    return hs_vec_push(k->scratch, &k->rules, r);
+}
+
+/* The same default rule of the base; NULL: the user has changed it. */
+static const rule *shared_rule(const compiler *k, hs_jv v)
+{
+    hs_str id = hs_jv_str_or_null(hs_jv_get(v, HS_S("rule_id")));
+    hs_jv actions = hs_jv_get(v, HS_S("actions"));
+
+    for (size_t i = 0; k->base && i < k->base->n; i++) {
+        const rule *r = k->base->rules[i];
+
+        if (hs_str_eq(r->id, id))
+            return hs_jv_is(actions) && hs_str_eq(hs_jv_raw(actions), r->result.actions) ? r : NULL;
+    }
+    return NULL;
+}
+
+static hs_error *add_rule(compiler *k, hs_str kind, hs_jv v)
+{
+    bool enabled = true, is_default = false;
+    const rule *shared;
+    hs_str text;
+
+    (void)hs_jv_bool(hs_jv_get(v, HS_S("default")), &is_default);
+    (void)hs_jv_bool(hs_jv_get(v, HS_S("enabled")), &enabled);
+    if (!enabled)
+        return NULL;
+    shared = is_default ? shared_rule(k, v) : NULL;
+    if (shared)
+        return hs_vec_push(k->scratch, &k->rules, shared);
+    if (k->a != k->scratch) { /* its texts must last */
+        HS_TRY(hs_str_dup(k->a, hs_jv_raw(v), &text));
+        HS_TRY(hs_tape_parse(k->a, text, HS_JSON_OBJECT, &v));
+    }
+    return read_rule(k, kind, v, is_default);
+}
+
+hs_error *hs_pushrules_compile_onto(hs_arena *a, hs_arena *scratch, const hs_pushrules *base, hs_str rules_json,
+                                    hs_pushrules **ret)
+{
+    static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("room"), HS_S_INIT("sender"),
+                                    HS_S_INIT("underride") };
+    compiler k = { .a = a, .scratch = scratch, .base = base };
+    const rule **rules;
+    hs_pushrules *r;
+    hs_jv top;
+
+    HS_TRY(hs_tape_parse(scratch, rules_json, HS_JSON_OBJECT, &top));
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
+        hs_jv list = hs_jv_get(hs_jv_get(top, HS_S("global")), KINDS[i]);
+        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
+            HS_TRY(add_rule(&k, KINDS[i], it.value));
+    }
+    HS_TRY(hs_alloc(a, k.rules.n, &rules));
+    if (k.rules.n)
+        memcpy(rules, k.rules.at, k.rules.n * sizeof *rules);
+    HS_TRY(hs_alloc(a, 1, &r));
+    *r = (hs_pushrules){ .rules = rules, .n = k.rules.n, .ask_name = k.ask_name, .ask_power = k.ask_power };
+
+    *ret = r;
+    return NULL;
 }
 
 hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **ret)
 {
-    static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("room"), HS_S_INIT("sender"),
-                                    HS_S_INIT("underride") };
-    bool ask_name = false, ask_power = false;
-    rule_vec rules = { 0 };
-    hs_pushrules *r;
-    hs_jv top;
-
-    HS_TRY(hs_tape_parse(a, rules_json, HS_JSON_OBJECT, &top));
-    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
-        hs_jv list = hs_jv_get(hs_jv_get(top, HS_S("global")), KINDS[k]);
-        for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
-            HS_TRY(read_rule(a, KINDS[k], it.value, &rules, &ask_name, &ask_power));
-    }
-    HS_TRY(hs_alloc(a, 1, &r));
-    *r = (hs_pushrules){ .rules = rules.at, .n = rules.n, .ask_name = ask_name, .ask_power = ask_power };
-
-    *ret = r;
-    return NULL;
+    return hs_pushrules_compile_onto(a, a, NULL, rules_json, ret);
 }
 
 bool hs_pushrules_ask_name(const hs_pushrules *r)
@@ -307,7 +358,7 @@ static const rule *first_match(const hs_pushrules *r, const hs_event *e, const h
     bool states_mentions = hs_jv_is(hs_jv_get(e->content, HS_S("m.mentions")));
 
     for (size_t i = 0; i < r->n; i++) {
-        const rule *one = &r->rules[i];
+        const rule *one = r->rules[i];
         size_t k = 0;
         if (one->legacy_mention && states_mentions)
             continue;

@@ -15,6 +15,10 @@ extern const hs_str hs_push_anybody;
 HS_NODISCARD hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, hs_str *ret);
 /* From that form. Unknown conditions never match; disabled rules are dropped. `rules_json` is borrowed. */
 HS_NODISCARD hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **ret);
+/* The same, with little memory of its own: default rules that are as in `base` are shared with it (it must outlive the
+ * set), and what is needed in between is in `scratch`. `rules_json` need not last. */
+HS_NODISCARD hs_error *hs_pushrules_compile_onto(hs_arena *a, hs_arena *scratch, const hs_pushrules *base,
+                                                 hs_str rules_json, hs_pushrules **ret);
 /* What a user's own rules ask about, besides the event. */
 bool hs_pushrules_ask_name(const hs_pushrules *r);
 bool hs_pushrules_ask_power(const hs_pushrules *r);

@@ -551,7 +551,10 @@ static hs_error *judge_all(evaluation *v, hs_room *room)
     hs_nids ignorers;
 
     HS_TRY(hs_push_users_of(v->srv, &p->users, v->a, room, &v->own));
-    HS_TRY(need_rules(v));
+    if (!hs_push_users_known(&p->users, room->nid)) {
+        HS_TRY(need_rules(v));
+        hs_push_users_all(&p->users, room->nid);
+    }
     see_what_is_asked(v);
     HS_TRY(read_power(v, room, mentions, body));
     HS_TRY(ignorers_of(v->srv, v->a, v->sender, &ignorers));
@@ -560,7 +563,8 @@ static hs_error *judge_all(evaluation *v, hs_room *room)
     if (body.n && (v->ask_name || !hs_jv_is(mentions)))
         HS_TRY(find_named(v, body, room));
     HS_TRY(names_of_meant(v));
-    HS_TRY(need_rules(v));
+    if (v->meant.n || !hs_push_users_known(&p->users, room->nid))
+        HS_TRY(need_rules(v));
 
     /* Nothing suspends from here on. */
     p->turn++;
@@ -692,11 +696,11 @@ hs_error *hs_push_open(hs_server *srv, hs_arena *a)
     p->a = hs_arena_open(RULES_ARENA);
     if (!p->rooms || !p->a)
         return HS_ERR_NOMEM;
-    HS_TRY(hs_push_users_open(srv, &p->users));
     hs_cache_open(srv->caches, &p->rooms_cache, "push_names", NAMES_BYTES, trim_names, p);
     HS_TRY(hs_nid_lists_open(srv, &p->ignorers, "ignorers", IGNORERS_BYTES));
     HS_TRY(hs_pushrules_json(p->a, hs_push_anybody, HS_S(""), &json));
     HS_TRY(hs_pushrules_compile(p->a, json, &p->base));
+    HS_TRY(hs_push_users_open(srv, p->base, &p->users));
     return hs_fanout_listen(srv, hear, srv);
 }
 

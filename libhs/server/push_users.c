@@ -26,6 +26,8 @@ typedef struct {
     uint64_t epoch;
     uint32_t version; /* moves with every change of members */
     bool loaded;
+    uint64_t known_version; /* of hs_push_users, when all of them were known … */
+    uint32_t known_list;    /* … and of this list */
 } room_list;
 
 static hs_push_user *user_of_link(hs_lru_link *l)
@@ -49,13 +51,13 @@ static void shape_unref(hs_push_users *u, hs_push_shape *s)
     free(s);
 }
 
-static hs_error *compile(hs_arena *own, hs_str changes, hs_pushrules **ret)
+static hs_error *compile(hs_push_users *u, hs_arena *own, hs_str changes, hs_pushrules **ret)
 {
-    hs_str text, json;
+    hs_str json;
 
-    HS_TRY(hs_str_dup(own, changes, &text));
-    HS_TRY(hs_pushrules_json(own, hs_push_anybody, text, &json));
-    return hs_pushrules_compile(own, json, ret);
+    hs_arena_reset(u->scratch);
+    HS_TRY(hs_pushrules_json(u->scratch, hs_push_anybody, changes, &json));
+    return hs_pushrules_compile_onto(own, u->scratch, u->base, json, ret);
 }
 
 /* A reference. *ret NULL: what is stored cannot be read, which leaves the user with the default rules. */
@@ -74,7 +76,7 @@ static hs_error *shape_get(hs_server *srv, hs_push_users *u, hs_str changes, hs_
     if (!s)
         return HS_ERR_NOMEM;
     s->a = hs_arena_open(RULES_ARENA);
-    e = s->a ? compile(s->a, changes, &s->rules) : HS_ERR_NOMEM;
+    e = s->a ? compile(u, s->a, changes, &s->rules) : HS_ERR_NOMEM;
     if (!e && !hs_map_put_n(u->shapes, (uint64_t)shape, s, NULL))
         e = HS_ERR_NOMEM;
     if (e) {
@@ -96,6 +98,7 @@ static hs_error *shape_get(hs_server *srv, hs_push_users *u, hs_str changes, hs_
 /* ── users ── */
 static void forget_user(hs_push_users *u, hs_push_user *x)
 {
+    u->version++;
     hs_map_remove_n(u->users, (uint64_t)x->user);
     hs_lru_drop(&x->lru);
     hs_cache_removed(&u->cache, sizeof *x + HS_CACHE_SLOT);
@@ -307,6 +310,7 @@ static hs_error *load_list(hs_server *srv, hs_push_users *u, hs_arena *a, const 
                 return HS_ERR_NOMEM;
         r->epoch = epoch;
         r->loaded = true;
+        r->known_version = 0;
         return NULL;
     }
     return NULL;
@@ -337,6 +341,28 @@ hs_error *hs_push_users_of(hs_server *srv, hs_push_users *u, hs_arena *a, const 
     return NULL;
 }
 
+bool hs_push_users_known(const hs_push_users *u, hs_nid room)
+{
+    const room_list *r = hs_map_get_n(u->rooms, (uint64_t)room);
+
+    return r && r->loaded && r->epoch == u->epoch && r->known_version == u->version && r->known_list == r->version;
+}
+
+void hs_push_users_all(hs_push_users *u, hs_nid room)
+{
+    room_list *r = hs_map_get_n(u->rooms, (uint64_t)room);
+
+    for (size_t i = 0; r && i < r->n; i++) {
+        const hs_push_user *x = hs_map_get_n(u->users, (uint64_t)r->at[i]);
+        if (!x || !x->known)
+            return;
+    }
+    if (r) {
+        r->known_version = u->version;
+        r->known_list = r->version;
+    }
+}
+
 /* ── news ── */
 static void hear_rules(hs_push_users *u, hs_nid user)
 {
@@ -350,6 +376,7 @@ static void hear_rules(hs_push_users *u, hs_nid user)
         x->listed = true;
         x->known = false;
         x->version++;
+        u->version++;
     }
 }
 
@@ -383,12 +410,15 @@ void hs_push_users_hear(hs_server *srv, hs_push_users *u, const hs_news *news)
 }
 
 /* ── lifetime ── */
-hs_error *hs_push_users_open(hs_server *srv, hs_push_users *u)
+hs_error *hs_push_users_open(hs_server *srv, const hs_pushrules *base, hs_push_users *u)
 {
+    u->base = base;
+    u->version = 1; /* 0: a list of which nothing is known */
+    u->scratch = hs_arena_open(RULES_ARENA);
     u->users = hs_map_open(srv->hash_seed);
     u->shapes = hs_map_open(srv->hash_seed);
     u->rooms = hs_map_open(srv->hash_seed);
-    if (!u->users || !u->shapes || !u->rooms)
+    if (!u->scratch || !u->users || !u->shapes || !u->rooms)
         return HS_ERR_NOMEM;
     hs_cache_open(srv->caches, &u->cache, "push_rules", USERS_BYTES, trim, u);
     hs_cache_open(srv->caches, &u->rooms_cache, "push_rooms", ROOMS_BYTES, trim_rooms, u);
@@ -401,6 +431,8 @@ void hs_push_users_close(hs_push_users *u)
         forget_user(u, user_of_link(u->cache.lru.prev));
     while (u->rooms_cache.name && u->rooms_cache.lru.prev != &u->rooms_cache.lru)
         forget_list(u, list_of_link(u->rooms_cache.lru.prev));
+    if (u->scratch)
+        hs_arena_close(u->scratch);
     hs_map_close(u->users);
     hs_map_close(u->shapes);
     hs_map_close(u->rooms);

@@ -28,19 +28,25 @@ typedef struct {
 } hs_push_user;
 
 typedef struct {
+    const hs_pushrules *base; /* the default rules */
+    hs_arena *scratch;
     hs_map *users, *shapes, *rooms;
+    uint64_t version; /* moves whenever something of a user may be unknown that was known */
     hs_cache cache, rooms_cache;
     uint64_t epoch; /* moves when somebody of whom nothing is known may have got rules: lists of rooms before it are
                        read again */
 } hs_push_users;
 
-HS_NODISCARD hs_error *hs_push_users_open(hs_server *srv, hs_push_users *u);
+HS_NODISCARD hs_error *hs_push_users_open(hs_server *srv, const hs_pushrules *base, hs_push_users *u);
 void hs_push_users_close(hs_push_users *u);
 void hs_push_users_hear(hs_server *srv, hs_push_users *u, const hs_news *news);
 
-/* The room's members here who may have rules of their own, and never one less. The copy is `a`'s. */
+/* The room's members here who may have rules of their own, and never one less. The copy is `a`'s. What is known of them
+ * is kept with the list: hs_push_users_known says whether all of it still is, hs_push_users_all that it is now. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_push_users_of(hs_server *srv, hs_push_users *u, hs_arena *a, const hs_room *room,
                                                     hs_nids *ret);
+bool hs_push_users_known(const hs_push_users *u, hs_nid room);
+void hs_push_users_all(hs_push_users *u, hs_nid room);
 /* Reads what is not known of these users. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_push_users_need(hs_server *srv, hs_push_users *u, hs_arena *a, hs_nids users);
 /* NULL: not needed before, so nothing is known. Valid until the next suspension. */

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from mx import Client, quote, refusal
+from server import Server
 
 HIGHLIGHT = ["notify", {"set_tweak": "highlight"}]
 BASE = "/pushrules/global"
@@ -317,6 +318,23 @@ def test_a_user_who_joins_later_brings_rules_along(alice, bob, new_user, room):
     alice.text(room, "cake")
     assert counts(carol, room) == (1, 1)
     assert counts(bob, room)[1] == 0
+
+
+def test_rules_hold_after_a_restart():
+    server = Server().start()
+    try:
+        alice, bob = (Client(server.base).register(n) for n in ("alice", "bob"))
+        room = alice.create_room(preset="public_chat")
+        bob.join(room)
+        put(bob, "content", "cake", {"pattern": "cake", "actions": HIGHLIGHT})
+        server.stop()
+        server.start()
+        alice.text(room, "cake")
+        assert counts(bob, room) == (1, 1)
+        [rule] = [r for r in bob.get(f"{BASE}/content/") if not r["default"]]
+        assert rule["rule_id"] == "cake"
+    finally:
+        server.close()
 
 
 # N09 globs that are made to be expensive
