@@ -17,6 +17,10 @@
 
 #define TYPE_MAX 255
 #define TAG_MAX  255
+/* What one user may keep; a value has 64 KiB at most, as any body of such a request. */
+#define TYPES_MAX   1000 /* of a room, or globally */
+#define TAGS_MAX    100  /* of a room */
+#define FILTERS_MAX 1000
 
 static const hs_str TAGS = HS_S_INIT("m.tag");
 
@@ -119,12 +123,17 @@ static hs_error *check_membership(hs_server *srv, hs_arena *a, const hs_session 
 hs_error *hs_account_data_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str type,
                               hs_jv content)
 {
+    int64_t others;
     hs_nid room;
 
     HS_TRY(find_room(srv, a, room_id, &room));
     HS_TRY(check_type(a, type));
     if (room_id.p)
         HS_TRY(check_membership(srv, a, who, room_id));
+    HS_TRY(hs_store_account_data_others(srv->db, a, who->user, room, type, &others));
+    if (others >= TYPES_MAX)
+        return hs_err(a, 400, HS_M_UNKNOWN, "An account may have %d types of account data at most%s", TYPES_MAX,
+                      room ? " in a room" : "");
     return write_data(srv, a, who, room, type, content);
 }
 
@@ -195,6 +204,8 @@ static hs_error *change_tags_locked(hs_server *srv, hs_arena *a, const hs_sessio
     HS_TRY(find_room(srv, a, room_id, &room));
     HS_TRY(hs_tags_get(srv, a, who, room_id, &now));
     HS_TRY(with_tag(a, now, tag, content, &then, &changed));
+    if (hs_jv_is(content) && hs_jv_count(hs_jv_get(then, HS_S("tags"))) > TAGS_MAX)
+        return hs_err(a, 400, HS_M_UNKNOWN, "A room may have %d tags at most", TAGS_MAX);
     return changed && room ? write_data(srv, a, who, room, TAGS, then) : NULL;
 }
 
@@ -337,7 +348,8 @@ hs_error *hs_filter_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_j
     hs_filter checked;
 
     HS_TRY(hs_filter_read(a, body, &checked));
-    return hs_store_filter_add(srv->db, a, who->user, hs_jv_raw(body), ret_id);
+    HS_TRY(hs_store_filter_add(srv->db, a, who->user, hs_jv_raw(body), FILTERS_MAX, ret_id));
+    return *ret_id >= 0 ? NULL : hs_err(a, 400, HS_M_UNKNOWN, "An account may have %d filters at most", FILTERS_MAX);
 }
 
 hs_error *hs_filter_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str id, hs_str *ret_body)

@@ -20,6 +20,11 @@ static const hs_stmt DATA_PUT = {
            " ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
     .params = "nntbp", .big = "account_data",
 };
+static const hs_stmt DATA_COUNT = {
+    .name = "account_data_count",
+    .sql = "SELECT count(*) FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type <> $3",
+    .params = "nnt", .cols = "n", .big = "account_data",
+};
 static const hs_stmt DATA_PURGE = {
     .name = "account_data_purge",
     .sql = "WITH f AS (DELETE FROM filter WHERE user_nid = $1) DELETE FROM account_data WHERE user_nid = $1",
@@ -33,9 +38,9 @@ static const hs_stmt FILTER_FIND = {
 static const hs_stmt FILTER_ADD = {
     .name = "filter_add",
     .sql = "INSERT INTO filter(user_nid, filter_id, body)"
-           " SELECT $1, coalesce(max(filter_id) + 1, 0), $2 FROM filter WHERE user_nid = $1"
+           " SELECT $1, coalesce(max(filter_id) + 1, 0), $2 FROM filter WHERE user_nid = $1 HAVING count(*) < $3"
            " ON CONFLICT DO NOTHING",
-    .params = "nb", .big = "filter",
+    .params = "nbi", .big = "filter",
 };
 static const hs_stmt FILTER_GET = {
     .name = "filter_get",
@@ -45,7 +50,7 @@ static const hs_stmt FILTER_GET = {
 /* clang-format on */
 
 const hs_stmt *const hs_account_data_statements[] = {
-    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_PURGE, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
+    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_COUNT, &DATA_PURGE, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
 };
 
 hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
@@ -84,14 +89,24 @@ hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_st
     return hs_write_after(w, &DATA_PUT, user, room, type, content, at);
 }
 
+hs_error *hs_store_account_data_others(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, int64_t *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &DATA_COUNT, &rows, user, room, type));
+    *ret = hs_rows_i64(rows, 0, 0);
+    return NULL;
+}
+
 hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user)
 {
     return hs_db_exec(db, a, &DATA_PURGE, NULL, user);
 }
 
-hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int64_t *ret_id)
+hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int32_t most, int64_t *ret_id)
 {
     hs_rows *rows;
+    uint64_t n = 1;
 
     /* Two requests at once may draw the same number: one of them finds it taken and draws again. */
     for (int round = 0; round < 5; round++) {
@@ -100,7 +115,13 @@ hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, 
             *ret_id = hs_rows_i64(rows, 0, 0);
             return NULL;
         }
-        HS_TRY(hs_db_exec(db, a, &FILTER_ADD, NULL, user, body));
+        if (!n && round == 4)
+            break;
+        HS_TRY(hs_db_exec(db, a, &FILTER_ADD, &n, user, body, most));
+    }
+    if (!n) {
+        *ret_id = -1;
+        return NULL;
     }
     return hs_err_internal(a, NULL, "a filter could not be numbered");
 }

@@ -20,11 +20,15 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_after(hs_db *db, hs_are
 HS_NODISCARD hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content,
                                                  uint32_t at);
 
+/* How many other types the user has there. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_others(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
+                                                                hs_str type, int64_t *ret);
+
 /* All of the user's, filters too. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user);
 
-/* The same body gives the same id, as in Synapse; ids of a user count from 0. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body,
+/* The same body gives the same id, as in Synapse; ids of a user count from 0. -1: the user has `most` others. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int32_t most,
                                                        int64_t *ret_id);
 /* *ret: p NULL when there is none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_get(hs_db *db, hs_arena *a, hs_nid user, int64_t id, hs_str *ret);
