@@ -380,6 +380,18 @@ static void hear_rules(hs_push_users *u, hs_nid user)
     }
 }
 
+/* The account has changed, perhaps ended: its rules may have gone without news of their own. */
+static void hear_account(hs_push_users *u, hs_nid user)
+{
+    hs_push_user *x = hs_map_get_n(u->users, (uint64_t)user);
+
+    if (x && x->known) {
+        x->known = false;
+        x->version++;
+        u->version++;
+    }
+}
+
 static void hear_member(hs_push_users *u, const hs_news_event *e)
 {
     room_list *r = hs_map_get_n(u->rooms, (uint64_t)e->room);
@@ -406,6 +418,8 @@ void hs_push_users_hear(hs_server *srv, hs_push_users *u, const hs_news *news)
     for (size_t i = 0; i < news->users_n; i++) {
         if (news->users[i].what == HS_NEWS_PUSH_RULES)
             hear_rules(u, news->users[i].user);
+        if (news->users[i].what == HS_NEWS_FLAGS && !news->users[i].type.n)
+            hear_account(u, news->users[i].user);
     }
 }
 

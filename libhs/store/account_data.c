@@ -27,8 +27,9 @@ static const hs_stmt DATA_COUNT = {
 };
 static const hs_stmt DATA_PURGE = {
     .name = "account_data_purge",
-    .sql = "WITH f AS (DELETE FROM filter WHERE user_nid = $1) DELETE FROM account_data WHERE user_nid = $1",
-    .params = "n", .big = "account_data filter",
+    .sql = "WITH f AS (DELETE FROM filter WHERE user_nid = $1),"
+           " p AS (DELETE FROM push_ruleset WHERE user_nid = $1) DELETE FROM account_data WHERE user_nid = $1",
+    .params = "n", .big = "account_data filter push_ruleset",
 };
 static const hs_stmt FILTER_FIND = {
     .name = "filter_find",
