@@ -55,22 +55,53 @@ typedef struct {
     const void *ud;
 } tie_break;
 
+/* Both numbers as one, so that the usual comparison has no branch to guess. */
+static unsigned __int128 whole_key(const hs_sort_key *k)
+{
+    const uint64_t sign = UINT64_C(1) << 63;
+
+    return (unsigned __int128)((uint64_t)k->a ^ sign) << 64 | ((uint64_t)k->b ^ sign);
+}
+
 static bool goes_first(const hs_sort_key *x, const hs_sort_key *y, const tie_break *t)
 {
-    if (x->a != y->a)
-        return x->a < y->a;
-    if (x->b != y->b)
-        return x->b < y->b;
-    return !t->tie || t->tie(t->ud, x->value, y->value) <= 0;
+    unsigned __int128 a = whole_key(x), b = whole_key(y);
+
+    if (__builtin_expect(a == b, 0))
+        return !t->tie || t->tie(t->ud, x->value, y->value) <= 0;
+    return a < b;
 }
 
 static void merge_runs(const hs_sort_key *from, size_t mid, size_t end, hs_sort_key *to, const tie_break *t)
 {
-    size_t l = 0, r = mid;
+    const hs_sort_key *l = from, *r = from + mid, *l_end = r, *r_end = from + end;
 
-    for (size_t i = 0; i < end; i++)
-        to[i] = r == end || (l < mid && goes_first(&from[l], &from[r], t)) ? from[l++] : from[r++];
+    while (l < l_end && r < r_end) {
+        bool left = goes_first(l, r, t);
+        const hs_sort_key *next = left ? l : r;
+        *to++ = *next;
+        l += left;
+        r += !left;
+    }
+    while (l < l_end)
+        *to++ = *l++;
+    while (r < r_end)
+        *to++ = *r++;
 }
+
+/* Short runs to begin with. */
+static void insert_run(hs_sort_key *at, size_t n, const tie_break *t)
+{
+    for (size_t i = 1; i < n; i++) {
+        hs_sort_key k = at[i];
+        size_t j = i;
+        for (; j > 0 && !goes_first(&at[j - 1], &k, t); j--)
+            at[j] = at[j - 1];
+        at[j] = k;
+    }
+}
+
+enum { RUN = 8 };
 
 hs_error *hs_sort_keys(hs_arena *a, hs_sort_key *at, size_t n, int (*tie)(const void *ud, uint32_t x, uint32_t y),
                        const void *ud)
@@ -80,8 +111,12 @@ hs_error *hs_sort_keys(hs_arena *a, hs_sort_key *at, size_t n, int (*tie)(const 
 
     if (n < 2)
         return NULL;
+    for (size_t i = 0; i < n; i += RUN)
+        insert_run(at + i, n - i < RUN ? n - i : RUN, &t);
+    if (n <= RUN)
+        return NULL;
     HS_TRY(hs_alloc(a, n, &to));
-    for (size_t run = 1; run < n; run *= 2) {
+    for (size_t run = RUN; run < n; run *= 2) {
         for (size_t i = 0; i < n; i += 2 * run) {
             size_t left = n - i, end = left < 2 * run ? left : 2 * run;
             merge_runs(from + i, run < end ? run : end, end, to + i, &t);

@@ -43,6 +43,19 @@ typedef struct {
 
 typedef HS_VEC(uint32_t) indexes;
 
+/* The rules ask for the same few events again and again, with the same strings. */
+enum { MEMO_MAX = 8 };
+typedef struct {
+    hs_str type, state_key;
+    const hs_event *ev;
+} looked_up;
+
+/* The same bytes at the same place. */
+static bool is_same_str(hs_str x, hs_str y)
+{
+    return x.p == y.p && x.n == y.n;
+}
+
 typedef struct {
     hs_arena *a;
     const hs_resolver *r;
@@ -55,7 +68,9 @@ typedef struct {
     bool from_agreed;    /* v2: the unconflicted state is below `resolved` */
     const node *checking;
     size_t max_graph;
-    int64_t power_slot;
+    int64_t power_slot, join_slot;
+    looked_up memo[MEMO_MAX]; /* of the event that is checked */
+    size_t memo_n;
     HS_VEC(int64_t) wanted; /* for the next call of load */
 } work;
 
@@ -377,20 +392,22 @@ static int64_t resolved_at(const work *w, int64_t slot)
     return nid;
 }
 
-/* Most questions are about the checked event's own key. */
+/* Most questions are about the checked event's own key, power levels and join rules. */
 static int64_t slot_of(const work *w, hs_str type, hs_str state_key)
 {
     const hs_event *ev = w->checking->ev;
 
     if (hs_str_eq(ev->state_key, state_key) && hs_str_eq(ev->type, type))
         return w->checking->slot;
+    if (!state_key.n && hs_str_eq(type, HS_S("m.room.power_levels")))
+        return w->power_slot;
+    if (!state_key.n && hs_str_eq(type, HS_S("m.room.join_rules")))
+        return w->join_slot;
     return w->r->slot(w->r->ud, type, state_key);
 }
 
-/* Iterative auth checks: the state so far, and the event's own auth events where it has nothing. */
-static const hs_event *get_resolved(void *ud, hs_str type, hs_str state_key)
+static const hs_event *look_up(work *w, hs_str type, hs_str state_key)
 {
-    work *w = ud;
     int64_t slot = slot_of(w, type, state_key), nid = resolved_at(w, slot);
 
     if (nid && !w->r->rejected(w->r->ud, nid)) {
@@ -399,6 +416,21 @@ static const hs_event *get_resolved(void *ud, hs_str type, hs_str state_key)
             return ev;
     }
     return auth_event(w, w->checking, slot, true);
+}
+
+/* Iterative auth checks: the state so far, and the event's own auth events where it has nothing. */
+static const hs_event *get_resolved(void *ud, hs_str type, hs_str state_key)
+{
+    work *w = ud;
+    const hs_event *ev;
+
+    for (size_t i = 0; i < w->memo_n; i++)
+        if (is_same_str(w->memo[i].state_key, state_key) && is_same_str(w->memo[i].type, type))
+            return w->memo[i].ev;
+    ev = look_up(w, type, state_key);
+    if (w->memo_n < MEMO_MAX)
+        w->memo[w->memo_n++] = (looked_up){ type, state_key, ev };
+    return ev;
 }
 
 /* ── step 1: reverse topological power ordering ── */
@@ -529,6 +561,7 @@ static hs_error *check_all(work *w, const indexes *order, const hs_event *create
         if (w->r->rejected(w->r->ud, n->nid))
             continue;
         w->checking = n;
+        w->memo_n = 0;
         if (hs_auth_check(n->ev, &view).ok)
             HS_TRY(hs_num_map_put(w->a, &w->resolved, n->slot, n->nid));
     }
@@ -628,12 +661,39 @@ static hs_error *sort_by_mainline(work *w, indexes *ret)
     return NULL;
 }
 
+/* What was let in, by slot: mostly conflicted slots, which are in that order already. What the auth difference has
+ * brought along for other slots is sorted. */
+static hs_error *in_order(work *w, hs_state_entries *ret)
+{
+    const hs_state_entries *c = &w->split.conflicted;
+    hs_state_entries known = { 0 }, others = { 0 };
+    hs_num_map rest = { 0 };
+    hs_state_set all;
+
+    for (size_t k = 0; k < c->n; k++) {
+        int64_t nid = k && c->at[k].slot == c->at[k - 1].slot ? 0 : hs_num_map_get(&w->resolved, c->at[k].slot);
+        if (nid)
+            HS_TRY(hs_vec_push(w->a, &known, (hs_state_entry){ c->at[k].slot, nid }));
+    }
+    *ret = known;
+    if (known.n == w->resolved.n)
+        return NULL;
+    for (size_t i = 0; i < w->resolved.cap; i++)
+        if (w->resolved.at[i].value && !hs_state_at(known.at, known.n, w->resolved.at[i].key))
+            HS_TRY(hs_num_map_put(w->a, &rest, w->resolved.at[i].key, w->resolved.at[i].value));
+    HS_TRY(hs_state_sorted(w->a, &rest, &others));
+    HS_TRY(hs_state_merge(w->a, &others, &known, &all));
+    *ret = (hs_state_entries){ .at = (hs_state_entry *)(uintptr_t)all.at, .n = all.n, .cap = all.n };
+    return NULL;
+}
+
 hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_set *sets, size_t n, hs_state_set *ret)
 {
     work w = { .a = a,
                .r = r,
                .from_agreed = r->rv->stateres == HS_STATERES_V2,
                .power_slot = r->slot(r->ud, HS_S("m.room.power_levels"), HS_S("")),
+               .join_slot = r->slot(r->ud, HS_S("m.room.join_rules"), HS_S("")),
                .max_graph = r->max_graph ? r->max_graph : HS_MAX_GRAPH };
     indexes power = { 0 }, order = { 0 }, rest = { 0 };
     hs_state_entries resolved = { 0 };
@@ -666,6 +726,6 @@ hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_
     HS_TRY(check_all(&w, &order, create)); /* 2 */
     HS_TRY(sort_by_mainline(&w, &rest));   /* 3 */
     HS_TRY(check_all(&w, &rest, create));  /* 4 */
-    HS_TRY(hs_state_sorted(a, &w.resolved, &resolved));
+    HS_TRY(in_order(&w, &resolved));
     return hs_state_merge(a, &resolved, &w.split.agreed, ret); /* 5 */
 }
