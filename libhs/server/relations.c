@@ -213,7 +213,7 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
     HS_TRY(read_point(srv, a, in->to, !in->forwards, &range));
     HS_TRY(hs_store_related(srv->db, a, &range, &rows, &n));
     if ((int64_t)n > limit) {
-        hs_page_token next = { true, 0, 0 };
+        hs_page_token next = { .has_depth = true };
 
         n = (size_t)limit;
         if (n) {

@@ -221,7 +221,7 @@ static hs_error *collect_own(hs_sync_job *job, hs_sync_part *p)
                                event->ev->content))
         return NULL;
     p->events[p->events_n++] = (hs_dressed){ .event = event, .membership = event->ev->membership, .pos = at.pos };
-    p->prev = (hs_page_token){ true, at.depth, at.pos - 1 };
+    p->prev = (hs_page_token){ .pos = at.pos - 1 };
     return senders_of(job, p);
 }
 
@@ -259,15 +259,12 @@ hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
 
         HS_TRY(hs_store_head_at(job->srv->db, job->a, p->room->nid, p->upto, &at, &found));
         p->end = found ? (hs_snap){ at.line, at.snap } : (hs_snap){ -1, 0 };
-        p->prev = (hs_page_token){ true, found ? at.depth : 0, p->upto };
     }
-    if (p->events_n)
-        p->prev = (hs_page_token){ true, p->events[0].event->ev->depth, p->events[0].pos - 1 };
-    else if (p->rows_n || p->has_base)
-        p->prev = (hs_page_token){ true, p->rows[0].depth, p->upto };
+    /* The timeline goes by position, and so does what was before it: some of that may be deeper. */
+    p->prev = (hs_page_token){ .pos = p->events_n ? p->events[0].pos - 1 : p->upto };
     /* Before a whole history there is no page left, which the depth says; the position is the present, as in Synapse:
      * …/members?at= is asked about it. */
     if (p->events_n && hs_str_eq(p->events[0].event->ev->type, HS_S("m.room.create")))
-        p->prev = (hs_page_token){ true, p->events[0].event->ev->depth - 1, p->upto };
+        p->prev = (hs_page_token){ .has_depth = true, .depth = p->events[0].event->ev->depth - 1, .pos = p->upto };
     return senders_of(job, p);
 }

@@ -10,36 +10,57 @@
 #include "store/state.h"
 
 /* ── tokens ── */
+/* What follows the letter of a t or f token. */
+static bool read_numbers(hs_str rest, hs_page_bound bound, hs_page_token *ret)
+{
+    hs_page_token t = { .has_depth = true };
+    bool synapse = bound == HS_PAGE_UPTO && hs_str_find(rest, '-', 1) < hs_str_find(rest, '_', 0);
+    hs_str depth = hs_str_split(&rest, synapse ? '-' : '_'), pos;
+
+    if (!rest.p)
+        return false;
+    pos = hs_str_split(&rest, '_');
+    if (!hs_str_to_i64(depth, &t.depth) || !hs_str_to_i64(pos, &t.pos))
+        return false;
+    if (rest.p && !synapse) { /* what follows in Synapse's are its other streams */
+        t.bound = bound;
+        if (!hs_str_to_i64(rest, &t.bound_pos))
+            return false;
+    }
+    *ret = t;
+    return true;
+}
+
 hs_error *hs_page_token_read(hs_arena *a, hs_str s, hs_page_token *ret)
 {
+    hs_page_token t = { .has_depth = false };
     hs_sync_token sync;
 
-    if (s.n > 1 && s.p[0] == 't') {
-        hs_str rest = hs_str_from(s, 1), depth;
-        hs_page_token t = { .has_depth = true };
-        bool synapse = hs_str_find(rest, '-', 1) < hs_str_find(rest, '_', 0);
-
-        depth = hs_str_split(&rest, synapse ? '-' : '_');
-        if (synapse && rest.p)
-            rest = hs_str_split(&rest, '_'); /* what follows are its other streams */
-        if (rest.p && hs_str_to_i64(depth, &t.depth) && hs_str_to_i64(rest, &t.pos)) {
-            *ret = t;
-            return NULL;
-        }
-        return hs_err(a, 400, HS_M_UNKNOWN, "Invalid stream token");
+    if (s.n > 1 && (s.p[0] == 't' || s.p[0] == 'f')) {
+        if (!read_numbers(hs_str_from(s, 1), s.p[0] == 't' ? HS_PAGE_UPTO : HS_PAGE_AFTER, ret))
+            return hs_err(a, 400, HS_M_UNKNOWN, "Invalid stream token");
+        return NULL;
     }
-    HS_TRY(hs_sync_token_read(a, s, &sync));
-    *ret = (hs_page_token){ .pos = sync.pos };
+    if (!(s.n > 1 && s.p[0] == 's' && hs_str_to_i64(hs_str_from(s, 1), &t.pos))) { /* may be negative, in history */
+        HS_TRY(hs_sync_token_read(a, s, &sync));
+        t.pos = sync.pos;
+    }
+    *ret = t;
     return NULL;
 }
 
 hs_error *hs_page_token_write(hs_arena *a, const hs_page_token *t, hs_str *ret)
 {
-    return hs_str_fmt(a, ret, "t%lld_%lld", (long long)t->depth, (long long)t->pos);
+    if (!t->has_depth)
+        return hs_str_fmt(a, ret, "s%lld", (long long)t->pos);
+    if (t->bound == HS_PAGE_WHOLE)
+        return hs_str_fmt(a, ret, "t%lld_%lld", (long long)t->depth, (long long)t->pos);
+    return hs_str_fmt(a, ret, "%c%lld_%lld_%lld", t->bound == HS_PAGE_UPTO ? 't' : 'f', (long long)t->depth,
+                      (long long)t->pos, (long long)t->bound_pos);
 }
 
 /* A bare position becomes the point after the newest event that is not after it. */
-static hs_error *topo_of(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t, hs_topo *ret)
+hs_error *hs_page_token_point(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t, hs_topo *ret)
 {
     hs_timeline_row row;
     bool found;
@@ -53,36 +74,50 @@ static hs_error *topo_of(hs_server *srv, hs_arena *a, hs_nid room, const hs_page
     return NULL;
 }
 
-hs_error *hs_page_token_point(hs_server *srv, hs_arena *a, hs_nid room, const hs_page_token *t, hs_topo *ret)
+static hs_error *read_token(hs_arena *a, hs_str token, const char *name, hs_page_token *ret)
 {
-    return topo_of(srv, a, room, t, ret);
-}
-
-/* Where the room is now, from memory when its newest row is there. */
-static hs_error *newest_point(hs_server *srv, hs_arena *a, const hs_room *room, hs_topo *ret)
-{
-    hs_page_token now = { .pos = hs_fanout_position(srv) };
-    const hs_timeline_entry *e = room->recent_n ? &room->recent[room->recent_n - 1] : NULL;
-
-    if (!e || !e->event || e->pos != room->pos || e->pos > now.pos)
-        return topo_of(srv, a, room->nid, &now, ret);
-    *ret = (hs_topo){ e->event->ev->depth, e->pos };
+    if (hs_page_token_read(a, token, ret))
+        return hs_err(a, 400, HS_M_UNKNOWN, "'%s' parameter is invalid", name);
     return NULL;
 }
 
-static hs_error *read_point(hs_server *srv, hs_arena *a, hs_nid room, hs_str token, const char *name, hs_topo *ret)
-{
-    hs_page_token t;
+static const hs_span EVERYTHING = {
+    .low = { INT64_MIN, INT64_MIN },
+    .high = { INT64_MAX, INT64_MAX },
+    .after = INT64_MIN,
+    .upto = INT64_MAX,
+};
 
-    if (hs_page_token_read(a, token, &t))
-        return hs_err(a, 400, HS_M_UNKNOWN, "'%s' parameter is invalid", name);
-    return topo_of(srv, a, room, &t, ret);
+/* Leaves of the span what is before the token (dir backward) or after it. */
+static void span_cut(hs_span *io, const hs_page_token *t, hs_direction dir)
+{
+    hs_topo at = { t->depth, t->pos };
+
+    if (dir == HS_BACKWARD) {
+        if (t->has_depth)
+            io->high = at;
+        if (!t->has_depth || t->bound == HS_PAGE_UPTO)
+            io->upto = t->has_depth ? t->bound_pos : t->pos;
+    } else {
+        if (t->has_depth)
+            io->low = at;
+        if (!t->has_depth || t->bound == HS_PAGE_AFTER)
+            io->after = t->has_depth ? t->bound_pos : t->pos;
+    }
 }
 
-static hs_error *write_point(hs_arena *a, hs_topo p, hs_str *ret)
+/* What is left of a span whose next page begins at a point. */
+static hs_error *write_rest(hs_arena *a, hs_topo edge, const hs_span *span, hs_direction dir, hs_str *ret)
 {
-    hs_page_token t = { true, p.depth, p.pos };
+    hs_page_token t = { .has_depth = true, .depth = edge.depth, .pos = edge.pos };
 
+    if (dir == HS_BACKWARD && span->upto != INT64_MAX) {
+        t.bound = HS_PAGE_UPTO;
+        t.bound_pos = span->upto;
+    } else if (dir == HS_FORWARD && span->after != INT64_MIN) {
+        t.bound = HS_PAGE_AFTER;
+        t.bound_pos = span->after;
+    }
     return hs_page_token_write(a, &t, ret);
 }
 
@@ -131,14 +166,15 @@ static bool wanted(const hs_event_filter *f, const hs_stored *e)
     return !f || hs_event_filter_match(f, e->ev->type, e->ev->sender, e->ev->room_id, e->ev->content);
 }
 
-/* Up to `limit` rows between two points that pass the filter, of them those that may be seen. What came after the
- * position `upto` is passed over. */
-static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
-                                hs_topo low, hs_topo high, int64_t upto, hs_direction dir, int64_t limit,
-                                const hs_event_filter *filter, page *ret)
+/* Up to `limit` rows of a span that pass the filter, of them those that may be seen. */
+static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
+                           const hs_span *span, hs_direction dir, int64_t limit, const hs_event_filter *filter,
+                           page *ret)
 {
     enum { ROUNDS = 5 };
-    page p = { .edge = dir == HS_BACKWARD ? high : low };
+    hs_span left = *span;
+    hs_topo *from = dir == HS_BACKWARD ? &left.high : &left.low;
+    page p = { .more = false };
     hs_stored **events;
     int64_t *positions;
     bool *visible, *keep;
@@ -154,8 +190,7 @@ static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, cons
         size_t rows_n;
         int32_t batch = (int32_t)limit + 1;
 
-        HS_TRY(hs_store_timeline_topo(srv->db, a, room->nid, dir == HS_BACKWARD ? low : p.edge,
-                                      dir == HS_BACKWARD ? p.edge : high, dir, batch, &rows, &rows_n));
+        HS_TRY(hs_store_timeline_topo(srv->db, a, room->nid, &left, dir, batch, &rows, &rows_n));
         HS_TRY(hs_alloc(a, rows_n, &nids));
         HS_TRY(hs_alloc(a, rows_n, &loaded));
         for (size_t i = 0; i < rows_n; i++)
@@ -170,8 +205,8 @@ static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, cons
                 break;
             }
             /* The point before this row (backward) or after it (forward): where the next page begins. */
-            p.edge = (hs_topo){ rows[i].depth, dir == HS_BACKWARD ? rows[i].pos - 1 : rows[i].pos };
-            if (loaded[i] && rows[i].pos <= upto && wanted(filter, loaded[i])) {
+            *from = (hs_topo){ rows[i].depth, dir == HS_BACKWARD ? rows[i].pos - 1 : rows[i].pos };
+            if (loaded[i] && wanted(filter, loaded[i])) {
                 positions[n] = rows[i].pos;
                 events[n++] = loaded[i];
             }
@@ -191,6 +226,7 @@ static hs_error *read_page_upto(hs_server *srv, hs_arena *a, hs_room *room, cons
         if (visible[i] && (!filter || keep[i]))
             p.at[p.n++] = (hs_dressed){ .event = events[i], .membership = memberships[i], .pos = positions[i] };
     }
+    p.edge = *from;
     *ret = p;
     return NULL;
 }
@@ -212,12 +248,6 @@ static hs_error *only_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
     }
     *io_n = kept;
     return NULL;
-}
-
-static hs_error *read_page(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees, hs_topo low,
-                           hs_topo high, hs_direction dir, int64_t limit, const hs_event_filter *filter, page *ret)
-{
-    return read_page_upto(srv, a, room, who, sees, low, high, INT64_MAX, dir, limit, filter, ret);
 }
 
 /* Member events of the senders of some events, at the snapshot of `at`; plus all else of the state when `full`. */
@@ -262,62 +292,85 @@ static hs_error *lazy_state(hs_server *srv, hs_arena *a, hs_room *room, const hs
 
 /* Who has left pages back from there: what came after is not theirs, even where everybody may read it. */
 static hs_error *clamp_to_stay(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_access *access,
-                               hs_topo *io)
+                               hs_span *io)
 {
     hs_user_room row;
-    hs_timeline_row at;
     bool found;
 
     if (access->membership != HS_MEMBER_LEAVE)
         return NULL;
     HS_TRY(hs_store_user_room(srv->db, a, who->user, access->room->nid, &row, &found));
-    if (found)
-        HS_TRY(hs_store_head_at(srv->db, a, access->room->nid, row.left_pos, &at, &found));
-    if (found && at.depth < io->depth)
-        *io = (hs_topo){ at.depth, at.pos };
+    if (found && row.left_pos < io->upto)
+        io->upto = row.left_pos;
+    return NULL;
+}
+
+/* What came after a position is found in the order of depths; all that came before need not be passed over first. */
+static hs_error *skip_older(hs_server *srv, hs_arena *a, hs_nid room, hs_span *io)
+{
+    enum { LOOK_AT = 1000 };
+    int64_t depth;
+    bool known;
+
+    if (io->after == INT64_MIN || io->low.depth != INT64_MIN)
+        return NULL;
+    HS_TRY(hs_store_timeline_shallowest(srv->db, a, room, io->after, io->upto, LOOK_AT, &depth, &known));
+    if (known)
+        io->low = (hs_topo){ depth, INT64_MIN };
+    return NULL;
+}
+
+/* Which part of the room a request asks for, and the token of its beginning. */
+static hs_error *messages_span(hs_server *srv, const hs_session *who, hs_arena *a, const hs_messages_query *in,
+                               const hs_room_access *access, hs_span *ret, hs_str *ret_start)
+{
+    hs_direction dir = in->forwards ? HS_FORWARD : HS_BACKWARD;
+    hs_span span = EVERYTHING;
+    hs_page_token from = { .has_depth = in->forwards, .pos = in->forwards ? 0 : hs_fanout_position(srv) }, to;
+
+    *ret_start = in->from;
+    if (in->from.p && !hs_str_eq(in->from, HS_S("END"))) {
+        HS_TRY(read_token(a, in->from, "from", &from));
+        span_cut(&span, &from, dir);
+    } else if (!in->forwards) {
+        span_cut(&span, &from, dir);
+        HS_TRY(clamp_to_stay(srv, who, a, access, &span));
+        from.pos = span.upto;
+        HS_TRY(hs_page_token_write(a, &from, ret_start));
+    } else {
+        HS_TRY(hs_page_token_write(a, &from, ret_start));
+    }
+    if (in->to.p) {
+        HS_TRY(read_token(a, in->to, "to", &to));
+        span_cut(&span, &to, in->forwards ? HS_BACKWARD : HS_FORWARD);
+    }
+    if (in->forwards)
+        HS_TRY(skip_older(srv, a, access->room->nid, &span));
+    else
+        HS_TRY(clamp_to_stay(srv, who, a, access, &span));
+    *ret = span;
     return NULL;
 }
 
 hs_error *hs_messages_get(hs_server *srv, const hs_session *who, hs_arena *a, const hs_messages_query *in,
                           hs_messages_page *ret)
 {
-    static const hs_topo FIRST = { INT64_MIN, INT64_MIN }, LAST = { INT64_MAX, INT64_MAX };
+    hs_direction dir = in->forwards ? HS_FORWARD : HS_BACKWARD;
     hs_room_access access;
     hs_messages_page out = { 0 };
-    hs_topo from, low = FIRST, high = LAST;
-    int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit, upto = INT64_MAX;
-    bool has_from = in->from.p && !hs_str_eq(in->from, HS_S("END")), at_start = false;
+    hs_span span;
+    int64_t limit = in->limit > HS_PAGE_LIMIT ? HS_PAGE_LIMIT : in->limit;
     page p;
 
     HS_TRY(hs_room_access_check(srv, who, a, in->room_id, &access));
     out.room = access.room;
-    if (has_from) {
-        HS_TRY(read_point(srv, a, access.room->nid, in->from, "from", &from));
-    } else if (in->forwards) {
-        from = (hs_topo){ 0, 0 };
-        at_start = true;
-    } else {
-        HS_TRY(newest_point(srv, a, access.room, &from));
-    }
-    if (in->to.p)
-        HS_TRY(read_point(srv, a, access.room->nid, in->to, "to", in->forwards ? &high : &low));
-    if (in->forwards) {
-        low = at_start ? FIRST : from;
-    } else {
-        HS_TRY(clamp_to_stay(srv, who, a, &access, &from));
-        high = from;
-    }
-    /* Where workers write at once the newest row need not be the deepest: from the present on, all depths. */
-    if (!in->forwards && !has_from && limit > 0 && access.membership == HS_MEMBER_JOIN) {
-        upto = hs_fanout_position(srv);
-        high = LAST;
-    }
-    HS_TRY(read_page_upto(srv, a, access.room, who, HS_SEES_PAST_STAYS, low, high, upto,
-                          in->forwards ? HS_FORWARD : HS_BACKWARD, limit, in->filter, &p));
+    HS_TRY(messages_span(srv, who, a, in, &access, &span, &out.start));
+    HS_TRY(read_page(srv, a, access.room, who, HS_SEES_PAST_STAYS, &span, dir, limit, in->filter, &p));
 
-    HS_TRY(write_point(a, from, &out.start));
-    if (p.more || p.any_rows || !limit)
-        HS_TRY(write_point(a, p.edge, &out.end));
+    if (!limit)
+        out.end = out.start;
+    else if (p.more || p.any_rows)
+        HS_TRY(write_rest(a, p.edge, &span, dir, &out.end));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, p.at, p.n));
     out.chunk = p.at;
     out.chunk_n = p.n;
@@ -336,7 +389,7 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
 {
     hs_event_context out = { 0 };
     hs_timeline_row at;
-    hs_topo here;
+    hs_span earlier = EVERYTHING, later = EVERYTHING;
     page before = { 0 }, after = { 0 };
     int64_t n_before, n_after;
     hs_stored *last;
@@ -351,12 +404,11 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     HS_TRY(hs_store_timeline_of(srv->db, a, out.room->nid, &out.event.event->nid, 1, &at));
     if (!at.pos)
         return hs_err(a, 404, HS_M_NOT_FOUND, "Event not found.");
-    here = (hs_topo){ at.depth, at.pos };
+    later.low = (hs_topo){ at.depth, at.pos };
+    earlier.high = (hs_topo){ at.depth, at.pos - 1 };
     out.event.pos = at.pos;
-    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, (hs_topo){ INT64_MIN, INT64_MIN },
-                     (hs_topo){ here.depth, here.pos - 1 }, HS_BACKWARD, n_before, filter, &before));
-    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, here, (hs_topo){ INT64_MAX, INT64_MAX }, HS_FORWARD,
-                     n_after, filter, &after));
+    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, &earlier, HS_BACKWARD, n_before, filter, &before));
+    HS_TRY(read_page(srv, a, out.room, who, HS_SEES_NOW_ONLY, &later, HS_FORWARD, n_after, filter, &after));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, before.at, before.n));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, &out.event, 1));
     HS_TRY(hs_timeline_dress(srv, a, who, HS_DRESS_BUNDLE | HS_DRESS_REPLACED, after.at, after.n));
@@ -364,8 +416,8 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
     out.before_n = before.n;
     out.after = after.at;
     out.after_n = after.n;
-    HS_TRY(write_point(a, before.edge, &out.start));
-    HS_TRY(write_point(a, after.edge, &out.end));
+    HS_TRY(write_rest(a, before.edge, &earlier, HS_BACKWARD, &out.start));
+    HS_TRY(write_rest(a, after.edge, &later, HS_FORWARD, &out.end));
 
     last = after.n ? after.at[after.n - 1].event : out.event.event;
     if (last->line >= 0) {

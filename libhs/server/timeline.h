@@ -87,10 +87,19 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_state_visible(hs_server *srv, hs_
 /* Users whom somebody ignores. Remembered by the sync service's news; see account data. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_ignored_users(hs_server *srv, hs_arena *a, hs_nid user, hs_nids *ret);
 
-/* ── tokens ── "t<depth>_<pos>": between two events, after the one that it names. Sync tokens are accepted too. */
+/* ── tokens ── each divides the room's events in two. Sync tokens are accepted too.
+ *   s<pos>                what came up to a position, and what came later
+ *   t<depth>_<pos>        what is up to a point of the topological order, and what is after it
+ *   t<depth>_<pos>_<upto> going backward from s<upto>, what is left: up to the point, and came up to that position
+ *   f<depth>_<pos>_<after> going forward from s<after>, what is left: after the point, and came after that position
+ * The last two keep the position that the first page began with: where workers write at once, an event may be deeper
+ * than one that came later, and a point alone would pass it over. */
+typedef enum { HS_PAGE_WHOLE, HS_PAGE_UPTO, HS_PAGE_AFTER } hs_page_bound;
 typedef struct {
     bool has_depth; /* by (depth, pos); else by pos alone */
     int64_t depth, pos;
+    hs_page_bound bound; /* only with a depth */
+    int64_t bound_pos;
 } hs_page_token;
 /* 400 M_UNKNOWN for what is none. */
 HS_NODISCARD hs_error *hs_page_token_read(hs_arena *a, hs_str s, hs_page_token *ret);

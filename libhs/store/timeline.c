@@ -40,14 +40,22 @@ static const hs_stmt BACKWARD = {
 static const hs_stmt TOPO_FORWARD = {
     .name = "timeline_topo_forward",
     .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0"
-           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) ORDER BY t.depth, t.pos LIMIT $6",
-    .params = "nnnnni", .cols = ROW_LETTERS, .big = "timeline",
+           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) AND t.pos > $6 AND t.pos <= $7"
+           " ORDER BY t.depth, t.pos LIMIT $8",
+    .params = "nnnnnnni", .cols = ROW_LETTERS, .big = "timeline",
 };
 static const hs_stmt TOPO_BACKWARD = {
     .name = "timeline_topo_backward",
     .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0"
-           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) ORDER BY t.depth DESC, t.pos DESC LIMIT $6",
-    .params = "nnnnni", .cols = ROW_LETTERS, .big = "timeline",
+           " AND (t.depth, t.pos) > ($2, $3) AND (t.depth, t.pos) <= ($4, $5) AND t.pos > $6 AND t.pos <= $7"
+           " ORDER BY t.depth DESC, t.pos DESC LIMIT $8",
+    .params = "nnnnnnni", .cols = ROW_LETTERS, .big = "timeline",
+};
+static const hs_stmt SHALLOWEST = {
+    .name = "timeline_shallowest",
+    .sql = "SELECT count(*), min(x.depth) FROM (SELECT t.depth FROM timeline t WHERE t.room_nid = $1 AND t.pos > $2"
+           " AND t.pos <= $3 ORDER BY t.pos LIMIT $4) x",
+    .params = "nnni", .cols = "nn", .big = "timeline",
 };
 /* The inner query picks the rows, so that the join is of `limit` rows whatever the planner thinks. */
 static const hs_stmt MANY = {
@@ -81,8 +89,8 @@ static const hs_stmt ROOMS_AFTER = {
 /* clang-format on */
 
 const hs_stmt *const hs_timeline_statements[] = {
-    &HEAD, &ROOM_NOW,  &FORWARD,   &BACKWARD,    &TOPO_FORWARD, &TOPO_BACKWARD,
-    &MANY, &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, NULL,
+    &HEAD,       &ROOM_NOW, &FORWARD,   &BACKWARD,  &TOPO_FORWARD, &TOPO_BACKWARD,
+    &SHALLOWEST, &MANY,     &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER,  NULL,
 };
 
 static void read_row(const hs_rows *r, size_t row, hs_timeline_row *ret)
@@ -188,14 +196,28 @@ hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, in
     return read_rows(rows, a, ret, ret_n);
 }
 
-hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, hs_topo low, hs_topo high, hs_direction dir,
+hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, const hs_span *span, hs_direction dir,
                                  int32_t limit, hs_timeline_row **ret, size_t *ret_n)
 {
     hs_rows *rows;
 
-    HS_TRY(hs_db_query(db, a, dir == HS_FORWARD ? &TOPO_FORWARD : &TOPO_BACKWARD, &rows, room, low.depth, low.pos,
-                       high.depth, high.pos, limit));
+    HS_TRY(hs_db_query(db, a, dir == HS_FORWARD ? &TOPO_FORWARD : &TOPO_BACKWARD, &rows, room, span->low.depth,
+                       span->low.pos, span->high.depth, span->high.pos, span->after, span->upto, limit));
     return read_rows(rows, a, ret, ret_n);
+}
+
+hs_error *hs_store_timeline_shallowest(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high, int32_t limit,
+                                       int64_t *ret_depth, bool *ret_known)
+{
+    hs_rows *rows;
+    int64_t n;
+
+    HS_TRY(hs_db_query(db, a, &SHALLOWEST, &rows, room, low, high, limit));
+    n = hs_rows_i64(rows, 0, 0);
+    *ret_known = n > 0 && n < limit;
+    if (*ret_known)
+        *ret_depth = hs_rows_i64(rows, 0, 1);
+    return NULL;
 }
 
 hs_error *hs_store_timelines(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n, int64_t low, int64_t high,

@@ -44,13 +44,22 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high,
                                                      hs_direction dir, int32_t limit, hs_timeline_row **ret,
                                                      size_t *ret_n);
-/* The same in topological order: (depth, pos) between two points, low exclusive, high inclusive. */
+/* The same in topological order: (depth, pos) between two points, low exclusive, high inclusive, of what has a position
+ * in a range of its own. In a room that forked one does not follow from the other. */
 typedef struct {
     int64_t depth, pos;
 } hs_topo;
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, hs_topo low,
-                                                          hs_topo high, hs_direction dir, int32_t limit,
-                                                          hs_timeline_row **ret, size_t *ret_n);
+typedef struct {
+    hs_topo low, high;
+    int64_t after, upto; /* after < pos <= upto */
+} hs_span;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_topo(hs_db *db, hs_arena *a, hs_nid room, const hs_span *span,
+                                                          hs_direction dir, int32_t limit, hs_timeline_row **ret,
+                                                          size_t *ret_n);
+/* The least depth of the rows with low < pos <= high; *ret_known false: there are none, or `limit` or more. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_shallowest(hs_db *db, hs_arena *a, hs_nid room, int64_t low,
+                                                                int64_t high, int32_t limit, int64_t *ret_depth,
+                                                                bool *ret_known);
 /* The newest `limit` rows of each room with low < pos <= high (markers left out), joined with their events, by room as
  * given, newest first within one. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timelines(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n,

@@ -27,7 +27,7 @@ enum { WORKERS = TEST_WORKERS };
     }
 
 /* The answer lives as long as the test. */
-static hs_jv sync_of(test_rooms *t, const hs_session *who, hs_str since)
+static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const char *filter)
 {
     hs_arena *a = hs_arena_open(64u << 20);
     hs_sync_filter *f;
@@ -39,7 +39,7 @@ static hs_jv sync_of(test_rooms *t, const hs_session *who, hs_str since)
     hs_jv v;
 
     test_ok(hs_fanout_fresh(t->srv, a));
-    test_ok(hs_sync_filter_get(t->srv, who, a, HS_S("{\"room\":{\"timeline\":{\"limit\":1000}}}"), &f));
+    test_ok(hs_sync_filter_get(t->srv, who, a, hs_str_c(filter), &f));
     in.filter = &f->filter;
     in.filter_id = f->id;
     if (since.p)
@@ -53,6 +53,11 @@ static hs_jv sync_of(test_rooms *t, const hs_session *who, hs_str since)
         fprintf(stderr, "%.*s\n\n", HS_FMT(text));
     test_ok(hs_tape_parse(t->db.a, text, HS_JSON_OBJECT, &v));
     return v;
+}
+
+static hs_jv sync_of(test_rooms *t, const hs_session *who, hs_str since)
+{
+    return sync_with(t, who, since, "{\"room\":{\"timeline\":{\"limit\":1000}}}");
 }
 
 static hs_str next_of(hs_jv answer)
@@ -422,7 +427,114 @@ static void the_newest_page_has_the_deeper_branch_too(void **state)
     }
 }
 
+/* Pages to the end: which of the ids are there, and that nothing is there twice. */
+static void assert_pages(test_rooms *t, const hs_session *who, hs_messages_query in, const hs_str *ids, size_t n)
+{
+    hs_str seen[64];
+    size_t seen_n = 0, found = 0;
+    hs_messages_page page;
+
+    do {
+        test_ok(hs_messages_get(t->srv, who, t->db.a, &in, &page));
+        for (size_t i = 0; i < page.chunk_n; i++) {
+            hs_str id = page.chunk[i].event->ev->event_id;
+
+            if (!hs_str_eq(page.chunk[i].event->ev->type, HS_S("m.room.message")))
+                continue;
+            for (size_t k = 0; k < seen_n; k++)
+                assert_false(hs_str_eq(seen[k], id));
+            assert_true(seen_n < 64);
+            seen[seen_n++] = id;
+            for (size_t k = 0; k < n; k++)
+                found += hs_str_eq(ids[k], id);
+        }
+        in.from = page.end;
+    } while (page.end.p);
+    assert_int_equal(found, n);
+    assert_int_equal(seen_n, n);
+}
+
+/* A branch that is deeper than what came after it is in the pages from there, back and forth, whatever their size. */
+static void pages_from_a_position_have_all_that_came_before_it_and_nothing_else(void **state)
+{
+    test_world *x = *state;
+    hs_session *alice = test_user(&x->w[0], "alice");
+    hs_str room_id = test_create(&x->w[0], alice, "{}"), ids[12], since, prev;
+    hs_arena *a = x->w[0].db.a;
+    hs_jv room;
+
+    for (int i = 0; i < 2; i++)
+        ids[i] = test_send(&x->w[0], alice, room_id, "before", NULL);
+    test_ok(hs_fanout_fresh(x->w[1].srv, a));
+    since = next_of(sync_of(&x->w[1], alice, (hs_str){ NULL, 0 }));
+    hs_bus_local_set_down(x->bus, true);
+    for (int i = 2; i < 7; i++)
+        ids[i] = test_send(&x->w[0], alice, room_id, "deep", NULL);
+    for (int i = 7; i < 9; i++)
+        ids[i] = test_send(&x->w[1], alice, room_id, "shallow and later", NULL);
+    hs_bus_local_set_down(x->bus, false);
+    room =
+        hs_jv_path(sync_with(&x->w[0], alice, since, "{\"room\":{\"timeline\":{\"limit\":1}}}"), "rooms", "join", NULL);
+    prev = hs_jv_str_or_null(hs_jv_path(hs_jv_get(room, room_id), "timeline", "prev_batch", NULL));
+    assert_true(prev.p);
+    for (int i = 9; i < 12; i++)
+        ids[i] = test_send(&x->w[1], alice, room_id, "after all that", NULL);
+    for (size_t i = 0; i < WORKERS; i++)
+        test_ok(hs_fanout_fresh(x->w[i].srv, a));
+    for (int64_t limit = 1; limit <= 20; limit += limit) {
+        hs_messages_query back = { .room_id = room_id, .limit = limit, .from = prev };
+        hs_messages_query gap = { .room_id = room_id, .limit = limit, .from = prev, .to = since };
+        hs_messages_query forth = { .room_id = room_id, .limit = limit, .from = since, .forwards = true };
+        hs_messages_query to = { .room_id = room_id, .limit = limit, .from = since, .to = prev, .forwards = true };
+        test_rooms *t = &x->w[limit % WORKERS];
+
+        assert_pages(t, alice, back, ids, 8);
+        assert_pages(t, alice, gap, ids + 2, 6);
+        assert_pages(t, alice, forth, ids + 2, 10);
+        assert_pages(t, alice, to, ids + 2, 6);
+    }
+}
+
+static void page_tokens_are_read_as_they_are_written_and_the_older_ones_too(void **state)
+{
+    static const struct {
+        const char *text;
+        hs_page_token token;
+        bool same;
+    } T[] = {
+        { "s58", { .pos = 58 }, true },
+        { "s-3", { .pos = -3 }, true },
+        { "t4_58", { .has_depth = true, .depth = 4, .pos = 58 }, true },
+        { "t4_58_60", { true, 4, 58, HS_PAGE_UPTO, 60 }, true },
+        { "f4_58_50", { true, 4, 58, HS_PAGE_AFTER, 50 }, true },
+        { "t4-58_1_2_3", { .has_depth = true, .depth = 4, .pos = 58 }, false },
+        { "t4-58", { .has_depth = true, .depth = 4, .pos = 58 }, false },
+        { "h58_1.2", { .pos = 58 }, false },
+        { "s58_1_2_3", { .pos = 58 }, false },
+    };
+    static const char *const BAD[] = {
+        "t", "t4", "t4_", "t_5", "t4_5_", "t4_5_6_7", "f4", "f4-5", "s", "sx", "x5", ""
+    };
+    test_world *x = *state;
+    hs_arena *a = x->w[0].db.a;
+    hs_page_token got;
+    hs_str text;
+
+    for (size_t i = 0; i < sizeof T / sizeof *T; i++) {
+        test_ok(hs_page_token_read(a, hs_str_c(T[i].text), &got));
+        assert_true(got.has_depth == T[i].token.has_depth && got.depth == T[i].token.depth);
+        assert_true(got.pos == T[i].token.pos && got.bound == T[i].token.bound);
+        assert_int_equal(got.bound_pos, T[i].token.bound_pos);
+        test_ok(hs_page_token_write(a, &got, &text));
+        assert_true(!T[i].same || hs_str_eq(text, hs_str_c(T[i].text)));
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        assert_int_equal(hs_page_token_read(a, hs_str_c(BAD[i]), &got)->status, 400);
+}
+
 ON_FIBER(the_newest_page_has_the_deeper_branch_too)
+ON_FIBER(pages_from_a_position_have_all_that_came_before_it_and_nothing_else)
+ON_FIBER(page_tokens_are_read_as_they_are_written_and_the_older_ones_too)
 ON_FIBER(what_one_worker_writes_the_others_show)
 ON_FIBER(a_refusal_that_the_news_outran_is_looked_at_once_more)
 ON_FIBER(who_was_refused_by_what_is_old_may_try_again_within_the_request)
@@ -438,6 +550,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f##_, test_world_open, test_world_close)
     const struct CMUnitTest tests[] = {
         TEST(the_newest_page_has_the_deeper_branch_too),
+        TEST(pages_from_a_position_have_all_that_came_before_it_and_nothing_else),
+        TEST(page_tokens_are_read_as_they_are_written_and_the_older_ones_too),
         TEST(what_one_worker_writes_the_others_show),
         TEST(a_refusal_that_the_news_outran_is_looked_at_once_more),
         TEST(who_was_refused_by_what_is_old_may_try_again_within_the_request),

@@ -143,6 +143,7 @@ static void timelines_are_cut_at_both_ends(void **state)
     test_db *t = *state;
     int64_t p = messages(t, 200, 2001, 10), q = messages(t, 201, 2101, 5);
     hs_timeline_row *rows, of[3];
+    hs_span span = { .low = { 2, p + 1 }, .high = { 9, p + 8 }, .after = INT64_MIN, .upto = INT64_MAX };
     hs_nids news;
     size_t n;
 
@@ -151,12 +152,16 @@ static void timelines_are_cut_at_both_ends(void **state)
     assert_true(rows[0].event == 2003 && rows[0].n_notify == 3);
     test_ok(hs_store_timeline(t->db, t->a, 200, p + 1, p + 8, HS_BACKWARD, 100, &rows, &n));
     assert_true(n == 7 && rows[0].pos == p + 8 && rows[6].pos == p + 2);
-    test_ok(hs_store_timeline_topo(t->db, t->a, 200, (hs_topo){ 2, p + 1 }, (hs_topo){ 9, p + 8 }, HS_BACKWARD, 4,
-                                   &rows, &n));
+    test_ok(hs_store_timeline_topo(t->db, t->a, 200, &span, HS_BACKWARD, 4, &rows, &n));
     assert_true(n == 4 && rows[0].depth == 9 && rows[3].depth == 6);
-    test_ok(hs_store_timeline_topo(t->db, t->a, 200, (hs_topo){ 2, p + 1 }, (hs_topo){ 9, p + 8 }, HS_FORWARD, 4, &rows,
-                                   &n));
+    test_ok(hs_store_timeline_topo(t->db, t->a, 200, &span, HS_FORWARD, 4, &rows, &n));
     assert_true(n == 4 && rows[0].depth == 3);
+    span.after = p + 3;
+    span.upto = p + 6;
+    test_ok(hs_store_timeline_topo(t->db, t->a, 200, &span, HS_BACKWARD, 9, &rows, &n));
+    assert_true(n == 3 && rows[0].pos == p + 6 && rows[2].pos == p + 4);
+    test_ok(hs_store_timeline_topo(t->db, t->a, 200, &span, HS_FORWARD, 2, &rows, &n));
+    assert_true(n == 2 && rows[0].pos == p + 4);
     test_ok(hs_store_timelines(t->db, t->a, (const hs_nid[]){ 201, 999, 200 }, 3, 0, q + 3, 2, &rows, &n));
     assert_int_equal(n, 4);
     assert_true(rows[0].room == 201 && rows[0].pos == q + 3 && rows[1].pos == q + 2);
