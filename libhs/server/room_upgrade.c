@@ -102,7 +102,7 @@ static hs_error *create_content(hs_arena *a, const upgrade *u, hs_jv old, hs_jv 
     hs_json_str(j, "room_id", u->old_room->id);
     hs_json_opt_str(j, "event_id", u->tombstone.event_id);
     hs_json_end(j);
-    if (u->rv->privileged_creators && hs_jv_is(u->in->additional_creators))
+    if (u->rv->privileged_creators && hs_jv_type_of(u->in->additional_creators) == HS_JV_ARR)
         hs_json_raw(j, "additional_creators", hs_jv_raw(u->in->additional_creators));
     if (hs_jv_bool(hs_jv_get(old, HS_S("m.federate")), &federate) && !federate)
         hs_json_bool(j, "m.federate", false);
@@ -461,6 +461,21 @@ static hs_error *follow(const upgrade *u, hs_arena *a)
     return e;
 }
 
+static hs_error *check_creators(hs_arena *a, const upgrade *u)
+{
+    hs_jv list = u->in->additional_creators;
+    hs_id id;
+
+    if (!u->rv->privileged_creators || !hs_jv_is(list) || hs_jv_type_of(list) == HS_JV_NULL)
+        return NULL;
+    if (hs_jv_type_of(list) != HS_JV_ARR)
+        return hs_err(a, 400, HS_M_BAD_JSON, "additional_creators must be an array");
+    for (hs_jv_iter it = { 0 }; hs_jv_next(list, &it);)
+        if (!hs_user_id_parse(hs_jv_str_or_null(it.value), &id))
+            return hs_err(a, 400, HS_M_BAD_JSON, "entry in additional_creators is not a valid user ID");
+    return NULL;
+}
+
 hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, const hs_upgrade *in, hs_str *ret)
 {
     upgrade u = { .srv = srv, .who = who, .in = in, .rv = hs_roomver_find(in->new_version) };
@@ -469,6 +484,7 @@ hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, co
 
     if (!u.rv)
         return hs_err(a, 400, HS_M_UNSUPPORTED_ROOM_VERSION, "Your homeserver does not support this room version");
+    HS_TRY(check_creators(a, &u));
     HS_TRY(hs_room_find_own(srv, who, a, in->room_id, &room));
     if (!room)
         return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s (None)", HS_FMT(who->user_id),
