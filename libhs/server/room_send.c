@@ -212,15 +212,20 @@ static hs_error *with_redacts(hs_arena *a, hs_jv content, hs_str event_id, hs_jv
     return hs_content_parse(a, text, ret);
 }
 
-/* rc_admin_redaction is for those who redact what others said. */
-static hs_error *limit_redaction(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room *room,
-                                 hs_str event_id)
+/* rc_admin_redaction is for those who redact what others said, which suspended users may not. */
+static hs_error *check_redaction(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room *room,
+                                 const hs_redact *in, bool related)
 {
+    bool suspended = (who->flags & HS_ACCOUNT_SUSPENDED) != 0;
     hs_stored *target;
 
-    if (!srv->config->has_rc_admin_redaction)
-        return NULL; /* counted with the messages */
-    HS_TRY(hs_event_find(srv, a, room->nid, event_id, &target));
+    if ((!srv->config->has_rc_admin_redaction || in->unlimited) && !suspended)
+        return NULL; /* counted with the messages, or not at all */
+    HS_TRY(hs_event_find(srv, a, room->nid, in->event_id, &target));
+    if (suspended && (!target || target->sender != who->user || related))
+        return hs_err(a, 403, HS_M_USER_SUSPENDED, "You can only redact your own events while account is suspended.");
+    if (!srv->config->has_rc_admin_redaction || in->unlimited)
+        return NULL;
     return hs_limit_use_as(srv, a, target && target->sender != who->user ? HS_LIMIT_ADMIN_REDACTION : HS_LIMIT_MESSAGE,
                            who, (hs_str){ 0 }, HS_LIMIT_TAKE);
 }
@@ -241,11 +246,10 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
         return NULL;
     }
     HS_TRY(need_room(srv, who, a, in->room_id, &room));
-    if (!in->unlimited)
-        HS_TRY(limit_redaction(srv, who, a, room, in->event_id));
     hs_redact rest = *in;
     HS_TRY(hs_redact_related_read(srv, a, &rest.content, &types));
     wish.content = rest.content;
+    HS_TRY(check_redaction(srv, who, a, room, in, hs_jv_is(types)));
     if (room->rv->redacts_in_content) {
         hs_jv given = hs_jv_get(in->content, HS_S("redacts"));
         if (hs_jv_is(given) && !hs_str_eq(hs_jv_str_or_null(given), in->event_id))

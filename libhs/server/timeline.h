@@ -52,6 +52,9 @@ enum {
  * nobody's transaction ids. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewer,
                                                      unsigned what, hs_dressed *events, size_t n);
+/* Puts the redacted form in the place of what erased users have sent, for viewers who were not in the room then
+ * (timeline_erase.c). A part of hs_timeline_dress. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_erase(hs_server *srv, hs_arena *a, hs_dressed *events, size_t n);
 /* Writes the whole JSON object as the next value. Does not suspend. */
 void hs_event_show(hs_json_out *j, const hs_show *how, const hs_dressed *e);
 /* A list of them as an array. */

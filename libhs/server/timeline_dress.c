@@ -130,14 +130,14 @@ static hs_error *load_each(hs_server *srv, hs_arena *a, const hs_nid *rooms, con
 }
 
 /* May the viewer see one more event of a room beside those of a page? */
-static hs_error *sees(hs_server *srv, hs_arena *a, const hs_session *viewer, hs_stored *event, bool *ret)
+static hs_error *sees(hs_server *srv, hs_arena *a, const hs_session *viewer, hs_stored *event, bool *ret,
+                      hs_membership *ret_membership)
 {
-    hs_membership membership;
     hs_room *room;
 
     HS_TRY(hs_room_load(srv, a, event->room, &room));
     *ret = false;
-    return room ? hs_timeline_visible(srv, a, room, viewer, HS_SEES_PAST_STAYS, &event, 1, ret, &membership) : NULL;
+    return room ? hs_timeline_visible(srv, a, room, viewer, HS_SEES_PAST_STAYS, &event, 1, ret, ret_membership) : NULL;
 }
 
 /* Has all history of the room been open to its members at all times? It is so in nearly all rooms. */
@@ -341,6 +341,7 @@ static hs_error *apply_references(hs_server *srv, hs_arena *a, const hs_session 
     size_t first = 0, n = 0, kept = 0;
     const hs_room *room = hs_room_cached(srv, e->event->room);
     bool whole = !who || (!ignores->n && room && hs_room_has_local(room, who->user));
+    hs_membership membership;
     hs_stored *event;
     hs_str *ids;
 
@@ -357,7 +358,7 @@ static hs_error *apply_references(hs_server *srv, hs_arena *a, const hs_session 
         if (!whole) {
             HS_TRY(hs_events_load(srv, a, e->event->room, &b->references[first + i].event, 1, &event));
             if (event)
-                HS_TRY(sees(srv, a, who, event, &seen));
+                HS_TRY(sees(srv, a, who, event, &seen, &membership));
         }
         if (seen)
             ids[kept++] = b->references[first + i].event_id;
@@ -476,17 +477,20 @@ static hs_error *dress_bundles(hs_server *srv, hs_arena *a, const hs_session *wh
 static hs_error *one_dressed(hs_server *srv, hs_arena *a, const hs_session *who, const hs_stored *target, hs_nid nid,
                              unsigned what, const hs_dressed **ret)
 {
+    hs_membership membership = HS_MEMBER_NONE;
     hs_stored *event;
     hs_dressed *d;
     bool seen = true;
 
     HS_TRY(hs_events_load(srv, a, target->room, &nid, 1, &event));
     if (event && who)
-        HS_TRY(sees(srv, a, who, event, &seen));
+        HS_TRY(sees(srv, a, who, event, &seen, &membership));
     if (!event || !seen)
         return NULL;
     HS_TRY(hs_alloc(a, 1, &d));
-    d->event = event;
+    *d = (hs_dressed){ .event = event, .membership = membership };
+    HS_TRY(hs_timeline_erase(srv, a, d, 1));
+    d->membership = HS_MEMBER_NONE; /* not shown here */
     HS_TRY(hs_timeline_dress(srv, a, who, 0, d, 1));
     if (what & HS_DRESS_BUNDLE)
         HS_TRY(dress_bundles(srv, a, who, false, d, 1));
@@ -499,6 +503,8 @@ hs_error *hs_timeline_dress(hs_server *srv, hs_arena *a, const hs_session *viewe
 {
     if (!n)
         return NULL;
+    if (!(what & HS_DRESS_STATE))
+        HS_TRY(hs_timeline_erase(srv, a, events, n));
     HS_TRY(dress_redactions(srv, a, events, n));
     if (what & HS_DRESS_REPLACED)
         HS_TRY(dress_replaced(srv, a, viewer, what & HS_DRESS_STATE, events, n));

@@ -47,6 +47,12 @@ static const hs_stmt ACCOUNT_SET_FLAGS = {
     .sql = "UPDATE account SET flags = $2 WHERE user_nid = $1",
     .params = "ni", .big = "account",
 };
+/* Flag 128 is HS_ACCOUNT_ERASED. */
+static const hs_stmt ACCOUNTS_ERASED = {
+    .name = "accounts_erased",
+    .sql = "SELECT coalesce(array_agg(user_nid), '{}') FROM account WHERE user_nid = ANY ($1) AND flags & 128 <> 0",
+    .params = "N", .cols = "N", .big = "account",
+};
 static const hs_stmt PROFILE_GET = {
     .name = "profile_get",
     .sql = "SELECT displayname, avatar_url FROM profile WHERE user_nid = $1",
@@ -67,17 +73,9 @@ static const hs_stmt PROFILE_SET_AVATAR = {
 /* clang-format on */
 
 const hs_stmt *const hs_users_statements[] = {
-    &ACCOUNT_GET,
-    &ACCOUNT_FIND,
-    &ACCOUNT_INSERT,
-    &ACCOUNT_UPGRADE,
-    &ACCOUNT_CONSENT,
-    &ACCOUNT_SET_PASSWORD,
-    &ACCOUNT_SET_FLAGS,
-    &PROFILE_GET,
-    &PROFILE_SET_NAME,
-    &PROFILE_SET_AVATAR,
-    NULL,
+    &ACCOUNT_GET,     &ACCOUNT_FIND,         &ACCOUNT_INSERT,     &ACCOUNT_UPGRADE,
+    &ACCOUNT_CONSENT, &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS,  &ACCOUNTS_ERASED,
+    &PROFILE_GET,     &PROFILE_SET_NAME,     &PROFILE_SET_AVATAR, NULL,
 };
 
 static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
@@ -159,6 +157,14 @@ hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_
 hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags)
 {
     return hs_db_exec(db, a, &ACCOUNT_SET_FLAGS, NULL, user, (int32_t)flags);
+}
+
+hs_error *hs_store_accounts_erased(hs_db *db, hs_arena *a, hs_nids users, hs_nids *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ACCOUNTS_ERASED, &rows, users));
+    return hs_rows_nids(rows, a, 0, 0, ret);
 }
 
 hs_error *hs_store_profile_get(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found, hs_str *ret_name,

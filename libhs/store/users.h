@@ -34,6 +34,9 @@ HS_NODISCARD hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags);
 
+/* Which of the users have been erased. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_accounts_erased(hs_db *db, hs_arena *a, hs_nids users, hs_nids *ret);
+
 /* *ret_found false: no profile; name and avatar may be { NULL, 0 }. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_profile_get(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found,
                                                         hs_str *ret_name, hs_str *ret_avatar);

@@ -38,7 +38,8 @@ def gate():
             "auto_join_rooms": ["#lobby:gate"],
             "public_baseurl": "https://gate/",
             "form_secret": "only the server knows",
-            "user_consent": {"version": "1.0", "template_dir": pages.name, "policy_name": "House rules", "require_at_registration": True},
+            "user_consent": {"version": "1.0", "template_dir": pages.name, "policy_name": "House rules", "require_at_registration": True,
+                             "block_events_error": "Agree at %(consent_uri)s first"},
         },
     )
     s.config["listeners"][0]["resources"][0]["names"].append("consent")
@@ -201,6 +202,13 @@ def test_what_visitors_send_is_text_on_every_page(gate, visitor):
 
 def test_agreeing_is_remembered_and_opens_the_first_rooms(gate, visitor):
     made = Client(gate.base).register_with_secret(SECRET, "agrees")
+    made.get("/account/whoami")
+    r = made.raw("POST", "/createRoom", {})
+    assert refused(r) == (403, "M_CONSENT_NOT_GIVEN")
+    uri = r.json()["consent_uri"]
+    assert r.json()["error"] == f"Agree at {uri} first" and uri.startswith("https://gate/_matrix/consent?u=agrees&h=")
+    assert visitor.raw("GET", uri[len("https://gate"):]).status_code == 200
+    made.put(f"/profile/{made.user_id}/displayname", {"displayname": "Reader"})
     assert made.get("/joined_rooms")["joined_rooms"] == []
     mac = hmac.new(b"only the server knows", b"agrees", hashlib.sha256).hexdigest()
     r = visitor.raw("GET", "/_matrix/consent", query={"u": "agrees", "h": mac})
@@ -208,7 +216,9 @@ def test_agreeing_is_remembered_and_opens_the_first_rooms(gate, visitor):
     r = visitor.raw("POST", "/_matrix/consent", data={"u": "agrees", "h": mac, "v": "1.0"})
     assert (r.status_code, r.text) == (200, "<p>Thanks.</p>")
     assert "Already agreed." in visitor.raw("GET", "/_matrix/consent", query={"u": "agrees", "h": mac}).text
-    assert len(made.get("/joined_rooms")["joined_rooms"]) == 1
+    lobby, = made.get("/joined_rooms")["joined_rooms"]
+    assert made.text(lobby, "now I may")
+    assert made.create_room()
 
 
 def test_nobody_agrees_for_somebody_else(visitor):

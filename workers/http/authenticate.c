@@ -73,5 +73,6 @@ hs_error *hs_http_authenticate(hs_req *q)
         return hs_err(q->a, 403, HS_M_GUEST_ACCESS_FORBIDDEN, "Guest access not allowed");
     if (row->who == HS_AUTH_ADMIN && !(who->flags & HS_ACCOUNT_ADMIN))
         return hs_err(q->a, 403, HS_M_FORBIDDEN, "You are not a server admin");
+    HS_TRY(hs_http_restrict(q));
     return NULL;
 }

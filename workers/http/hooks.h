@@ -8,6 +8,8 @@
 hs_error *hs_http_authenticate(hs_req *q);
 /* Whether the request carries an access token at all, good or bad. */
 bool hs_http_has_token(const hs_req *q);
+/* restrict.c: what suspended accounts, and people who have not agreed to the terms, may not do. */
+hs_error *hs_http_restrict(hs_req *q);
 /* ratelimit.c: by the row's class. */
 hs_error *hs_http_rate_limit(hs_req *q);
 
