@@ -113,6 +113,8 @@ typedef struct hs_config {
     int64_t ui_auth_session_timeout_ms;
     bool login_via_existing_session, login_via_existing_session_ui_auth;
     int64_t login_via_existing_session_timeout_ms;
+    bool account_validity_enabled;
+    int64_t account_validity_period_ms;
     hs_str consent_version, consent_template_dir, consent_policy_name; /* user_consent; version empty: not configured */
     hs_str consent_block_error; /* what is said to who has not agreed; empty: nothing is refused */
     bool consent_at_registration;

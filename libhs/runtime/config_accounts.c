@@ -76,6 +76,9 @@ static hs_error *consent(hs_arena *a, const hs_yaml *top, hs_config *c)
 hs_error *hs_config_accounts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_config *c)
 {
     (void)log;
+    if (c->account_validity_enabled && !c->account_validity_period_ms)
+        return hs_config_err(a, hs_yaml_get(top, HS_S("account_validity")), "account_validity",
+                             "'period' is required when using account validity");
     HS_TRY(login(a, top, c));
     return consent(a, top, c);
 }

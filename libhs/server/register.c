@@ -113,6 +113,8 @@ static hs_error *prepare(hs_server *srv, hs_arena *a, const hs_account_new *in, 
         .created_ts = hs_loop_wall(srv->loop),
         .kind = in->kind,
     };
+    if (srv->config->account_validity_enabled)
+        row->valid_until_ts = row->created_ts + srv->config->account_validity_period_ms;
     if (in->agreed)
         row->consent_version = srv->config->consent_version;
     return NULL;

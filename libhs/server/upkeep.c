@@ -4,6 +4,7 @@
 #include "server/upkeep.h"
 
 #include "core/event.h"
+#include "server/account_validity.h"
 #include "server/uia.h"
 #include "store/events.h"
 #include "store/gaps.h"
@@ -91,6 +92,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
     HS_TRY(expire(srv, l, a, hs_store_uia_expire, now - HS_UIA_SESSION_MS));
     HS_TRY(expire(srv, l, a, hs_store_jobs_expire, now - JOB_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_stage_expire, now - STAGE_KEEP_MS));
+    HS_TRY(hs_account_validity_begin(srv, a));
     return censor_due(srv, l, a);
 }
 

@@ -16,11 +16,11 @@ static const hs_stmt ACCOUNT_FIND = {
 };
 static const hs_stmt ACCOUNT_INSERT = {
     .name = "account_insert",
-    .sql = "WITH made AS (INSERT INTO account(user_nid, localpart, password_hash, created_ts, kind, flags, consent_version, consent_ts)"
-           " VALUES ($1, $2, $3, $4, $5, $6, $8, CASE WHEN $8 IS NOT NULL THEN $4 END) ON CONFLICT DO NOTHING RETURNING user_nid)"
+    .sql = "WITH made AS (INSERT INTO account(user_nid, localpart, password_hash, created_ts, kind, flags, consent_version, consent_ts, valid_until_ts)"
+           " VALUES ($1, $2, $3, $4, $5, $6, $8, CASE WHEN $8 IS NOT NULL THEN $4 END, nullif($9, 0)) ON CONFLICT DO NOTHING RETURNING user_nid)"
            " INSERT INTO profile(user_nid, displayname, pos) SELECT user_nid, $7, 0 FROM made"
            " ON CONFLICT (user_nid) DO UPDATE SET displayname = excluded.displayname",
-    .params = "nttntitt", .big = "account profile",
+    .params = "nttntittn", .big = "account profile",
 };
 /* Flag 2 is HS_ACCOUNT_GUEST. */
 static const hs_stmt ACCOUNT_UPGRADE = {
@@ -36,6 +36,17 @@ static const hs_stmt ACCOUNT_CONSENT = {
     .name = "account_consent",
     .sql = "UPDATE account SET consent_version = $2, consent_ts = $3 WHERE user_nid = $1",
     .params = "ntn", .big = "account",
+};
+static const hs_stmt ACCOUNT_VALID_UNTIL = {
+    .name = "account_valid_until",
+    .sql = "UPDATE account SET valid_until_ts = $2 WHERE user_nid = $1",
+    .params = "nn", .big = "account",
+};
+/* Of the whole table; only where the option is on. Flag 4 is HS_ACCOUNT_DEACTIVATED. */
+static const hs_stmt ACCOUNTS_BEGIN_VALIDITY = {
+    .name = "accounts_begin_validity",
+    .sql = "UPDATE account SET valid_until_ts = $1 - floor(random() * $2)::bigint WHERE valid_until_ts IS NULL AND flags & 4 = 0",
+    .params = "nn",
 };
 static const hs_stmt ACCOUNT_SET_PASSWORD = {
     .name = "account_set_password",
@@ -73,9 +84,20 @@ static const hs_stmt PROFILE_SET_AVATAR = {
 /* clang-format on */
 
 const hs_stmt *const hs_users_statements[] = {
-    &ACCOUNT_GET,     &ACCOUNT_FIND,         &ACCOUNT_INSERT,     &ACCOUNT_UPGRADE,
-    &ACCOUNT_CONSENT, &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS,  &ACCOUNTS_ERASED,
-    &PROFILE_GET,     &PROFILE_SET_NAME,     &PROFILE_SET_AVATAR, NULL,
+    &ACCOUNT_GET,
+    &ACCOUNT_FIND,
+    &ACCOUNT_INSERT,
+    &ACCOUNT_UPGRADE,
+    &ACCOUNT_CONSENT,
+    &ACCOUNT_VALID_UNTIL,
+    &ACCOUNTS_BEGIN_VALIDITY,
+    &ACCOUNT_SET_PASSWORD,
+    &ACCOUNT_SET_FLAGS,
+    &ACCOUNTS_ERASED,
+    &PROFILE_GET,
+    &PROFILE_SET_NAME,
+    &PROFILE_SET_AVATAR,
+    NULL,
 };
 
 static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
@@ -117,7 +139,7 @@ hs_error *hs_store_account_insert(hs_db *db, hs_arena *a, const hs_account_row *
     uint64_t n;
 
     HS_TRY(hs_db_exec(db, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts,
-                      row->kind, (int32_t)row->flags, displayname, row->consent_version));
+                      row->kind, (int32_t)row->flags, displayname, row->consent_version, row->valid_until_ts));
     *ret_new = n > 0;
     return NULL;
 }
@@ -128,7 +150,7 @@ hs_error *hs_store_account_insert_tx(hs_tx *tx, hs_arena *a, const hs_account_ro
     uint64_t n;
 
     HS_TRY(hs_tx_exec(tx, a, &ACCOUNT_INSERT, &n, row->user, row->localpart, row->password_hash, row->created_ts,
-                      row->kind, (int32_t)row->flags, displayname, row->consent_version));
+                      row->kind, (int32_t)row->flags, displayname, row->consent_version, row->valid_until_ts));
     *ret_new = n > 0;
     return NULL;
 }
@@ -147,6 +169,16 @@ hs_error *hs_store_account_upgrade_tx(hs_tx *tx, hs_arena *a, const hs_account_r
 hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str version, int64_t ts)
 {
     return hs_write_before(w, &ACCOUNT_CONSENT, user, version, ts);
+}
+
+hs_error *hs_store_account_valid_until(hs_write *w, hs_nid user, int64_t ts)
+{
+    return hs_write_before(w, &ACCOUNT_VALID_UNTIL, user, ts);
+}
+
+hs_error *hs_store_accounts_begin_validity(hs_db *db, hs_arena *a, int64_t ts, int64_t spread)
+{
+    return hs_db_exec(db, a, &ACCOUNTS_BEGIN_VALIDITY, NULL, ts, spread);
 }
 
 hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash)

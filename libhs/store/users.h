@@ -12,6 +12,7 @@ typedef struct {
     int64_t created_ts;
     hs_str consent_version; /* of the terms that were agreed to; p NULL: none */
     hs_str kind;            /* p NULL: an ordinary person */
+    int64_t valid_until_ts; /* 0: for ever; for hs_store_account_insert */
 } hs_account_row;
 
 /* *ret NULL: no such account. */
@@ -30,6 +31,10 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_upgrade_tx(hs_tx *tx, hs_are
                                                                hs_str displayname, bool *ret_found);
 /* Into a unit that ends what is known of the user's sessions. */
 HS_NODISCARD hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str version, int64_t ts);
+/* The day on which an account ends. */
+HS_NODISCARD hs_error *hs_store_account_valid_until(hs_write *w, hs_nid user, int64_t ts);
+/* Accounts without a day get one in the `spread` before `ts`. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_accounts_begin_validity(hs_db *db, hs_arena *a, int64_t ts, int64_t spread);
 /* Hash p NULL: no password any more. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags);

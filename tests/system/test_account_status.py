@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from mx import Client
-from server import program
+from server import SECRET, Server, program
 
 LOCKED, SUSPENDED = 8, 16
 
@@ -121,3 +121,32 @@ def test_what_an_erased_user_said_is_kept_for_those_who_were_there(alice, bob, n
     shown = {e["event_id"]: e for e in carol.messages(room, limit=50)["chunk"]}
     assert shown[said]["content"] == shown[edit]["content"] == shown[thread]["content"] == {}
     assert "secret words" in str(bob.messages(room, limit=50))
+
+
+def test_an_account_whose_day_has_come_may_only_log_out_until_it_is_renewed():
+    s = Server(name="lease", config={"account_validity": {"enabled": True, "period": "6w"}}).start()
+    try:
+        c, other = Client(s.base).register("tenant"), Client(s.base).register("neighbour")
+        admin = Client(s.base).register_with_secret(SECRET, "landlord", admin=True)
+        assert 3_600_000_000 < int(s.sql("SELECT valid_until_ts - created_ts FROM account WHERE localpart = 'tenant'")) <= 3_628_800_000
+        s.sql("UPDATE account SET valid_until_ts = 1 WHERE localpart IN ('tenant', 'neighbour')")
+        s.sql("INSERT INTO short_token(kind, token_sha256, user_nid, expires_ts)"
+              " SELECT 'renewal', sha256('mailed'), user_nid, 4102444800000 FROM account WHERE localpart = 'neighbour'")
+        for who in (c, other):
+            r = who.raw("GET", "/account/whoami")
+            assert (r.status_code, r.json()["errcode"]) == (403, "ORG_MATRIX_EXPIRED_ACCOUNT")
+        r = c.raw("POST", "/account_validity/send_mail")
+        assert (r.status_code, r.json()["errcode"]) == (403, "M_FORBIDDEN")
+        renew = "/_synapse/admin/v1/account_validity/validity"
+        assert c.raw("POST", renew, {"user_id": c.user_id}).status_code == 403
+        assert admin.post(renew, {"user_id": c.user_id, "expiration_ts": 4102444800000}) == {"expiration_ts": 4102444800000}
+        assert admin.raw("POST", renew, {"user_id": "@nobody:lease"}).status_code == 404
+        assert admin.raw("POST", renew, {}).status_code == 400
+        assert c.get("/account/whoami")["user_id"] == c.user_id
+        assert c.raw("GET", "/account_validity/renew", query={"token": "guess"}).status_code == 404
+        r = c.raw("GET", "/account_validity/renew", query={"token": "mailed"})
+        assert r.status_code == 200 and "valid until" in r.text
+        assert other.get("/account/whoami")["user_id"] == other.user_id
+        assert c.raw("GET", "/account_validity/renew", query={"token": "mailed"}).status_code == 404
+    finally:
+        s.close()

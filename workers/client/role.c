@@ -7,6 +7,7 @@
 #define CLIENT(X) \
     X(account) \
     X(account_data) \
+    X(account_validity) \
     X(auth_pages) \
     X(capabilities) \
     X(delayed) \
@@ -49,6 +50,7 @@
 CLIENT(DECLARE)
 #define DECLARE_ADMIN(name) extern const hs_route hs_routes_admin_##name[];
 ADMIN(DECLARE_ADMIN)
+extern const hs_route hs_routes_account_validity_admin[];
 extern const hs_route hs_routes_consent[];
 extern const hs_route hs_routes_register_by_secret[];
 
@@ -57,6 +59,7 @@ extern const hs_route hs_routes_register_by_secret[];
 
 static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
+    { "/_synapse/admin/", hs_routes_account_validity_admin },
 };
 
 static const hs_route_set CONSENT[] = { { "", hs_routes_consent } };

@@ -1,5 +1,6 @@
 /* Access tokens: from the Authorization header or the query, to a session. Order and texts of the refusals are
  * Synapse's. */
+#include "server/account_validity.h"
 #include "server/news.h"
 #include "server/session.h"
 #include "workers/http/hooks.h"
@@ -42,6 +43,11 @@ static hs_error *with_soft_logout(hs_error *e, bool soft)
     return e;
 }
 
+static bool asks_for_renewal(const hs_route *row)
+{
+    return hs_str_eq(hs_str_c(row->path), HS_S("/account_validity/send_mail"));
+}
+
 hs_error *hs_http_authenticate(hs_req *q)
 {
     const hs_route *row = q->route;
@@ -67,6 +73,8 @@ hs_error *hs_http_authenticate(hs_req *q)
         return with_soft_logout(hs_err(q->a, 401, HS_M_UNKNOWN_TOKEN, "Access token has expired"), true);
     if (who->flags & HS_ACCOUNT_LOCKED && !row->locked)
         return with_soft_logout(hs_err(q->a, 401, HS_M_USER_LOCKED, "User account has been locked"), true);
+    if (hs_account_is_over(q->srv, who) && !row->locked && !asks_for_renewal(row))
+        return hs_err(q->a, 403, HS_M_EXPIRED_ACCOUNT, "User account has expired");
     HS_TRY(hs_session_used(q->srv, q->a, q->who));
     hs_session_seen(q->srv, who, q->client_ip, q->user_agent);
     if (who->flags & HS_ACCOUNT_GUEST && !row->guest)
