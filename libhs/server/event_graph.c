@@ -41,6 +41,10 @@ typedef struct {
     hs_state_set after;
     hs_stored *stored;
     hs_nid redacts;
+    hs_str redacts_later; /* an event that is not here */
+    hs_nids redactions;   /* of this event, which were there first … */
+    bool *may_redact;     /* … and whether they may */
+    hs_nid redacted_by;
     uint32_t flags;
 } adding;
 
@@ -228,19 +232,70 @@ static hs_error *check_slot(adding *r)
     return NULL;
 }
 
-/* Step 7 of core/README.md: what is redacted, if this redaction may. What it names may not be here. */
+/* Step 7 of core/README.md: what is redacted, if this redaction may. Of what is not here that is said when it comes. */
 static hs_error *check_redaction(adding *r, const hs_state_view *before)
 {
-    hs_stored *target;
+    hs_known target;
 
     r->redacts = 0;
+    r->redacts_later = hs_str_make(NULL, 0);
     if (!r->ev->redacts.p || r->flags)
         return NULL;
-    HS_TRY(hs_event_find(r->srv, r->a, r->room->nid, r->ev->redacts, &target));
-    if (target && target->ev->kind != HS_KIND_CREATE && !(target->flags & HS_EV_OUTLIER) &&
-        hs_auth_redaction_ok(r->room->rv, before, r->ev, target->ev))
-        r->redacts = target->nid;
+    HS_TRY(hs_graph_find(r->srv, r->a, r->room, &r->ev->redacts, 1, &target));
+    if (!target.ev || (target.flags & HS_EV_OUTLIER)) {
+        if (can_be_stored(r->ev->redacts) && !hs_str_eq(r->ev->redacts, r->ev->event_id))
+            r->redacts_later = r->ev->redacts;
+        return NULL;
+    }
+    if (target.ev->ev->kind != HS_KIND_CREATE && hs_auth_redaction_ok(r->room->rv, before, r->ev, target.ev->ev))
+        r->redacts = target.nid;
     return NULL;
+}
+
+/* Redactions of this event that have waited for it, each judged by the state that it was sent in. */
+static hs_error *find_redactions(adding *r)
+{
+    hs_stored **events;
+
+    r->redacted_by = 0;
+    r->redactions.n = 0;
+    if (!r->refill || r->flags || r->ev->kind == HS_KIND_CREATE)
+        return NULL;
+    HS_TRY(hs_store_redactions_unchecked(r->srv->db, r->a, r->room->nid, r->nid, &r->redactions));
+    HS_TRY(hs_alloc(r->a, r->redactions.n, &events));
+    HS_TRY(hs_alloc(r->a, r->redactions.n, &r->may_redact));
+    HS_TRY(hs_events_load_as(r->srv, r->a, r->room->nid, r->room->rv, r->redactions.at, r->redactions.n, events));
+    for (size_t i = 0; i < r->redactions.n; i++) {
+        hs_state_view view;
+        hs_state_set set;
+        if (!events[i] || events[i]->line < 0)
+            continue;
+        HS_TRY(hs_room_snapshot(r->srv, r->a, r->room, events[i]->line, events[i]->snap, &set));
+        HS_TRY(hs_state_set_view(r->srv, r->a, r->room, &set, events[i]->ev, &view));
+        r->may_redact[i] = hs_auth_redaction_ok(r->room->rv, &view, events[i]->ev, r->ev);
+        if (r->may_redact[i] && !r->redacted_by)
+            r->redacted_by = events[i]->nid;
+    }
+    return NULL;
+}
+
+static hs_error *write_redactions(adding *r)
+{
+    int64_t ts = hs_loop_wall(r->srv->loop);
+    hs_nid room = r->room->nid;
+    hs_known target;
+
+    for (size_t i = 0; i < r->redactions.n; i++)
+        HS_TRY(hs_store_redaction_insert(r->w->unit, room, r->nid, r->redactions.at[i],
+                                         r->may_redact[i] ? HS_REDACTION_APPLIED : HS_REDACTION_REFUSED, ts));
+    if (!r->redacts_later.p)
+        return NULL;
+    HS_TRY(hs_graph_find(r->srv, r->a, r->room, &r->redacts_later, 1, &target));
+    if (!target.nid) {
+        HS_TRY(hs_db_new_nid(r->srv->db, r->a, &target.nid));
+        HS_TRY(hs_store_event_stub(r->w->unit, room, target.nid, r->redacts_later, ts));
+    }
+    return hs_store_redaction_insert(r->w->unit, room, target.nid, r->nid, HS_REDACTION_UNCHECKED, ts);
 }
 
 /* The room's present state. Over a gap it is that of all heads and of the event together: we may have missed much, and
@@ -446,6 +501,7 @@ static hs_error *add_event(adding *r)
         HS_TRY(hs_store_gap_insert(r->w->unit, r->room->nid, r->missing.at[i], r->nid, r->ev->depth));
     if (r->refill)
         HS_TRY(hs_store_gap_close(r->w->unit, r->room->nid, r->nid));
+    HS_TRY(write_redactions(r));
     if (r->flags)
         return hs_event_rows_insert(r->w, &in);
     if (main_was.snap != r->room->snap)
@@ -472,7 +528,8 @@ static hs_error *make_stored(adding *r)
     hs_stored_facts f = { .nid = r->nid,
                           .room = r->room->nid,
                           .sender = r->sender,
-                          .flags = r->flags,
+                          .flags = r->flags | (r->redacted_by ? HS_EV_REDACTED : 0),
+                          .redacted_by = r->redacted_by,
                           .received_ts = hs_loop_wall(r->srv->loop),
                           .slot = r->slot,
                           .line = r->after_at.line,
@@ -495,6 +552,7 @@ static hs_error *attempt(adding *r, hs_write_result *ret)
     HS_TRY(find_covered(r));
     HS_TRY(resolve_before(r));
     HS_TRY(check(r));
+    HS_TRY(find_redactions(r));
     HS_TRY(place(r));
     HS_TRY(make_stored(r));
     HS_TRY(add_event(r));

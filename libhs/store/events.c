@@ -62,6 +62,11 @@ static const hs_stmt REDACTION_INSERT = {
            " ON CONFLICT (room_nid, target_nid, event_nid) DO UPDATE SET status = excluded.status",
     .params = "nnnsn",
 };
+static const hs_stmt REDACTIONS_UNCHECKED = {
+    .name = "redactions_unchecked",
+    .sql = "SELECT event_nid FROM redaction WHERE room_nid = $1 AND target_nid = $2 AND status = 0 ORDER BY event_nid",
+    .params = "nn", .cols = "n", .big = "redaction",
+};
 static const hs_stmt REDACTIONS_DUE = {
     .name = "redactions_due",
     .sql = "SELECT room_nid, target_nid, event_nid FROM redaction WHERE status = 1 AND ts < $1 ORDER BY ts LIMIT $2",
@@ -119,9 +124,27 @@ static const hs_stmt TXNS_EXPIRE = {
 /* clang-format on */
 
 const hs_stmt *const hs_events_statements[] = {
-    &EVENTS,       &EVENTS_BY_ID,       &EVENT_INSERT,     &EVENT_FILL,     &EVENT_STUB, &EVENT_STATE, &EVENT_FLAG,
-    &EVENT_CENSOR, &REDACTION_CENSORED, &REDACTION_INSERT, &REDACTIONS_DUE, &AUTH_CHAIN, &AUTH_GRAPH,  &TXN_GET,
-    &TXN_INSERT,   &TXNS_OF_EVENTS,     &TXNS_EXPIRE,      &NEAR[0],        &NEAR[1],    NULL,
+    &EVENTS,
+    &EVENTS_BY_ID,
+    &EVENT_INSERT,
+    &EVENT_FILL,
+    &EVENT_STUB,
+    &EVENT_STATE,
+    &EVENT_FLAG,
+    &EVENT_CENSOR,
+    &REDACTION_CENSORED,
+    &REDACTION_INSERT,
+    &REDACTIONS_UNCHECKED,
+    &REDACTIONS_DUE,
+    &AUTH_CHAIN,
+    &AUTH_GRAPH,
+    &TXN_GET,
+    &TXN_INSERT,
+    &TXNS_OF_EVENTS,
+    &TXNS_EXPIRE,
+    &NEAR[0],
+    &NEAR[1],
+    NULL,
 };
 
 void hs_event_row_read(const hs_rows *r, size_t row, size_t col, hs_event_row *ret)
@@ -224,6 +247,21 @@ hs_error *hs_store_redaction_insert(hs_write *w, hs_nid room, hs_nid target, hs_
                                     int64_t ts)
 {
     return hs_write_before(w, &REDACTION_INSERT, room, target, event, (int32_t)status, ts);
+}
+
+hs_error *hs_store_redactions_unchecked(hs_db *db, hs_arena *a, hs_nid room, hs_nid target, hs_nids *ret)
+{
+    hs_rows *rows;
+    hs_nid *out;
+    size_t n;
+
+    HS_TRY(hs_db_query(db, a, &REDACTIONS_UNCHECKED, &rows, room, target));
+    n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ .at = out, .n = n };
+    return NULL;
 }
 
 hs_error *hs_store_redactions_due(hs_db *db, hs_arena *a, int64_t before_ts, int32_t limit, hs_redaction_row **ret,

@@ -71,6 +71,9 @@ typedef enum {
 } hs_redaction_status;
 HS_NODISCARD hs_error *hs_store_redaction_insert(hs_write *w, hs_nid room, hs_nid target, hs_nid event,
                                                  hs_redaction_status status, int64_t ts);
+/* Redactions that were there before what they redact. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_redactions_unchecked(hs_db *db, hs_arena *a, hs_nid room, hs_nid target,
+                                                                 hs_nids *ret);
 /* Applied redactions that are due for censoring: redacted before `before_ts`. */
 typedef struct {
     hs_nid room, target, event;

@@ -363,6 +363,68 @@ static void a_membership_that_changes_without_its_event_is_counted(void **state)
     graph_by_itself(power_taken_back);
 }
 
+/* Beside the message its redactions: by its sender, by somebody without the power, and of an event that never comes. */
+static void redacted_beside(void *ud)
+{
+    graph_world *w = ud;
+    const graph_event *join = bob_joins(w);
+    char content[128];
+
+    graph_play(w, GRAPH_PEOPLE[2], "m.room.member", GRAPH_PEOPLE[2], "{\"membership\":\"join\"}", &join->id, 1);
+    const hs_str parent = w->events[1].id;
+    const graph_event *e = graph_play(w, GRAPH_PEOPLE[1], "m.room.message", NULL, "{\"body\":\"x\"}", &parent, 1);
+    const graph_event *other = graph_play(w, GRAPH_PEOPLE[1], "m.room.message", NULL, "{\"body\":\"y\"}", &parent, 1);
+    snprintf(content, sizeof content, "{\"redacts\":\"%.*s\"}", HS_FMT(e->id));
+    graph_play(w, GRAPH_PEOPLE[1], "m.room.redaction", NULL, content, &parent, 1);
+    snprintf(content, sizeof content, "{\"redacts\":\"%.*s\"}", HS_FMT(other->id));
+    graph_play(w, GRAPH_PEOPLE[2], "m.room.redaction", NULL, content, &parent, 1);
+    graph_play(w, GRAPH_PEOPLE[2], "m.room.redaction", NULL, "{\"redacts\":\"$never\"}", &parent, 1);
+    graph_heads_now(w, w->heads, &w->heads_n);
+    graph_shown_now(w, w->shown, &w->shown_n);
+    graph_current_now(w, w->current, &w->current_n);
+}
+
+static void redactions_first(void *ud)
+{
+    static const int ORDER[] = { 0, 1, 4, 5, 6, 2, 3 };
+    graph_world *w = ud;
+    hs_stored *s;
+
+    for (size_t i = 0; i < sizeof ORDER / sizeof *ORDER; i++)
+        assert_int_equal(graph_receive(w, &w->events[ORDER[i]]), HS_RECEIVED_ACCEPTED);
+    for (int again = 0; again < 2; again++) {
+        test_ok(hs_event_find(w->t.srv, w->t.db.a, graph_room_of(w)->nid, w->events[2].id, &s));
+        assert_int_equal(s->flags, HS_EV_REDACTED);
+        assert_false(hs_jv_is(hs_jv_get(s->ev->content, HS_S("body"))));
+        assert_true(s->redacted_by != 0);
+        test_ok(hs_event_find(w->t.srv, w->t.db.a, graph_room_of(w)->nid, w->events[3].id, &s));
+        assert_int_equal(s->flags, 0);
+        hs_cache_event_forget(w->t.srv->rooms, s->nid);
+        hs_cache_room_drop(w->t.srv, graph_room_of(w));
+    }
+    assert_int_equal(test_pg_sql(w->t.db.conninfo,
+                                 "SELECT count(*) FROM event WHERE convert_from(json, 'UTF8') LIKE '%\"body\":\"x\"%'"),
+                     0);
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM redaction WHERE status = 1"), 1);
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM redaction WHERE status = 2"), 1);
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM redaction WHERE status = 0"), 1);
+}
+
+/* C09: a redaction that is here before what it redacts takes effect when that comes, if it may. */
+static void a_redaction_may_come_before_its_target(void **state)
+{
+    const char *base = test_pg_create(""), *db = test_pg_create("");
+    graph_world *w = graph_world_open(100, base, db);
+
+    (void)state;
+    graph_on_server(w, base, graph_begin);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, redacted_beside);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, redactions_first);
+    graph_world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +435,7 @@ int main(void)
         cmocka_unit_test(of_a_pdu_with_a_wrong_hash_only_the_redacted_form_is_taken),
         cmocka_unit_test(an_event_comes_in_when_its_auth_events_turn_up),
         cmocka_unit_test(a_gap_begins_a_line_and_is_closed_by_what_was_missing),
+        cmocka_unit_test(a_redaction_may_come_before_its_target),
         cmocka_unit_test(a_redaction_of_another_server_takes_effect_if_it_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
