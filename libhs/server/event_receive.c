@@ -51,6 +51,11 @@ typedef struct {
 
 /* ── one event's own checks ── */
 
+static bool has_nul(hs_str s)
+{
+    return s.n && memchr(s.p, 0, s.n);
+}
+
 /* 1 to 3 of core/README.md. */
 static hs_error *read_event(receiving *r, hs_str json, const hs_event **ret)
 {
@@ -62,6 +67,8 @@ static hs_error *read_event(receiving *r, hs_str json, const hs_event **ret)
     HS_TRY(hs_event_parse(r->a, r->room->rv, json, &ev));
     if (!hs_str_eq(ev->room_id, r->room->id))
         return hs_err(r->a, 400, HS_M_BAD_JSON, "The event is of another room");
+    if (has_nul(ev->type) || (ev->is_state && has_nul(ev->state_key))) /* the database has no such texts */
+        return hs_err(r->a, 400, HS_M_BAD_JSON, "The event's type or state_key has a NUL in it");
     if (w->load_keys)
         HS_TRY(w->load_keys(w->ud, r->a, ev));
     HS_TRY(hs_event_signatures_ok(r->a, ev, &w->keys, &ok, &server));

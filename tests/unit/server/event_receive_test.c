@@ -64,6 +64,8 @@ static void refusals(void *ud)
     assert_refused(w, altered(w, e->json, "\"depth\":7", "\"depth\":7.5"), 400);
     assert_refused(w, altered(w, e->json, "\"sender\":\"@bob", "\"sender\":\"bob"), 400);
     assert_refused(w, hs_str_from(e->json, 1), 400);
+    assert_refused(w, altered(w, e->json, "\"prev_events\":[\"$", "\"prev_events\":[\"$\\u0000"), 400);
+    assert_refused(w, altered(w, e->json, "\"type\":\"m.room.message", "\"type\":\"m\\u0000"), 400);
     char *p = calloc(1, 70000);
     memset(p, 'y', 69999);
     big = altered(w, e->json, "\"body\":\"x", p);
