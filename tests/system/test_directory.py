@@ -239,7 +239,7 @@ def test_who_publishes_a_room(alice, bob, room):
     alice.put(at, {"visibility": "private"})
     for body in ({"visibility": "secret"}, {"visibility": 3}):
         assert refusal(alice.put, at, body).errcode == "M_BAD_JSON"
-    assert refusal(alice.put, "/directory/list/room/!none:test", {"visibility": "public"}).status == 400
+    assert refusal(alice.put, "/directory/list/room/!none:test", {"visibility": "public"}).status == 403  # as for one that is closed to her
     assert refusal(alice.get, "/directory/list/room/!none:test").errcode == "M_NOT_FOUND"
     power = alice.state(room, "m.room.power_levels")
     alice.set_state(room, "m.room.power_levels", {**power, "users": {**power["users"], bob.user_id: 50}})
