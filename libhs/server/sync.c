@@ -459,8 +459,12 @@ static hs_error *read_typing(sync_run *s, hs_sync_part *p)
     return NULL;
 }
 
-static bool empty(const hs_sync_part *p)
+/* Who asked for the state after the timeline learns of it from nothing else: it is told also where no event is shown.
+ */
+static bool empty(const hs_sync_job *job, const hs_sync_part *p)
 {
+    if (job->in->state_after && (p->has_state || !p->plain))
+        return false;
     return !p->events_n && !p->timeline_json.p && !p->receipts.p && !p->typing.p && !p->account_data.n && !p->full &&
            !p->always;
 }
@@ -595,7 +599,7 @@ static hs_error *fill(sync_run *s)
     }
     HS_TRY(read_receipts(s));
     for (size_t i = 0; i < s->parts.n; i++) {
-        if (!empty(&s->parts.at[i]))
+        if (!empty(&s->job, &s->parts.at[i]))
             s->parts.at[kept++] = s->parts.at[i];
     }
     s->parts.n = kept;

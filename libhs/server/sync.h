@@ -36,6 +36,7 @@ typedef struct {
     bool has_since;
     hs_sync_token since;
     bool full_state;
+    const char *state_after; /* the name by which the state at the timeline's end is given; NULL: the state before it */
     const hs_filter *filter;
     uint64_t filter_id;
     const hs_waiter *woken; /* nothing but what it collected has happened since the token; NULL: look at everything */

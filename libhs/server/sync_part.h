@@ -43,7 +43,7 @@ typedef struct {
     size_t senders_n;
     bool plain;        /* without a gap, and the rows follow each other: their events tell how the state changed */
     bool same_for_all; /* everybody who was joined all the time is shown this timeline */
-    bool has_state;
+    bool has_state;    /* state events are among the rows, shown or not */
     bool member_events;
 
     /* sync_state.c */

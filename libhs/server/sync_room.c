@@ -245,6 +245,8 @@ hs_error *hs_sync_collect(hs_sync_job *job, hs_sync_part *p)
         HS_TRY(stored_rows(job, p, batch, &whole));
     }
     p->limited = p->events_n > limit || !whole || p->newly_joined;
+    for (size_t i = 0; i < p->rows_n; i++)
+        p->has_state |= p->rows[i].event && p->rows[i].event->ev->is_state;
     p->plain = !p->limited && hs_sync_linear(p->rows, 0, p->rows_n ? p->rows_n - 1 + p->has_base : 0);
     p->same_for_all = all && p->plain && !p->full && p->since != INT64_MIN && p->me.pos <= p->since;
     cut(p, limit);

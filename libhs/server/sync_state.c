@@ -1,4 +1,5 @@
-/* The state section of a room: what the client needs to know between its token and the first event shown. */
+/* The state section of a room: what the client needs to know between its token and the first event shown; or, where it
+ * asked for the state after the timeline (MSC4222), what has changed up to the last one. */
 #include "server/sync_part.h"
 
 #include "base/vec.h"
@@ -48,6 +49,12 @@ static bool shown(const hs_sync_part *p, hs_nid event)
             return true;
     }
     return false;
+}
+
+/* Does the client learn of it from the timeline? Not who asked for the state after it. */
+static bool told(const hs_sync_job *job, const hs_sync_part *p, hs_nid event)
+{
+    return !job->in->state_after && shown(p, event);
 }
 
 bool hs_sync_linear(const hs_sync_row *rows, size_t newest, size_t oldest)
@@ -132,7 +139,7 @@ static hs_error *end_state(hs_sync_job *job, const hs_sync_part *p, hs_state_set
 
 static hs_error *want(hs_sync_job *job, const hs_sync_part *p, nid_vec *v, hs_nid event)
 {
-    if (event <= 0 || shown(p, event))
+    if (event <= 0 || told(job, p, event))
         return NULL;
     for (size_t i = 0; i < v->n; i++) {
         if (v->at[i] == event)
@@ -160,7 +167,7 @@ static hs_error *full_state(hs_sync_job *job, const hs_sync_part *p, const chang
         if (end.at[i].event <= 0 || (lazy && is_member(end.at[i].slot)))
             continue;
         /* Not through `want`: slots are distinct, and there may be 100,000 of them. */
-        if (!shown(p, end.at[i].event))
+        if (!told(job, p, end.at[i].event))
             HS_TRY(hs_vec_push(job->a, out, end.at[i].event));
     }
     for (size_t i = 0; i < in_window->n; i++) {
@@ -230,41 +237,50 @@ static void drop_known(hs_sync_job *job, const hs_sync_part *p, size_t changed, 
     }
 }
 
+/* What is in the state section whatever the client knows of members; the first `changed` are news. */
+static hs_error *collect_state(hs_sync_job *job, const hs_sync_part *p, nid_vec *out, size_t *ret_changed)
+{
+    bool after = job->in->state_after != NULL, lazy = job->in->filter->state.lazy_load_members;
+    changes in_window = { 0 }, since = { 0 };
+
+    *ret_changed = 0;
+    if (p->only_own) {
+        for (size_t i = 0; after && i < p->events_n; i++)
+            HS_TRY(hs_vec_push(job->a, out, p->events[i].event->nid));
+        *ret_changed = out->n;
+        return NULL;
+    }
+    if (!after && (p->full || !p->plain || lazy))
+        HS_TRY(changes_shown(job, p, &in_window));
+    if (p->full)
+        return full_state(job, p, &in_window, out);
+    if (!p->plain || (after && p->has_state)) {
+        HS_TRY(changes_since(job, p, &since));
+        for (size_t i = 0; i < since.n; i++) {
+            if (since.at[i].after > 0 && !told(job, p, since.at[i].after))
+                HS_TRY(hs_vec_push(job->a, out, since.at[i].after));
+        }
+        for (size_t i = 0; i < in_window.n; i++) {
+            const hs_state_change *w = &in_window.at[i], *s = change_of(&since, w->slot);
+
+            /* It held at the start, neither at the token nor at the end. */
+            if (s && w->before != s->before && (w->after <= 0 || shown(p, w->after)))
+                HS_TRY(want(job, p, out, w->before));
+        }
+    }
+    *ret_changed = out->n;
+    return lazy ? senders_state(job, p, &in_window, out) : NULL;
+}
+
 hs_error *hs_sync_state(hs_sync_job *job, hs_sync_part *p)
 {
     const hs_event_filter *f = &job->in->filter->state;
-    changes in_window = { 0 }, since = { 0 };
     nid_vec out = { 0 };
     hs_stored **events;
     bool *related;
-    size_t n = 0, changed = 0;
+    size_t n = 0, changed;
 
-    if (p->only_own)
-        return NULL;
-    if (p->full) {
-        HS_TRY(changes_shown(job, p, &in_window));
-        HS_TRY(full_state(job, p, &in_window, &out));
-    } else {
-        if (!p->plain || f->lazy_load_members)
-            HS_TRY(changes_shown(job, p, &in_window));
-        if (!p->plain) {
-            HS_TRY(changes_since(job, p, &since));
-            for (size_t i = 0; i < since.n; i++) {
-                if (since.at[i].after > 0 && !shown(p, since.at[i].after))
-                    HS_TRY(hs_vec_push(job->a, &out, since.at[i].after));
-            }
-            for (size_t i = 0; i < in_window.n; i++) {
-                const hs_state_change *w = &in_window.at[i], *s = change_of(&since, w->slot);
-
-                /* It held at the start, neither at the token nor at the end. */
-                if (s && w->before != s->before && (w->after <= 0 || shown(p, w->after)))
-                    HS_TRY(want(job, p, &out, w->before));
-            }
-        }
-        changed = out.n;
-        if (f->lazy_load_members)
-            HS_TRY(senders_state(job, p, &in_window, &out));
-    }
+    HS_TRY(collect_state(job, p, &out, &changed));
     if (!out.n)
         return NULL;
     HS_TRY(hs_alloc(job->a, out.n, &events));

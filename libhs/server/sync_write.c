@@ -213,7 +213,7 @@ void hs_sync_write_part(const hs_sync_job *job, hs_json_out *j, const hs_sync_pa
         hs_json_v_raw(j, p->timeline_json);
     else
         write_timeline(job, j, p);
-    hs_json_obj_at(j, "state");
+    hs_json_obj_at(j, job->in->state_after ? job->in->state_after : "state");
     hs_json_key(j, HS_S("events"));
     if (p->state_dressed)
         hs_dressed_show(j, &how, p->state_dressed, p->state_n);

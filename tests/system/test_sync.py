@@ -228,3 +228,56 @@ def test_events_say_what_the_reader_was_then(alice, bob):
         joined = joined or (e["type"] == "m.room.member" and e["state_key"] == bob.user_id)
         assert e["unsigned"]["membership"] == ("join" if joined else "leave"), e
     assert joined
+
+
+def state_after(answer, room, section="join"):
+    part = answer["rooms"][section][room]
+    assert "state" not in part
+    return part["state_after"]["events"]
+
+
+def test_state_after_the_timeline_has_all_that_changed_wherever_it_is_shown(alice, bob, room):
+    since = bob.sync()["next_batch"]
+    topic = alice.set_state(room, "m.room.topic", {"topic": "new"})
+    alice.text(room, "hello")
+    before = joined(bob.sync(since), room)
+    assert before["state"]["events"] == [] and "state_after" not in before
+    answer = bob.sync(since, use_state_after="true")
+    assert topic in [e["event_id"] for e in timeline(answer, room)]
+    assert [e["event_id"] for e in state_after(answer, room)] == [topic]
+    for i in range(4):
+        alice.text(room, str(i))
+    for part in ({"limit": 2}, {"types": ["m.room.message"]}, {"limit": 0}):  # a gap, or the timeline does not show it
+        answer = bob.sync(since, use_state_after="true", filter=json.dumps({"room": {"timeline": part}}))
+        assert [e["event_id"] for e in state_after(answer, room)] == [topic], part
+    bob.leave(room)
+    left = state_after(bob.sync(since, use_state_after="true"), room, "leave")
+    assert {e["type"] for e in left} == {"m.room.topic", "m.room.member"}
+
+
+def test_a_first_sync_has_the_state_after_once_for_each_key(alice, bob, room):
+    alice.set_state(room, "m.room.topic", {"topic": "old"})
+    topic = alice.set_state(room, "m.room.topic", {"topic": "new"})
+    events = state_after(alice.sync(use_state_after="true"), room)
+    keys = [(e["type"], e["state_key"]) for e in events]
+    assert len(set(keys)) == len(keys) and {("m.room.create", ""), ("m.room.member", bob.user_id)} <= set(keys)
+    assert [e["event_id"] for e in events if e["type"] == "m.room.topic"] == [topic]
+
+
+def test_members_are_loaded_lazily_into_the_state_after(alice, bob, room):
+    lazy = {"use_state_after": "true", "filter": json.dumps({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 1}}})}
+    alice.text(room, "hello")
+    answer = bob.sync(**lazy)
+    assert {e["state_key"] for e in state_after(answer, room) if e["type"] == "m.room.member"} == {alice.user_id, bob.user_id}
+    alice.text(room, "again")
+    assert state_after(bob.sync(answer["next_batch"], **lazy), room) == []
+
+
+def test_who_waits_for_the_state_after_is_given_it(alice, bob, room):
+    since = bob.sync()["next_batch"]
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(bob.sync(since, timeout=20000, use_state_after="true")))
+    waiting.start()
+    topic = alice.set_state(room, "m.room.topic", {"topic": "new"})
+    waiting.join()
+    assert [e["event_id"] for e in state_after(got[0], room)] == [topic]

@@ -13,7 +13,7 @@ _names = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def unstable():
-    s = Server(config={"experimental_features": {"msc3391_enabled": True, "msc3890_enabled": True, "msc4306_enabled": True}})
+    s = Server(config={"experimental_features": {"msc3391_enabled": True, "msc3890_enabled": True, "msc4306_enabled": True, "msc4222_enabled": True}})
     s.start()
     yield s
     s.close()
@@ -171,3 +171,11 @@ def test_a_thread_that_one_can_not_see_is_not_followed(carol, unstable):
 def test_without_the_switch_threads_are_not_followed(alice):
     room = alice.create_room()
     assert refusal(alice.put, subscription(room, alice.text(room, "root")), {}).errcode == "M_UNRECOGNIZED"
+
+
+def test_the_state_after_has_its_older_name_where_it_is_allowed(alice, carol):
+    ask = {"org.matrix.msc4222.use_state_after": "true"}
+    for user, key in ((carol, "org.matrix.msc4222.state_after"), (alice, "state")):
+        room = user.create_room()
+        part = user.sync(**ask)["rooms"]["join"][room]
+        assert [k for k in part if "state" in k] == [key]

@@ -20,6 +20,7 @@ typedef struct {
     hs_parked *parked;
     hs_sync_filter *filter;
     hs_sync_token since;
+    const char *state_after;
     int64_t deadline; /* hs_loop_now's clock */
     hs_session who;   /* its strings are in text */
     char text[];
@@ -57,8 +58,8 @@ static hs_str keep(char **at, hs_str s)
 }
 
 /* unsure: there was news between the token and now that may concern the user, so everything is looked at again soon. */
-static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync_token *since, hs_sync_filter *filter,
-                      int64_t deadline, bool unsure)
+static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync_in *in, const hs_sync_token *since,
+                      hs_sync_filter *filter, int64_t deadline, bool unsure)
 {
     int64_t left = deadline - hs_loop_now(q->loop);
     poll *p = calloc(1, sizeof *p + who->user_id.n + who->device_id.n);
@@ -74,6 +75,7 @@ static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync
     p->who.device_id = keep(&at, who->device_id);
     p->filter = hs_sync_filter_ref(filter);
     p->since = *since;
+    p->state_after = in->state_after;
     p->deadline = deadline;
     p->waiter.fn = wake;
     p->waiter.ud = p;
@@ -104,9 +106,9 @@ static hs_error *answer(hs_req *q, hs_res *r, const hs_session *who, hs_sync_in 
             return NULL;
         }
         if (hs_fanout_position(q->srv) == next.pos && hs_typing_settled(q->srv, next.serial))
-            return park(q, r, who, &next, filter, deadline, false);
+            return park(q, r, who, in, &next, filter, deadline, false);
         if (round == ROUNDS)
-            return park(q, r, who, &next, filter, deadline, true);
+            return park(q, r, who, in, &next, filter, deadline, true);
         in->woken = NULL;
     }
 }
@@ -116,6 +118,7 @@ static hs_error *resume(hs_req *q, hs_res *r, void *ud)
     poll *p = ud;
     hs_sync_in in = { .has_since = true,
                       .since = p->since,
+                      .state_after = p->state_after,
                       .filter = &p->filter->filter,
                       .filter_id = p->filter->id,
                       .woken = &p->waiter };
@@ -127,6 +130,18 @@ static hs_error *resume(hs_req *q, hs_res *r, void *ud)
     q->who = NULL;
     poll_free(p);
     return e;
+}
+
+/* Under the name that the client knows; the older one where an operator allows it. */
+static hs_error *read_state_after(hs_req *q, const char **ret)
+{
+    bool stable = false, unstable = false;
+
+    HS_TRY(hs_query_bool(q, "use_state_after", &stable));
+    if (q->srv->config->msc4222_enabled)
+        HS_TRY(hs_query_bool(q, "org.matrix.msc4222.use_state_after", &unstable));
+    *ret = stable ? "state_after" : unstable ? "org.matrix.msc4222.state_after" : NULL;
+    return NULL;
 }
 
 /* GET …/sync */
@@ -148,6 +163,7 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
         return hs_err(q->a, 400, HS_M_INVALID_PARAM,
                       "Query parameter 'set_presence' must be one of ['offline', 'online', 'unavailable']");
     HS_TRY(hs_query_bool(q, "full_state", &in.full_state));
+    HS_TRY(read_state_after(q, &in.state_after));
     HS_TRY(hs_sync_filter_get(q->srv, q->who, q->a, hs_query(q, "filter"), &filter));
     if (since.p) {
         in.has_since = true;
