@@ -281,3 +281,11 @@ def test_who_waits_for_the_state_after_is_given_it(alice, bob, room):
     topic = alice.set_state(room, "m.room.topic", {"topic": "new"})
     waiting.join()
     assert [e["event_id"] for e in state_after(got[0], room)] == [topic]
+
+
+@pytest.mark.parametrize("version", ["1", "11"])
+def test_events_in_the_format_of_servers_have_their_ids(alice, version):
+    room = alice.create_room(room_version=version)
+    sent = alice.text(room, "hello")
+    event = timeline(alice.sync(filter=json.dumps({"event_format": "federation"})), room)[-1]
+    assert event["event_id"] == sent and event["room_id"] == room and {"auth_events", "prev_events", "hashes", "depth"} <= set(event)
