@@ -258,5 +258,5 @@ def test_without_mail_what_needs_it_says_so(member):
     assert r.status_code == 401 and "session" in r.json()
     body = {"client_secret": "x", "sid": "1", "auth": password(member.user_id)}
     assert refused(member.raw("POST", "/account/3pid/add", body)) == (400, "M_THREEPID_AUTH_FAILED")
-    assert refused(member.raw("POST", "/account/3pid/add", {**body, "client_secret": "x" * 256})) == (400, "M_INVALID_PARAM")
+    assert refused(member.raw("POST", "/account/3pid/add", {**body, "client_secret": "x" * 256})) == (400, "M_BAD_JSON")
     assert refused(member.raw("POST", "/account/3pid", {"three_pid_creds": {"client_secret": "x", "sid": "1"}})) == (400, "M_THREEPID_AUTH_FAILED")

@@ -76,7 +76,7 @@ static hs_error *post_unbind(hs_req *q, hs_res *r)
     return NULL;
 }
 
-static hs_error *check_secret(hs_req *q, hs_str secret)
+static hs_error *check_secret(hs_req *q, hs_str secret, hs_errcode wrong)
 {
     bool good = secret.n > 0 && secret.n <= 255;
 
@@ -84,7 +84,7 @@ static hs_error *check_secret(hs_req *q, hs_str secret)
         char c = secret.p[i];
         good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr(".=_-", c));
     }
-    return good ? NULL : hs_err(q->a, 400, HS_M_INVALID_PARAM, "Invalid client_secret parameter");
+    return good ? NULL : hs_err(q->a, 400, wrong, "Invalid client_secret parameter");
 }
 
 typedef struct {
@@ -111,7 +111,7 @@ static hs_error *post_add(hs_req *q, hs_res *r)
 
     HS_TRY(hs_threepid_check_changes(q->srv, q->a));
     HS_TRY(hs_req_fields(q, ADD_BODY, &body));
-    HS_TRY(check_secret(q, body.client_secret));
+    HS_TRY(check_secret(q, body.client_secret, HS_M_BAD_JSON));
     HS_TRY(hs_req_object(q, &in.body));
 
     HS_TRY(hs_uia_check(q->srv, q->a, &in, &uia));
@@ -137,7 +137,7 @@ static hs_error *post_threepid(hs_req *q, hs_res *r)
     if (!hs_jv_is(creds))
         return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing param three_pid_creds");
     HS_TRY(hs_fields_read(q->a, creds, ADD_BODY, &in));
-    HS_TRY(check_secret(q, in.client_secret));
+    HS_TRY(check_secret(q, in.client_secret, HS_M_INVALID_PARAM));
 
     return none_validated(q);
 }
