@@ -9,6 +9,7 @@
 #include "store/members.h"
 #include "store/names.h"
 #include "store/sessions.h"
+#include "store/threepids.h"
 #include "store/users.h"
 
 static hs_error *end_other_sessions(hs_server *srv, hs_arena *a, const hs_session *who)
@@ -82,14 +83,41 @@ static hs_error *leave_rooms(hs_server *srv, hs_arena *a, const hs_session *who)
     return NULL;
 }
 
+/* What rooms see of somebody who is erased. */
+static hs_error *clear_profile(hs_server *srv, hs_arena *a, const hs_session *who)
+{
+    hs_session self = *who;
+
+    self.flags = HS_ACCOUNT_ADMIN; /* whatever the account may not change otherwise */
+    HS_TRY(hs_profile_clear(srv, a, &self, who->user_id, HS_S("displayname")));
+    return hs_profile_clear(srv, a, &self, who->user_id, HS_S("avatar_url"));
+}
+
 /* Rooms first: if the process dies half-way the account is still there and its owner can ask again. */
+hs_error *hs_account_end(hs_server *srv, hs_arena *a, const hs_session *who, bool erase)
+{
+    hs_str nothing = { NULL, 0 };
+    hs_strs none = { &nothing, 0 };
+    hs_write *w;
+
+    HS_TRY(hs_store_delayed_forget(srv->db, a, who->user)); /* or they would bring the user back */
+    HS_TRY(leave_rooms(srv, a, who));
+    if (erase)
+        HS_TRY(clear_profile(srv, a, who));
+    HS_TRY(hs_store_account_set_password(srv->db, a, who->user, hs_str_make(NULL, 0)));
+    HS_TRY(hs_store_account_data_purge(srv->db, a, who->user));
+    HS_TRY(hs_store_threepids_set(srv->db, a, who->user, none, none, hs_loop_wall(srv->loop)));
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_account_change_flags(
+        w, who->user, HS_ACCOUNT_DEACTIVATED | (erase ? (unsigned)HS_ACCOUNT_ERASED : 0), HS_ACCOUNT_ADMIN));
+    HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
+    return hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 });
+}
+
 hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str *ret_uia)
 {
-    const hs_session *who = in->who;
     hs_jv v = hs_jv_get(in->body, HS_S("erase"));
     bool erase = false;
-    unsigned flags;
-    hs_write *w;
     hs_uia u;
 
     if (hs_jv_is(v) && !hs_jv_bool(v, &erase))
@@ -101,20 +129,7 @@ hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in
     }
 
     hs_jv_bool(hs_jv_get(u.params, HS_S("erase")), &erase);
-    HS_TRY(hs_store_delayed_forget(srv->db, a, who->user)); /* or they would bring the user back */
-    HS_TRY(leave_rooms(srv, a, who));
-    if (erase) {
-        HS_TRY(hs_profile_clear(srv, a, who, who->user_id, HS_S("displayname")));
-        HS_TRY(hs_profile_clear(srv, a, who, who->user_id, HS_S("avatar_url")));
-    }
-    flags =
-        (who->flags & ~(unsigned)HS_ACCOUNT_ADMIN) | HS_ACCOUNT_DEACTIVATED | (erase ? (unsigned)HS_ACCOUNT_ERASED : 0);
-    HS_TRY(hs_store_account_set_flags(srv->db, a, who->user, flags));
-    HS_TRY(hs_store_account_set_password(srv->db, a, who->user, hs_str_make(NULL, 0)));
-    HS_TRY(hs_store_account_data_purge(srv->db, a, who->user));
-    HS_TRY(hs_write_open(srv->db, a, &w));
-    HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
-    HS_TRY(hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 }));
+    HS_TRY(hs_account_end(srv, a, in->who, erase));
     *ret_uia = hs_str_make(NULL, 0);
     return NULL;
 }

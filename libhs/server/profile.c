@@ -155,6 +155,15 @@ static hs_error *parse_field(hs_arena *a, hs_str field, field_kind *ret)
     return NULL;
 }
 
+hs_error *hs_profile_check(hs_arena *a, hs_str field, hs_jv value)
+{
+    field_kind kind;
+    hs_str checked;
+
+    HS_TRY(parse_field(a, field, &kind));
+    return check_value(a, kind, value, &checked);
+}
+
 /* Guests may say what they are called, and no more. */
 static hs_error *check_guest(hs_arena *a, const hs_session *who, hs_str field)
 {

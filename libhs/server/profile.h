@@ -13,6 +13,8 @@ typedef struct {
  * found"; 400 for what is not a user id; 403 when only people who share a room may look. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_read(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,
                                                    hs_profile *ret);
+/* May a display name or avatar look so? 400. */
+HS_NODISCARD hs_error *hs_profile_check(hs_arena *a, hs_str field, hs_jv value);
 /* Sets "displayname" or "avatar_url" of somebody (an admin may set anybody's) and tells the rooms. `value` is the
  * request's. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,

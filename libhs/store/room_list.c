@@ -2,6 +2,7 @@
 #include "store/room_list.h"
 
 #include "store/members.h"
+#include "store/pattern.h"
 #include "store/statements.h"
 
 /* clang-format off */
@@ -74,23 +75,6 @@ static hs_listed_room read_room(const hs_rows *r, size_t i)
                              .state_events = (int32_t)hs_rows_i64(r, i, 18) };
 }
 
-/* Text that LIKE takes as it is; ASCII letters in lower case, the rest as lower() of this database leaves it. */
-static hs_error *quoted(hs_arena *a, hs_str s, hs_str *ret)
-{
-    char *p;
-    size_t n = 0;
-
-    HS_TRY(hs_alloc(a, 2 * s.n + 1, &p));
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '%' || c == '_' || c == '\\')
-            p[n++] = '\\';
-        p[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-    }
-    *ret = hs_str_make(p, n);
-    return NULL;
-}
-
 hs_error *hs_store_room_list(hs_db *db, hs_arena *a, const hs_room_list_query *q, hs_listed_room **ret, size_t *ret_n,
                              int64_t *ret_total)
 {
@@ -101,7 +85,7 @@ hs_error *hs_store_room_list(hs_db *db, hs_arena *a, const hs_room_list_query *q
     hs_pipe *p;
 
     if (q->search.p) {
-        HS_TRY(quoted(a, q->search, &text));
+        HS_TRY(hs_store_pattern(a, q->search, &text));
         HS_TRY(hs_str_cat(a, &in_name, 3, HS_S("%"), text, HS_S("%")));
         HS_TRY(hs_str_cat(a, &in_alias, 3, HS_S("#%"), text, HS_S("%:%")));
     }

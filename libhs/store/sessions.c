@@ -48,6 +48,16 @@ static const hs_stmt LOGIN_TOKEN = {
            " VALUES ($1, $2, $3, $4, nullif($5, 0))",
     .params = "bntnn",
 };
+static const hs_stmt LOGIN_AS = {
+    .name = "login_as",
+    .sql = "INSERT INTO access_token(token_sha256, user_nid, created_ts, expires_ts, puppet_nid) VALUES ($1, $2, $3, nullif($4, 0), $5)",
+    .params = "bnnnn",
+};
+static const hs_stmt DEVICE_ADD = {
+    .name = "device_add",
+    .sql = "INSERT INTO device(user_nid, device_id) VALUES ($1, $2) ON CONFLICT (user_nid, device_id) DO NOTHING",
+    .params = "nt",
+};
 static const hs_stmt DEVICES_REMOVE = {
     .name = "devices_remove",
     .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id = ANY ($2)),"
@@ -115,9 +125,11 @@ static const hs_stmt SHORT_TOKEN_USER = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,    &TOKEN_VALIDATED, &TOKEN_VALIDATE,        &LOGIN_END,        &LOGIN_INBOX,      &LOGIN_DEVICE,
-    &LOGIN_TOKEN,   &DEVICES_REMOVE,  &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,     &DEVICES_LIST,     &DEVICE_GET,
-    &DEVICE_RENAME, &DEVICES_SEEN,    &SHORT_TOKEN_PUT,       &SHORT_TOKEN_TAKE, &SHORT_TOKEN_USER, NULL,
+    &TOKEN_FIND,      &TOKEN_VALIDATED,  &TOKEN_VALIDATE,        &LOGIN_END,
+    &LOGIN_INBOX,     &LOGIN_DEVICE,     &LOGIN_TOKEN,           &LOGIN_AS,
+    &DEVICE_ADD,      &DEVICES_REMOVE,   &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,
+    &DEVICES_LIST,    &DEVICE_GET,       &DEVICE_RENAME,         &DEVICES_SEEN,
+    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE, &SHORT_TOKEN_USER,      NULL,
 };
 
 hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
@@ -167,6 +179,17 @@ hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id, hs_str disp
     HS_TRY(hs_write_before(w, &LOGIN_INBOX, user, device_id));
     HS_TRY(hs_write_before(w, &LOGIN_DEVICE, user, device_id, display_name));
     return hs_write_before(w, &LOGIN_TOKEN, token_sha256, user, device_id, now_ts, expires_ts);
+}
+
+hs_error *hs_store_login_as(hs_db *db, hs_arena *a, hs_str token_sha256, hs_nid user, hs_nid by, int64_t now_ts,
+                            int64_t expires_ts)
+{
+    return hs_db_exec(db, a, &LOGIN_AS, NULL, token_sha256, user, now_ts, expires_ts, by);
+}
+
+hs_error *hs_store_device_add(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id)
+{
+    return hs_db_exec(db, a, &DEVICE_ADD, NULL, user, device_id);
 }
 
 /* After the ticket: a message for a device is written there too, if the device exists. */

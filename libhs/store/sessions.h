@@ -21,6 +21,11 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_find(hs_db *db, hs_arena *a, h
 /* When the session's user last showed the password again (ms since 1970); 0: never. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_validated(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_validate(hs_db *db, hs_arena *a, hs_str token_sha256, int64_t ts);
+/* A token of `user` without a device, made for an administrator; expires_ts 0: never. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_login_as(hs_db *db, hs_arena *a, hs_str token_sha256, hs_nid user,
+                                                     hs_nid by, int64_t now_ts, int64_t expires_ts);
+/* A device that nobody has logged in with, unless there is one of the id. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_add(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id);
 /* ── into a unit of writing, which tells the other workers (server/session.h: hs_sessions_end) ── */
 /* Makes or takes over a device (its display name stays if it has one), ends the device's earlier tokens, adds the new
  * one. expires_ts 0: never. */

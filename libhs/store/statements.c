@@ -4,11 +4,13 @@
 /* clang-format off */
 #define LISTS(X) \
     X(hs_account_data_statements) \
+    X(hs_admin_actions_statements) \
     X(hs_blocks_statements) \
     X(hs_db_statements) \
     X(hs_delayed_statements) \
     X(hs_directory_statements) \
     X(hs_events_statements) \
+    X(hs_external_ids_statements) \
     X(hs_gaps_statements) \
     X(hs_jobs_statements) \
     X(hs_leases_statements) \
@@ -39,6 +41,7 @@
     X(hs_uia_statements) \
     X(hs_unread_statements) \
     X(hs_user_directory_statements) \
+    X(hs_user_list_statements) \
     X(hs_users_statements) \
     X(hs_write_statements)
 /* clang-format on */

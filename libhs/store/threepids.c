@@ -17,9 +17,19 @@ static const hs_stmt THREEPID_REMOVE = {
     .sql = "DELETE FROM threepid WHERE user_nid = $1 AND medium = $2 AND address = $3",
     .params = "ntt", .big = "threepid",
 };
+static const hs_stmt THREEPIDS_SET = {
+    .name = "threepids_set",
+    .sql = "WITH want AS (SELECT DISTINCT m, x FROM unnest($2, $3) w(m, x)),"
+           " gone AS (DELETE FROM threepid t WHERE t.user_nid = $1 AND NOT EXISTS (SELECT FROM want WHERE m = t.medium AND x = t.address))"
+           " INSERT INTO threepid(medium, address, user_nid, validated_ts, added_ts) SELECT m, x, $1, $4, $4 FROM want"
+           " ON CONFLICT (medium, address) DO UPDATE SET user_nid = excluded.user_nid, validated_ts = excluded.validated_ts,"
+           "   added_ts = excluded.added_ts WHERE threepid.user_nid <> excluded.user_nid",
+    .params = "nTTn", .big = "threepid",
+};
 /* clang-format on */
 
-const hs_stmt *const hs_threepids_statements[] = { &THREEPIDS_LIST, &THREEPID_USER, &THREEPID_REMOVE, NULL };
+const hs_stmt *const hs_threepids_statements[] = { &THREEPIDS_LIST, &THREEPID_USER, &THREEPID_REMOVE, &THREEPIDS_SET,
+                                                   NULL };
 
 hs_error *hs_store_threepids_list(hs_db *db, hs_arena *a, hs_nid user, hs_threepid_row **ret, size_t *ret_n)
 {
@@ -53,4 +63,9 @@ hs_error *hs_store_threepid_user(hs_db *db, hs_arena *a, hs_str medium, hs_str a
 hs_error *hs_store_threepid_remove(hs_db *db, hs_arena *a, hs_nid user, hs_str medium, hs_str address)
 {
     return hs_db_exec(db, a, &THREEPID_REMOVE, NULL, user, medium, address);
+}
+
+hs_error *hs_store_threepids_set(hs_db *db, hs_arena *a, hs_nid user, hs_strs media, hs_strs addresses, int64_t ts)
+{
+    return hs_db_exec(db, a, &THREEPIDS_SET, NULL, user, media, addresses, ts);
 }

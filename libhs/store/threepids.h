@@ -17,5 +17,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_threepid_user(hs_db *db, hs_arena *a
 /* What is not the user's stays. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_threepid_remove(hs_db *db, hs_arena *a, hs_nid user, hs_str medium,
                                                             hs_str address);
+/* The user has these and no others; those that others had are taken over. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_threepids_set(hs_db *db, hs_arena *a, hs_nid user, hs_strs media,
+                                                          hs_strs addresses, int64_t ts);
 
 #endif

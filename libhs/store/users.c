@@ -48,6 +48,32 @@ static const hs_stmt ACCOUNTS_BEGIN_VALIDITY = {
     .sql = "UPDATE account SET valid_until_ts = $1 - floor(random() * $2)::bigint WHERE valid_until_ts IS NULL AND flags & 4 = 0",
     .params = "nn",
 };
+static const hs_stmt ACCOUNT_CHANGE_FLAGS = {
+    .name = "account_change_flags",
+    .sql = "UPDATE account SET flags = (flags | $2) & ~$3 WHERE user_nid = $1",
+    .params = "nii", .big = "account",
+};
+static const hs_stmt ACCOUNT_SET_KIND = {
+    .name = "account_set_kind",
+    .sql = "UPDATE account SET kind = $2 WHERE user_nid = $1",
+    .params = "nt", .big = "account",
+};
+static const hs_stmt ACCOUNT_SET_RATELIMIT = {
+    .name = "account_set_ratelimit",
+    .sql = "UPDATE account SET ratelimit_mps = nullif($2, -1), ratelimit_burst = nullif($3, -1) WHERE user_nid = $1",
+    .params = "nii", .big = "account",
+};
+static const hs_stmt ACCOUNT_SET_FEATURES = {
+    .name = "account_set_features",
+    .sql = "UPDATE account SET features = ARRAY(SELECT f FROM unnest(features) f WHERE f <> ALL ($2) AND f <> ALL ($3)) || $2"
+           " WHERE user_nid = $1",
+    .params = "nTT", .big = "account",
+};
+static const hs_stmt ACCOUNT_LIMITS = {
+    .name = "account_limits",
+    .sql = "SELECT coalesce(ratelimit_mps, -1), coalesce(ratelimit_burst, -1), features FROM account WHERE user_nid = $1",
+    .params = "n", .cols = "iiT", .big = "account",
+};
 static const hs_stmt ACCOUNT_SET_PASSWORD = {
     .name = "account_set_password",
     .sql = "UPDATE account SET password_hash = $2 WHERE user_nid = $1",
@@ -84,20 +110,7 @@ static const hs_stmt PROFILE_SET_AVATAR = {
 /* clang-format on */
 
 const hs_stmt *const hs_users_statements[] = {
-    &ACCOUNT_GET,
-    &ACCOUNT_FIND,
-    &ACCOUNT_INSERT,
-    &ACCOUNT_UPGRADE,
-    &ACCOUNT_CONSENT,
-    &ACCOUNT_VALID_UNTIL,
-    &ACCOUNTS_BEGIN_VALIDITY,
-    &ACCOUNT_SET_PASSWORD,
-    &ACCOUNT_SET_FLAGS,
-    &ACCOUNTS_ERASED,
-    &PROFILE_GET,
-    &PROFILE_SET_NAME,
-    &PROFILE_SET_AVATAR,
-    NULL,
+    &ACCOUNT_GET, &ACCOUNT_FIND, &ACCOUNT_INSERT, &ACCOUNT_UPGRADE, &ACCOUNT_CONSENT, &ACCOUNT_VALID_UNTIL, &ACCOUNTS_BEGIN_VALIDITY, &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS, &ACCOUNTS_ERASED, &PROFILE_GET, &PROFILE_SET_NAME, &PROFILE_SET_AVATAR, &ACCOUNT_CHANGE_FLAGS, &ACCOUNT_SET_KIND, &ACCOUNT_SET_RATELIMIT, &ACCOUNT_SET_FEATURES, &ACCOUNT_LIMITS, NULL,
 };
 
 static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
@@ -179,6 +192,45 @@ hs_error *hs_store_account_valid_until(hs_write *w, hs_nid user, int64_t ts)
 hs_error *hs_store_accounts_begin_validity(hs_db *db, hs_arena *a, int64_t ts, int64_t spread)
 {
     return hs_db_exec(db, a, &ACCOUNTS_BEGIN_VALIDITY, NULL, ts, spread);
+}
+
+hs_error *hs_store_account_change_flags(hs_write *w, hs_nid user, unsigned set, unsigned clear)
+{
+    return hs_write_before(w, &ACCOUNT_CHANGE_FLAGS, user, (int32_t)set, (int32_t)clear);
+}
+
+hs_error *hs_store_account_set_kind(hs_write *w, hs_nid user, hs_str kind)
+{
+    return hs_write_before(w, &ACCOUNT_SET_KIND, user, kind);
+}
+
+hs_error *hs_store_account_set_ratelimit(hs_write *w, hs_nid user, int32_t per_second, int32_t burst)
+{
+    return hs_write_before(w, &ACCOUNT_SET_RATELIMIT, user, per_second, burst);
+}
+
+hs_error *hs_store_account_set_features(hs_write *w, hs_nid user, hs_strs on, hs_strs off)
+{
+    return hs_write_before(w, &ACCOUNT_SET_FEATURES, user, on, off);
+}
+
+hs_error *hs_store_account_ratelimit(hs_db *db, hs_arena *a, hs_nid user, int32_t *ret_per_second, int32_t *ret_burst)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &ACCOUNT_LIMITS, &rows, user));
+    *ret_per_second = hs_rows_count(rows) ? (int32_t)hs_rows_i64(rows, 0, 0) : -1;
+    *ret_burst = hs_rows_count(rows) ? (int32_t)hs_rows_i64(rows, 0, 1) : -1;
+    return NULL;
+}
+
+hs_error *hs_store_account_features(hs_db *db, hs_arena *a, hs_nid user, hs_strs *ret)
+{
+    hs_rows *rows;
+
+    *ret = (hs_strs){ NULL, 0 };
+    HS_TRY(hs_db_query(db, a, &ACCOUNT_LIMITS, &rows, user));
+    return hs_rows_count(rows) && !hs_rows_null(rows, 0, 2) ? hs_rows_strs(rows, a, 0, 2, ret) : NULL;
 }
 
 hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash)

@@ -35,6 +35,16 @@ HS_NODISCARD hs_error *hs_store_account_consent(hs_write *w, hs_nid user, hs_str
 HS_NODISCARD hs_error *hs_store_account_valid_until(hs_write *w, hs_nid user, int64_t ts);
 /* Accounts without a day get one in the `spread` before `ts`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_accounts_begin_validity(hs_db *db, hs_arena *a, int64_t ts, int64_t spread);
+/* The same for flags that are set and cleared, kind (p NULL: an ordinary person), how many requests a second and at
+ * once are let through (-1: as for everybody), experimental features. */
+HS_NODISCARD hs_error *hs_store_account_change_flags(hs_write *w, hs_nid user, unsigned set, unsigned clear);
+HS_NODISCARD hs_error *hs_store_account_set_kind(hs_write *w, hs_nid user, hs_str kind);
+HS_NODISCARD hs_error *hs_store_account_set_ratelimit(hs_write *w, hs_nid user, int32_t per_second, int32_t burst);
+HS_NODISCARD hs_error *hs_store_account_set_features(hs_write *w, hs_nid user, hs_strs on, hs_strs off);
+/* -1: as for everybody. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_ratelimit(hs_db *db, hs_arena *a, hs_nid user,
+                                                              int32_t *ret_per_second, int32_t *ret_burst);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_features(hs_db *db, hs_arena *a, hs_nid user, hs_strs *ret);
 /* Hash p NULL: no password any more. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_password(hs_db *db, hs_arena *a, hs_nid user, hs_str hash);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_set_flags(hs_db *db, hs_arena *a, hs_nid user, unsigned flags);

@@ -5,6 +5,7 @@ INSERT INTO registration_token SELECT 't' || t, 1, 0, 0 FROM generate_series(1, 
 INSERT INTO uia_session(session_id, created_ts, method, uri) SELECT 's' || s, s, 'POST', '/' FROM generate_series(1, 20000) s;
 INSERT INTO user_id SELECT u, '@u' || u || ':s' || u % 3001 || '.example', 900000 + u % 3001 FROM generate_series(1, 60000) u;
 INSERT INTO account(user_nid, localpart, created_ts) SELECT u, 'u' || u, 0 FROM generate_series(1, 20000) u;
+INSERT INTO external_id SELECT 'p', u::text, u FROM generate_series(1, 20000) u;
 INSERT INTO profile(user_nid, displayname, pos) SELECT u, 'name ' || u, u FROM generate_series(1, 20000) u;
 INSERT INTO device(user_nid, device_id) SELECT u, 'D' || d FROM generate_series(1, 20000) u, generate_series(1, 2) d;
 INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts)

@@ -26,4 +26,15 @@ static inline hs_error *hs_admin_query_text(hs_req *q, const char *name, hs_str 
     return NULL;
 }
 
+/* The direction: whether backwards. */
+static inline hs_error *hs_admin_query_dir(hs_req *q, bool by_default, bool *ret_back)
+{
+    hs_str dir = hs_query(q, "dir");
+
+    if (dir.p && !hs_str_eq(dir, HS_S("f")) && !hs_str_eq(dir, HS_S("b")))
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter 'dir' must be one of ['b', 'f']");
+    *ret_back = dir.p ? hs_str_eq(dir, HS_S("b")) : by_default;
+    return NULL;
+}
+
 #endif

@@ -2,6 +2,7 @@
 #include "runtime/http.h"
 #include "server/delayed.h"
 #include "server/room.h"
+#include "server/session.h"
 
 /* Versions of the specification whose promises to clients hold here. */
 static const char *const VERSIONS[] = {
@@ -90,6 +91,12 @@ static hs_error *get_capabilities(hs_req *q, hs_res *r)
         hs_json_obj_at(j, "org.matrix.msc4140.delayed_events");
         hs_json_int(j, "max_delay_ms", c->max_event_delay_ms);
         hs_json_int(j, "max_scheduled", c->max_delayed_events);
+        hs_json_end(j);
+    }
+    if (q->who->flags & HS_ACCOUNT_ADMIN) {
+        hs_json_obj_at(j, "m.account_moderation");
+        hs_json_bool(j, "suspend", true);
+        hs_json_bool(j, "lock", true);
         hs_json_end(j);
     }
     hs_json_end(j);

@@ -40,10 +40,16 @@
     X(user_directory)
 /* Files of workers/admin. */
 #define ADMIN(X) \
+    X(devices) \
     X(messages) \
     X(room_delete) \
+    X(registration_tokens) \
     X(rooms) \
-    X(scheduled_tasks)
+    X(scheduled_tasks) \
+    X(user_account) \
+    X(user_info) \
+    X(users) \
+    X(version)
 /* clang-format on */
 
 #define DECLARE(name) extern const hs_route hs_routes_##name[];
@@ -52,6 +58,7 @@ CLIENT(DECLARE)
 ADMIN(DECLARE_ADMIN)
 extern const hs_route hs_routes_account_validity_admin[];
 extern const hs_route hs_routes_consent[];
+extern const hs_route hs_routes_admin_moderation[];
 extern const hs_route hs_routes_register_by_secret[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
@@ -60,6 +67,8 @@ extern const hs_route hs_routes_register_by_secret[];
 static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
     { "/_synapse/admin/", hs_routes_account_validity_admin },
+    CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_matrix/client/", hs_routes_admin_moderation },
+    { "/_synapse/admin/", hs_routes_register_by_secret },
 };
 
 static const hs_route_set CONSENT[] = { { "", hs_routes_consent } };

@@ -1,6 +1,7 @@
 /* Access tokens: from the Authorization header or the query, to a session. Order and texts of the refusals are
  * Synapse's. */
 #include "server/account_validity.h"
+#include "server/admin_actions.h"
 #include "server/news.h"
 #include "server/session.h"
 #include "workers/http/hooks.h"
@@ -48,6 +49,26 @@ static bool asks_for_renewal(const hs_route *row)
     return hs_str_eq(hs_str_c(row->path), HS_S("/account_validity/send_mail"));
 }
 
+/* What an administrator's request is about to do. */
+static hs_error *note_action(hs_req *q)
+{
+    static const char *const METHODS[] = { [HS_PUT] = "PUT ", [HS_POST] = "POST ", [HS_DELETE] = "DELETE " };
+    hs_admin_action in = { .ip = q->client_ip, .request_id = q->request_id };
+    hs_buf target;
+
+    if (q->method != HS_PUT && q->method != HS_POST && q->method != HS_DELETE)
+        return NULL;
+    HS_TRY(hs_str_cat(q->a, &in.action, 2, hs_str_c(METHODS[q->method]), hs_str_c(q->route->path)));
+    hs_buf_init(&target, q->a);
+    for (size_t i = 0; i < q->params_n; i++) {
+        if (i)
+            hs_buf_addc(&target, ' ');
+        hs_buf_add(&target, q->params[i].value);
+    }
+    HS_TRY(hs_buf_flatten(&target, &in.target));
+    return hs_admin_action_note(q->srv, q->a, q->who, &in);
+}
+
 hs_error *hs_http_authenticate(hs_req *q)
 {
     const hs_route *row = q->route;
@@ -82,5 +103,5 @@ hs_error *hs_http_authenticate(hs_req *q)
     if (row->who == HS_AUTH_ADMIN && !(who->flags & HS_ACCOUNT_ADMIN))
         return hs_err(q->a, 403, HS_M_FORBIDDEN, "You are not a server admin");
     HS_TRY(hs_http_restrict(q));
-    return NULL;
+    return row->who == HS_AUTH_ADMIN ? note_action(q) : NULL;
 }
