@@ -25,6 +25,7 @@
     X(hs_refresh_tokens_statements) \
     X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \
+    X(hs_reports_statements) \
     X(hs_room_list_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \
@@ -32,6 +33,7 @@
     X(hs_state_points_statements) \
     X(hs_state_purge_statements) \
     X(hs_state_statements) \
+    X(hs_statistics_statements) \
     X(hs_thread_subs_statements) \
     X(hs_threepids_statements) \
     X(hs_ticket_batch_statements) \

@@ -120,6 +120,7 @@ class OneProcess:
             "rc_joins_per_room": NO_LIMIT,
             "rc_invites": {"per_room": NO_LIMIT, "per_user": NO_LIMIT, "per_issuer": NO_LIMIT},
             "rc_room_creation": NO_LIMIT,
+            "rc_reports": NO_LIMIT,
             "rc_presence": {"per_user": NO_LIMIT},
         }
         self.config.update(config or {})

@@ -27,6 +27,7 @@
     X(receipts) \
     X(register) \
     X(relations) \
+    X(reports) \
     X(room_create) \
     X(room_send) \
     X(room_state) \
@@ -44,8 +45,10 @@
     X(messages) \
     X(room_delete) \
     X(registration_tokens) \
+    X(reports) \
     X(rooms) \
     X(scheduled_tasks) \
+    X(statistics) \
     X(user_account) \
     X(user_info) \
     X(users) \
