@@ -90,7 +90,8 @@ static hs_error *clear_profile(hs_server *srv, hs_arena *a, const hs_session *wh
 
     self.flags = HS_ACCOUNT_ADMIN; /* whatever the account may not change otherwise */
     HS_TRY(hs_profile_clear(srv, a, &self, who->user_id, HS_S("displayname")));
-    return hs_profile_clear(srv, a, &self, who->user_id, HS_S("avatar_url"));
+    HS_TRY(hs_profile_clear(srv, a, &self, who->user_id, HS_S("avatar_url")));
+    return hs_profile_clear_fields(srv, a, who->user);
 }
 
 /* Rooms first: if the process dies half-way the account is still there and its owner can ask again. */

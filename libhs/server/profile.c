@@ -1,14 +1,15 @@
-/* See profile.h. Only the two fields that rooms show are kept; limits and texts are Synapse's. */
+/* See profile.h. Rooms show two of the fields; limits and texts are Synapse's. */
 #include "server/profile.h"
 
 #include "core/ids.h"
 #include "server/names.h"
 #include "server/news.h"
 #include "server/room_member.h"
-#include "store/users.h"
 
 #define NAME_MAX_CHARACTERS   256
 #define AVATAR_MAX_CHARACTERS 1000
+#define FIELD_NAME_MAX        255
+#define PROFILE_MAX           65536 /* bytes of names and values */
 
 static hs_error *not_found(hs_arena *a)
 {
@@ -50,7 +51,7 @@ hs_error *hs_profile_read(hs_server *srv, hs_arena *a, const hs_session *who, hs
     if (!user)
         return not_found(a);
     HS_TRY(check_shared_room(srv, a, who, user));
-    HS_TRY(hs_store_profile_get(srv->db, a, user, &found, &out.name, &out.avatar));
+    HS_TRY(hs_store_profile_whole(srv->db, a, user, &found, &out.name, &out.avatar, &out.fields, &out.fields_n));
     if (!found)
         return not_found(a);
     *ret = out;
@@ -65,7 +66,7 @@ static size_t characters(hs_str s)
     return n;
 }
 
-typedef enum { DISPLAYNAME, AVATAR_URL } field_kind;
+typedef enum { DISPLAYNAME, AVATAR_URL, OTHER } field_kind;
 
 static hs_error *check_value(hs_arena *a, field_kind field, hs_jv value, hs_str *ret)
 {
@@ -100,24 +101,61 @@ static hs_error *check_may_change(hs_server *srv, hs_arena *a, hs_nid user, fiel
                   field == DISPLAYNAME ? "display name" : "avatar");
 }
 
-static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kind field, hs_str value)
+static hs_error *commit(hs_write *w, hs_nid user, uint32_t at)
+{
+    const hs_news_user told = { .user = user, .at = at, .what = HS_NEWS_PROFILE };
+    hs_write_result result;
+
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
+    return hs_write_commit(w, &result);
+}
+
+static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kind field, hs_str key, hs_str value)
 {
     hs_write *w;
-    hs_write_result result;
     uint32_t at;
 
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_write_position(w, &at));
     if (field == DISPLAYNAME)
         HS_TRY(hs_store_profile_set_name(w, user, value, at));
-    else
+    else if (field == AVATAR_URL)
         HS_TRY(hs_store_profile_set_avatar(w, user, value, at));
-    const hs_news_user told = { .user = user, .at = at, .what = HS_NEWS_PROFILE };
-    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
-    return hs_write_commit(w, &result);
+    else
+        HS_TRY(hs_store_profile_set_field(w, user, key, value, at));
+    return commit(w, user, at);
 }
 
-static hs_error *set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id, field_kind field, hs_str value)
+hs_error *hs_profile_clear_fields(hs_server *srv, hs_arena *a, hs_nid user)
+{
+    hs_write *w;
+    uint32_t at;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_write_position(w, &at));
+    HS_TRY(hs_store_profile_clear_fields(w, user, at));
+    return commit(w, user, at);
+}
+
+/* Is there room for a field besides the others? */
+static hs_error *check_size(hs_server *srv, hs_arena *a, hs_nid user, hs_str key, hs_str value)
+{
+    hs_profile_field *fields;
+    hs_str name, avatar;
+    bool found;
+    size_t n;
+
+    HS_TRY(hs_store_profile_whole(srv->db, a, user, &found, &name, &avatar, &fields, &n));
+    size_t size = key.n + value.n + name.n + avatar.n;
+    for (size_t i = 0; i < n; i++)
+        if (!hs_str_eq(fields[i].key, key))
+            size += fields[i].key.n + fields[i].value.n;
+    return size <= PROFILE_MAX ? NULL : hs_err(a, 400, HS_M_PROFILE_TOO_LARGE, "Profile too large");
+}
+
+/* value p NULL: the field goes. */
+static hs_error *set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id, field_kind field, hs_str key,
+                     hs_str value)
 {
     bool admin = (who->flags & HS_ACCOUNT_ADMIN) != 0;
     hs_session target = *who;
@@ -131,27 +169,51 @@ static hs_error *set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str 
     if (!hs_str_eq(user_id, who->user_id)) {
         if (!admin)
             return hs_err(a, 400, HS_M_FORBIDDEN, "Cannot set another user's %s",
-                          field == DISPLAYNAME ? "displayname" : "avatar_url");
+                          field == DISPLAYNAME  ? "displayname"
+                          : field == AVATAR_URL ? "avatar_url"
+                                                : "profile");
         target = (hs_session){ .user_id = user_id, .localpart = id.local };
         HS_TRY(hs_user_nid_find(srv, a, user_id, &target.user));
         if (!target.user)
             return not_found(a);
     }
-    if (!admin)
+    if (!admin && field != OTHER)
         HS_TRY(check_may_change(srv, a, target.user, field));
+    if (field == OTHER && value.p)
+        HS_TRY(check_size(srv, a, target.user, key, value));
 
-    HS_TRY(write_value(srv, a, target.user, field, value));
-    return hs_rooms_profile_changed(srv, a, &target);
+    HS_TRY(write_value(srv, a, target.user, field, key, value));
+    return field == OTHER ? NULL : hs_rooms_profile_changed(srv, a, &target);
+}
+
+/* The specification's "common namespaced identifier". */
+static bool is_namespaced(hs_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!(c >= 'a' && c <= 'z') && (!i || (!(c >= '0' && c <= '9') && c != '_' && c != '-' && c != '.')))
+            return false;
+    }
+    return true;
+}
+
+hs_error *hs_profile_check_field(hs_arena *a, hs_str field)
+{
+    if (!field.n)
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Field name too short");
+    if (field.n > FIELD_NAME_MAX)
+        return hs_err(a, 400, HS_M_KEY_TOO_LARGE, "Field name too long");
+    if (!is_namespaced(field))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Field name does not follow Common Namespaced Identifier Grammar");
+    return NULL;
 }
 
 static hs_error *parse_field(hs_arena *a, hs_str field, field_kind *ret)
 {
-    if (hs_str_eq(field, HS_S("displayname")))
-        *ret = DISPLAYNAME;
-    else if (hs_str_eq(field, HS_S("avatar_url")))
-        *ret = AVATAR_URL;
-    else
-        return hs_err(a, 403, HS_M_FORBIDDEN, "This server keeps displayname and avatar_url only");
+    HS_TRY(hs_profile_check_field(a, field));
+    *ret = hs_str_eq(field, HS_S("displayname"))  ? DISPLAYNAME
+           : hs_str_eq(field, HS_S("avatar_url")) ? AVATAR_URL
+                                                  : OTHER;
     return NULL;
 }
 
@@ -181,8 +243,11 @@ hs_error *hs_profile_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_
     HS_TRY(parse_field(a, field, &kind));
     if (!hs_jv_is(value))
         return hs_err(a, 400, HS_M_MISSING_PARAM, "Missing key '%.*s'", HS_FMT(field));
-    HS_TRY(check_value(a, kind, value, &checked));
-    return set(srv, a, who, user_id, kind, checked);
+    if (kind == OTHER)
+        checked = hs_jv_raw(value);
+    else
+        HS_TRY(check_value(a, kind, value, &checked));
+    return set(srv, a, who, user_id, kind, field, checked);
 }
 
 hs_error *hs_profile_clear(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id, hs_str field)
@@ -191,5 +256,5 @@ hs_error *hs_profile_clear(hs_server *srv, hs_arena *a, const hs_session *who, h
 
     HS_TRY(check_guest(a, who, field));
     HS_TRY(parse_field(a, field, &kind));
-    return set(srv, a, who, user_id, kind, hs_str_make(NULL, 0));
+    return set(srv, a, who, user_id, kind, field, hs_str_make(NULL, 0));
 }

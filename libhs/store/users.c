@@ -107,10 +107,36 @@ static const hs_stmt PROFILE_SET_AVATAR = {
            " ON CONFLICT (user_nid) DO UPDATE SET avatar_url = excluded.avatar_url, pos = excluded.pos",
     .params = "ntp", .big = "profile",
 };
+static const hs_stmt PROFILE_FIELDS = {
+    .name = "profile_fields",
+    .sql = "SELECT key, value FROM profile_field WHERE user_nid = $1 ORDER BY key",
+    .params = "n", .cols = "tb", .big = "profile_field",
+};
+static const hs_stmt PROFILE_SET_FIELD = {
+    .name = "profile_set_field",
+    .sql = "INSERT INTO profile_field(user_nid, key, value) VALUES ($1, $2, $3)"
+           " ON CONFLICT (user_nid, key) DO UPDATE SET value = excluded.value",
+    .params = "ntb", .big = "profile_field",
+};
+static const hs_stmt PROFILE_DROP_FIELD = {
+    .name = "profile_drop_field",
+    .sql = "DELETE FROM profile_field WHERE user_nid = $1 AND key = $2",
+    .params = "nt", .big = "profile_field",
+};
+static const hs_stmt PROFILE_DROP_FIELDS = {
+    .name = "profile_drop_fields",
+    .sql = "DELETE FROM profile_field WHERE user_nid = $1",
+    .params = "n", .big = "profile_field",
+};
+static const hs_stmt PROFILE_MOVED = {
+    .name = "profile_moved",
+    .sql = "INSERT INTO profile(user_nid, pos) VALUES ($1, hs_pos($2)) ON CONFLICT (user_nid) DO UPDATE SET pos = excluded.pos",
+    .params = "np", .big = "profile",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_users_statements[] = {
-    &ACCOUNT_GET, &ACCOUNT_FIND, &ACCOUNT_INSERT, &ACCOUNT_UPGRADE, &ACCOUNT_CONSENT, &ACCOUNT_VALID_UNTIL, &ACCOUNTS_BEGIN_VALIDITY, &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS, &ACCOUNTS_ERASED, &PROFILE_GET, &PROFILE_SET_NAME, &PROFILE_SET_AVATAR, &ACCOUNT_CHANGE_FLAGS, &ACCOUNT_SET_KIND, &ACCOUNT_SET_RATELIMIT, &ACCOUNT_SET_FEATURES, &ACCOUNT_LIMITS, NULL,
+    &ACCOUNT_GET, &ACCOUNT_FIND, &ACCOUNT_INSERT, &ACCOUNT_UPGRADE, &ACCOUNT_CONSENT, &ACCOUNT_VALID_UNTIL, &ACCOUNTS_BEGIN_VALIDITY, &ACCOUNT_SET_PASSWORD, &ACCOUNT_SET_FLAGS, &ACCOUNTS_ERASED, &PROFILE_GET, &PROFILE_SET_NAME, &PROFILE_SET_AVATAR, &ACCOUNT_CHANGE_FLAGS, &ACCOUNT_SET_KIND, &ACCOUNT_SET_RATELIMIT, &ACCOUNT_SET_FEATURES, &ACCOUNT_LIMITS, &PROFILE_FIELDS, &PROFILE_SET_FIELD, &PROFILE_DROP_FIELD, &PROFILE_DROP_FIELDS, &PROFILE_MOVED, NULL,
 };
 
 static hs_error *account_row(hs_arena *a, const hs_rows *rows, hs_account_row **ret)
@@ -271,4 +297,42 @@ hs_error *hs_store_profile_set_name(hs_write *w, hs_nid user, hs_str name, uint3
 hs_error *hs_store_profile_set_avatar(hs_write *w, hs_nid user, hs_str avatar, uint32_t at)
 {
     return hs_write_after(w, &PROFILE_SET_AVATAR, user, avatar, at);
+}
+
+hs_error *hs_store_profile_whole(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found, hs_str *ret_name,
+                                 hs_str *ret_avatar, hs_profile_field **ret, size_t *ret_n)
+{
+    hs_profile_field *out;
+    hs_rows *rows, *fields;
+    hs_pipe *p;
+
+    HS_TRY(hs_pipe_open(db, a, &p));
+    HS_TRY(hs_pipe_add(p, &PROFILE_GET, &rows, user));
+    HS_TRY(hs_pipe_add(p, &PROFILE_FIELDS, &fields, user));
+    HS_TRY(hs_pipe_run(p));
+    size_t n = hs_rows_count(fields);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_profile_field){ hs_rows_str(fields, i, 0), hs_rows_str(fields, i, 1) };
+    *ret_found = hs_rows_count(rows) > 0;
+    *ret_name = *ret_found ? hs_rows_str(rows, 0, 0) : hs_str_make(NULL, 0);
+    *ret_avatar = *ret_found ? hs_rows_str(rows, 0, 1) : hs_str_make(NULL, 0);
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, hs_str key, hs_str value, uint32_t at)
+{
+    if (value.p)
+        HS_TRY(hs_write_after(w, &PROFILE_SET_FIELD, user, key, value));
+    else
+        HS_TRY(hs_write_after(w, &PROFILE_DROP_FIELD, user, key));
+    return hs_write_after(w, &PROFILE_MOVED, user, at);
+}
+
+hs_error *hs_store_profile_clear_fields(hs_write *w, hs_nid user, uint32_t at)
+{
+    HS_TRY(hs_write_after(w, &PROFILE_DROP_FIELDS, user));
+    return hs_write_after(w, &PROFILE_MOVED, user, at);
 }

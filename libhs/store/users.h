@@ -1,4 +1,4 @@
-/* Accounts and profiles. Owns: account, profile. */
+/* Accounts and profiles. Owns: account, profile, profile_field. */
 #ifndef HS_STORE_USERS_H
 #define HS_STORE_USERS_H
 
@@ -58,5 +58,18 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_profile_get(hs_db *db, hs_arena *a, 
 /* One of the two, p NULL clears it. Takes the position `at` of the unit. */
 HS_NODISCARD hs_error *hs_store_profile_set_name(hs_write *w, hs_nid user, hs_str name, uint32_t at);
 HS_NODISCARD hs_error *hs_store_profile_set_avatar(hs_write *w, hs_nid user, hs_str avatar, uint32_t at);
+
+/* What users say of themselves besides: the values are JSON. */
+typedef struct {
+    hs_str key, value;
+} hs_profile_field;
+/* By key, beside what hs_store_profile_get gives. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_profile_whole(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found,
+                                                          hs_str *ret_name, hs_str *ret_avatar, hs_profile_field **ret,
+                                                          size_t *ret_n);
+/* value p NULL: the field goes. Takes the position `at` of the unit. */
+HS_NODISCARD hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, hs_str key, hs_str value, uint32_t at);
+/* All of them go. */
+HS_NODISCARD hs_error *hs_store_profile_clear_fields(hs_write *w, hs_nid user, uint32_t at);
 
 #endif

@@ -7,6 +7,7 @@ INSERT INTO user_id SELECT u, '@u' || u || ':s' || u % 3001 || '.example', 90000
 INSERT INTO account(user_nid, localpart, created_ts) SELECT u, 'u' || u, 0 FROM generate_series(1, 20000) u;
 INSERT INTO external_id SELECT 'p', u::text, u FROM generate_series(1, 20000) u;
 INSERT INTO report(report_nid, kind, ts, reporter_nid, target_nid) SELECT r, 'user', r, 1 + r % 20000, 1 FROM generate_series(1, 20000) r;
+INSERT INTO profile_field SELECT u, 'm.tz', '"x"' FROM generate_series(1, 20000) u;
 INSERT INTO profile(user_nid, displayname, pos) SELECT u, 'name ' || u, u FROM generate_series(1, 20000) u;
 INSERT INTO device(user_nid, device_id) SELECT u, 'D' || d FROM generate_series(1, 20000) u, generate_series(1, 2) d;
 INSERT INTO access_token(token_sha256, user_nid, device_id, created_ts)

@@ -25,6 +25,46 @@ def test_a_new_users_name_is_the_localpart(alice, anyone):
     assert anyone.get(f"/profile/{alice.user_id}/displayname") == {"displayname": local}
 
 
+def test_a_profile_has_fields_of_any_name(server, alice, bob, anyone):
+    mine = f"/profile/{alice.user_id}"
+    before = anyone.get(mine)
+    alice.put(mine + "/m.tz", {"m.tz": "Europe/Berlin"})
+    alice.put(f"/_matrix/client/unstable/uk.tcpip.msc4133{mine}/org.example.f", {"org.example.f": {"a": [1, 2.5, None, "\0"]}})
+    assert anyone.get(mine) == {**before, "m.tz": "Europe/Berlin", "org.example.f": {"a": [1, 2.5, None, "\0"]}}
+    assert anyone.get(mine + "/m.tz") == {"m.tz": "Europe/Berlin"}
+    alice.put(mine + "/m.tz", {"m.tz": None})
+    assert anyone.get(mine + "/m.tz") == {"m.tz": None}
+    assert alice.delete(mine + "/m.tz") == {} == alice.delete(mine + "/m.tz")
+    r = refusal(anyone.get, mine + "/m.tz")
+    assert (r.status, r.errcode) == (404, "M_NOT_FOUND")
+    r = refusal(bob.put, mine + "/m.tz", {"m.tz": "x"})
+    assert (r.status, r.errcode) == (400, "M_FORBIDDEN")
+    r = refusal(alice.put, mine + "/m.tz", {"other": "x"})
+    assert (r.status, r.errcode) == (400, "M_MISSING_PARAM")
+    for name, code in (("x" * 256, "M_KEY_TOO_LARGE"), ("Upper", "M_INVALID_PARAM"), ("1st", "M_INVALID_PARAM"), ("a%20b", "M_INVALID_PARAM")):
+        for call in (alice.get, alice.delete, lambda p: alice.put(p, {})):
+            r = refusal(call, f"{mine}/{name}")
+            assert (r.status, r.errcode) == (400, code), name
+    fields = alice.get("/capabilities")["capabilities"]["m.profile_fields"]
+    assert fields == {"enabled": True}
+
+
+# C17 a profile of 64 KiB, and a byte more
+def test_a_profile_has_a_size(alice, anyone):
+    mine = f"/profile/{alice.user_id}"
+    name = len(anyone.get(mine)["displayname"])
+    for field in ("a", "b"):
+        alice.put(f"{mine}/{field}", {field: "x" * 30000})
+    last = 65536 - 2 * 30003 - 1 - name - 2
+    r = refusal(alice.put, mine + "/c", {"c": "x" * (last + 1)})
+    assert (r.status, r.errcode) == (400, "M_PROFILE_TOO_LARGE") and "c" not in anyone.get(mine)
+    alice.put(mine + "/c", {"c": "x" * last})
+    alice.put(mine + "/c", {"c": "y" * last})
+    assert refusal(alice.put, mine + "/d", {"d": 1}).errcode == "M_PROFILE_TOO_LARGE"
+    alice.post("/account/deactivate", {"erase": True, "auth": {"type": "m.login.password", "user": alice.user_id, "password": "a good password 1"}})
+    assert refusal(anyone.get, mine).status == 404
+
+
 def test_nobody_sets_anothers_profile(alice, bob):
     r = refusal(bob.put, f"/profile/{alice.user_id}/displayname", {"displayname": "not me"})
     assert r.status in (400, 403)

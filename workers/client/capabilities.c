@@ -55,12 +55,14 @@ static void profile_fields(hs_json_out *j, const hs_config *c)
 {
     hs_json_obj_at(j, "m.profile_fields");
     hs_json_bool(j, "enabled", true);
-    hs_json_arr_at(j, "allowed"); /* the server keeps these two and no others */
-    if (c->enable_set_displayname)
-        hs_json_v_str(j, HS_S("displayname"));
-    if (c->enable_set_avatar_url)
-        hs_json_v_str(j, HS_S("avatar_url"));
-    hs_json_end(j);
+    if (!c->enable_set_displayname || !c->enable_set_avatar_url) {
+        hs_json_arr_at(j, "disallowed");
+        if (!c->enable_set_displayname)
+            hs_json_v_str(j, HS_S("displayname"));
+        if (!c->enable_set_avatar_url)
+            hs_json_v_str(j, HS_S("avatar_url"));
+        hs_json_end(j);
+    }
     hs_json_end(j);
 }
 

@@ -16,34 +16,46 @@ static hs_error *get_profile(hs_req *q, hs_res *r)
     hs_profile profile;
 
     HS_TRY(read_profile(q, &profile));
-    if (!profile.name.p && !profile.avatar.p)
+    if (!profile.name.p && !profile.avatar.p && !profile.fields_n)
         return hs_err(q->a, 404, HS_M_NOT_FOUND, "Profile was not found");
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
     hs_json_opt_str(j, "displayname", profile.name);
     hs_json_opt_str(j, "avatar_url", profile.avatar);
+    for (size_t i = 0; i < profile.fields_n; i++) {
+        hs_json_key(j, profile.fields[i].key);
+        hs_json_v_raw(j, profile.fields[i].value);
+    }
     hs_json_end(j);
     return NULL;
 }
 
-/* GET …/profile/{userId}/{keyName} */
+/* GET …/profile/{userId}/{keyName}: an unset display name or avatar is {}, any other field is not found. */
 static hs_error *get_field(hs_req *q, hs_res *r)
 {
-    hs_str field = hs_path_param(q, "keyName");
+    hs_str field = hs_path_param(q, "keyName"), value = { NULL, 0 };
     bool name = hs_str_eq(field, HS_S("displayname")), avatar = hs_str_eq(field, HS_S("avatar_url"));
     hs_profile profile;
 
+    HS_TRY(hs_profile_check_field(q->a, field));
     HS_TRY(read_profile(q, &profile));
-    if (!name && !avatar)
-        return hs_err(q->a, 404, HS_M_NOT_FOUND, "Profile field was not found");
+    for (size_t i = 0; i < profile.fields_n; i++)
+        if (hs_str_eq(profile.fields[i].key, field))
+            value = profile.fields[i].value;
+    if (!name && !avatar && !value.p)
+        return hs_err(q->a, 404, HS_M_NOT_FOUND, "Profile was not found");
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
     if (name)
         hs_json_opt_str(j, "displayname", profile.name);
-    else
+    else if (avatar)
         hs_json_opt_str(j, "avatar_url", profile.avatar);
+    else {
+        hs_json_key(j, field);
+        hs_json_v_raw(j, value);
+    }
     hs_json_end(j);
     return NULL;
 }
@@ -76,6 +88,9 @@ const hs_route hs_routes_profile[] = {
     { HS_GET, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", get_field, .who = HS_AUTH_OPTIONAL, .guest = true, .rate = HS_RC_PROFILE, .servlet = "ProfileFieldRestServlet" },
     { HS_PUT, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", put_field, .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "ProfileFieldRestServlet" },
     { HS_DELETE, "api/v1 r0 v3 unstable", "/profile/{userId}/{keyName}", delete_field, .who = HS_AUTH_USER, .guest = true, .rate = HS_RC_MESSAGE, .servlet = "ProfileFieldRestServlet" },
+    { HS_GET, "unstable/uk.tcpip.msc4133", "/profile/{userId}/{keyName}", get_field, .who = HS_AUTH_OPTIONAL, .guest = true, .rate = HS_RC_PROFILE, .servlet = "UnstableProfileFieldRestServlet" },
+    { HS_PUT, "unstable/uk.tcpip.msc4133", "/profile/{userId}/{keyName}", put_field, .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "UnstableProfileFieldRestServlet" },
+    { HS_DELETE, "unstable/uk.tcpip.msc4133", "/profile/{userId}/{keyName}", delete_field, .who = HS_AUTH_USER, .rate = HS_RC_MESSAGE, .servlet = "UnstableProfileFieldRestServlet" },
     { 0 },
 };
 /* clang-format on */

@@ -43,9 +43,9 @@
 #define ADMIN(X) \
     X(devices) \
     X(messages) \
-    X(room_delete) \
     X(registration_tokens) \
     X(reports) \
+    X(room_delete) \
     X(rooms) \
     X(scheduled_tasks) \
     X(statistics) \
