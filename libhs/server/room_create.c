@@ -623,6 +623,7 @@ static hs_error *make(plan *p, hs_arena *a, hs_str *ret)
 
 static hs_error *create(plan *p, hs_arena *a, hs_str *ret_room_id)
 {
+    hs_room_wish alone;
     bool found;
 
     HS_TRY(read_version(a, p));
@@ -631,6 +632,11 @@ static hs_error *create(plan *p, hs_arena *a, hs_str *ret_room_id)
     HS_TRY(read_people(a, p));
     HS_TRY(read_initial_state(a, p));
     HS_TRY(check_invites(a, p));
+    if (p->who->flags & HS_ACCOUNT_SHADOW_BANNED) { /* nobody hears of it */
+        alone = *p->in;
+        alone.invite.n = 0;
+        p->in = &alone;
+    }
     HS_TRY(hs_store_profile_get(p->srv->db, a, p->who->user, &found, &p->name, &p->avatar));
     return make(p, a, ret_room_id);
 }

@@ -46,15 +46,17 @@ static bool is_profile(hs_str key)
 }
 
 /* What the server says about a member, whatever the body has. */
-static bool is_ours(const hs_config *cfg, hs_str key)
+static bool is_ours(const change *c, hs_str key)
 {
+    bool own = c->srv->config->allow_per_room_profiles && !(c->who->flags & HS_ACCOUNT_SHADOW_BANNED);
+
     return hs_str_eq(key, HS_S("membership")) || hs_str_eq(key, HS_S("join_authorised_via_users_server")) ||
-           (!cfg->allow_per_room_profiles && is_profile(key));
+           (!own && is_profile(key));
 }
 
 static bool brings(const change *c, const char *key)
 {
-    return hs_jv_is(hs_jv_get(c->in->content, hs_str_c(key))) && !is_ours(c->srv->config, hs_str_c(key));
+    return hs_jv_is(hs_jv_get(c->in->content, hs_str_c(key))) && !is_ours(c, hs_str_c(key));
 }
 
 static hs_error *content_of(hs_arena *a, const change *c, hs_str authorised_by, hs_jv *ret)
@@ -68,7 +70,7 @@ static hs_error *content_of(hs_arena *a, const change *c, hs_str authorised_by, 
     hs_json_out_init(&j, &b);
     hs_json_obj(&j);
     for (hs_jv_iter it = { 0 }; hs_jv_next(in->content, &it);) {
-        if (is_ours(c->srv->config, it.key) || (in->reason.p && hs_str_eq(it.key, HS_S("reason"))))
+        if (is_ours(c, it.key) || (in->reason.p && hs_str_eq(it.key, HS_S("reason"))))
             continue;
         hs_json_key(&j, it.key);
         hs_json_v_raw(&j, hs_jv_raw(it.value));
@@ -340,6 +342,8 @@ hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena 
     hs_txn *txn;
 
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, in->room_id, in->txn_id, &txn, &event_id));
+    if (!event_id.p && in->action == HS_CHANGE_INVITE && who->flags & HS_ACCOUNT_SHADOW_BANNED)
+        HS_TRY(hs_shadow_event_id(a, &event_id));
     if (!event_id.p)
         HS_TRY(hs_txn_fail(txn, change_member(srv, who, a, in, &event_id)));
     hs_txn_answer(txn, event_id);
@@ -500,6 +504,8 @@ hs_error *hs_rooms_profile_changed(hs_server *srv, hs_arena *a, const hs_session
     size_t n;
     bool found;
 
+    if (who->flags & HS_ACCOUNT_SHADOW_BANNED)
+        return NULL;
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &p.name, &p.avatar));
     HS_TRY(hs_store_user_rooms(srv->db, a, who->user, 1u << HS_MEMBER_JOIN, &rows, &n));
     each = hs_arena_open(HS_MIB(16));

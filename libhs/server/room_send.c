@@ -54,13 +54,23 @@ static hs_error *fill_one(hs_room_write *w, void *ud)
     return hs_room_write_add(w, o->wish, &o->made);
 }
 
-/* One event, with its transaction's memory around it. */
+hs_error *hs_shadow_event_id(hs_arena *a, hs_str *ret)
+{
+    hs_str letters;
+
+    HS_TRY(hs_random_text(a, 43, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", &letters));
+    return hs_str_cat(a, ret, 2, HS_S("$"), letters);
+}
+
+/* One event, with its transaction's memory around it. Who is shadow-banned is told that it was sent. */
 static hs_error *write_one(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, hs_event_wish *wish,
                            hs_str *ret)
 {
     one o = { .wish = wish };
     bool conflict = false;
 
+    if (who->flags & HS_ACCOUNT_SHADOW_BANNED)
+        return hs_shadow_event_id(a, ret);
     wish->sender = who->user_id;
     wish->sender_nid = who->user;
     wish->device_id = who->device_id.p ? who->device_id : HS_S("");
@@ -258,7 +268,7 @@ hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a, con
         HS_TRY(with_redacts(a, rest.content, in->event_id, &wish.content));
     }
     HS_TRY(hs_txn_fail(txn, write_one(srv, who, a, room, &wish, ret)));
-    if (hs_jv_is(types))
+    if (hs_jv_is(types) && !(who->flags & HS_ACCOUNT_SHADOW_BANNED))
         HS_TRY(hs_txn_fail(txn, hs_redact_related(srv, who, a, &rest, types)));
     hs_txn_answer(txn, *ret);
     return NULL;

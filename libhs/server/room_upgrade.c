@@ -476,6 +476,15 @@ static hs_error *check_creators(hs_arena *a, const upgrade *u)
     return NULL;
 }
 
+/* The id of a room that there is not: what a shadow-banned user is answered. */
+static hs_error *shadow_room_id(const hs_server *srv, hs_arena *a, hs_str *ret)
+{
+    hs_str letters;
+
+    HS_TRY(hs_random_text(a, 18, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", &letters));
+    return hs_str_cat(a, ret, 4, HS_S("!"), letters, HS_S(":"), srv->server_name);
+}
+
 hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, const hs_upgrade *in, hs_str *ret)
 {
     upgrade u = { .srv = srv, .who = who, .in = in, .rv = hs_roomver_find(in->new_version) };
@@ -489,6 +498,8 @@ hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, co
     if (!room)
         return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s (None)", HS_FMT(who->user_id),
                       HS_FMT(in->room_id));
+    if (who->flags & HS_ACCOUNT_SHADOW_BANNED)
+        return shadow_room_id(srv, a, ret);
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &u.name, &u.avatar));
     HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill, &u, NULL));
     *ret = u.room_id;

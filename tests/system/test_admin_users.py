@@ -271,6 +271,44 @@ def test_an_admin_acts_as_a_user(server, admin, alice):
         admin.post(user("@nobody:test", "login", v=V1))
 
 
+def test_a_shadow_banned_user_is_answered_and_not_heard(server, admin, alice, bob, new_user):
+    carol = new_user("carol")
+    room = alice.create_room(preset="public_chat", room_version="10")
+    bob.join(room)
+    before = bob.text(room, "heard")
+    path = user(bob, "shadow_ban", v=V1)
+    assert admin.post(path) == {} and admin.get(user(bob))["shadow_banned"] is True
+    newest = alice.messages(room, limit=1)["chunk"][0]["event_id"]
+    fake = bob.text(room, "not heard")
+    assert fake.startswith("$") and len(fake) == 44 and fake != before
+    body = {"msgtype": "m.text", "body": "again"}
+    assert bob.send(room, content=body, txn="same") == bob.send(room, content=body, txn="same")
+    bob.redact(room, before)
+    bob.put(f"/rooms/{quote(room)}/state/m.room.member/{quote(carol.user_id)}", {"membership": "invite"})
+    assert bob.invite(room, carol.user_id) == {}
+    alone = bob.create_room(invite=[carol.user_id], preset="trusted_private_chat")
+    bob.put(f"/profile/{quote(bob.user_id)}/displayname", {"displayname": "Not heard"})
+    assert alice.messages(room, limit=1)["chunk"][0]["event_id"] == newest
+    assert alice.event(room, before)["content"]["body"] == "heard"
+    with refusal(404, "M_NOT_FOUND"):
+        bob.event(room, fake)
+    assert "rooms" not in carol.get("/sync", {"timeout": 0}) or not carol.get("/sync", {"timeout": 0})["rooms"].get("invite")
+    with refusal(404):
+        bob.state(alone, "m.room.member", carol.user_id)
+    bob.set_state(alone, "m.room.name", {"name": "not heard"})
+    with refusal(404):
+        bob.state(alone, "m.room.name")
+    assert bob.post(f"/rooms/{quote(alone)}/upgrade", {"new_version": "10"})["replacement_room"].startswith("!")
+    bob.leave(room)
+    assert alice.state(room, "m.room.member", bob.user_id)["membership"] == "leave"
+    bob.join(room)
+    assert admin.delete(path) == {} and admin.get(user(bob))["shadow_banned"] is False
+    heard = bob.text(room, "heard again")
+    assert alice.event(room, heard)["content"]["body"] == "heard again"
+    with refusal(404):
+        admin.post(user("@nobody:test", "shadow_ban", v=V1))
+
+
 def test_limits_are_kept_for_a_user(admin, alice):
     path = user(alice, "override_ratelimit", v=V1)
     assert admin.get(path) == {}
