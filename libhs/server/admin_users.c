@@ -88,7 +88,7 @@ hs_error *hs_admin_user_rooms(hs_server *srv, hs_arena *a, hs_str user_id, hs_st
     hs_nid user;
 
     HS_TRY(find(srv, a, user_id, &user));
-    return hs_store_user_joined_rooms(srv->db, a, user, ret);
+    return hs_store_rooms_of_user(srv->db, a, user, HS_MEMBER_JOIN, ret);
 }
 
 static hs_str membership_name(hs_membership m)

@@ -2,7 +2,6 @@
  * order. */
 #include "store/user_list.h"
 
-#include "store/members.h"
 #include "store/pattern.h"
 #include "store/statements.h"
 
@@ -46,6 +45,17 @@ static const hs_stmt JOINED_ROOMS = {
            " WHERE m.user_nid = $1 AND m.membership = $2 ORDER BY m.room_nid",
     .params = "ns", .cols = "t", .big = "room_member",
 };
+#define SLICE "(SELECT event_nid, sender_nid, origin_ts FROM event WHERE room_nid = $1 AND event_nid < $2 ORDER BY event_nid DESC LIMIT 5000) e"
+static const hs_stmt SENT_BY = {
+    .name = "sent_by",
+    .sql = "SELECT event_nid FROM " SLICE " WHERE sender_nid = $3 AND ($4 = 0 OR origin_ts <= $4) AND origin_ts >= $5 ORDER BY event_nid DESC",
+    .params = "nnnnn", .cols = "n", .big = "event",
+};
+static const hs_stmt SENT_BY_LAST = {
+    .name = "sent_by_last",
+    .sql = "SELECT min(event_nid) FROM " SLICE,
+    .params = "nn", .cols = "n", .big = "event",
+};
 /* What is stored is canonical JSON, in which a quoted text cannot look like a member. */
 static const hs_stmt MEMBER_COUNTS = {
     .name = "sent_member_counts",
@@ -57,7 +67,8 @@ static const hs_stmt MEMBER_COUNTS = {
 /* clang-format on */
 
 const hs_stmt *const hs_user_list_statements[] = {
-    &USER_LIST, &USER_LIST_DOWN, &USER_COUNT, &USER_DETAILS, &JOINED_ROOMS, &MEMBER_COUNTS, NULL,
+    &USER_LIST, &USER_LIST_DOWN, &USER_COUNT,    &USER_DETAILS, &JOINED_ROOMS,
+    &SENT_BY,   &SENT_BY_LAST,   &MEMBER_COUNTS, NULL,
 };
 
 static hs_listed_user read_user(const hs_rows *r, size_t i)
@@ -123,12 +134,12 @@ hs_error *hs_store_user_details(hs_db *db, hs_arena *a, hs_str user_id, hs_user_
     return NULL;
 }
 
-hs_error *hs_store_user_joined_rooms(hs_db *db, hs_arena *a, hs_nid user, hs_strs *ret)
+hs_error *hs_store_rooms_of_user(hs_db *db, hs_arena *a, hs_nid user, hs_membership membership, hs_strs *ret)
 {
     hs_rows *rows;
     hs_str *out;
 
-    HS_TRY(hs_db_query(db, a, &JOINED_ROOMS, &rows, user, (int32_t)HS_MEMBER_JOIN));
+    HS_TRY(hs_db_query(db, a, &JOINED_ROOMS, &rows, user, (int32_t)membership));
     size_t n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)
@@ -145,5 +156,25 @@ hs_error *hs_store_sent_member_counts(hs_db *db, hs_arena *a, hs_nid user, hs_st
     HS_TRY(hs_db_query(db, a, &MEMBER_COUNTS, &rows, user, from_ts, user_id));
     *ret_invites = hs_rows_i64(rows, 0, 0);
     *ret_rooms = hs_rows_i64(rows, 0, 1);
+    return NULL;
+}
+
+hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_nid before, int64_t before_ts,
+                           int64_t after_ts, hs_nids *ret, hs_nid *ret_last)
+{
+    hs_rows *rows, *last;
+    hs_nid *out;
+    hs_pipe *p;
+
+    HS_TRY(hs_pipe_open(db, a, &p));
+    HS_TRY(hs_pipe_add(p, &SENT_BY, &rows, room, before, user, before_ts, after_ts));
+    HS_TRY(hs_pipe_add(p, &SENT_BY_LAST, &last, room, before));
+    HS_TRY(hs_pipe_run(p));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ out, n };
+    *ret_last = hs_rows_i64(last, 0, 0);
     return NULL;
 }

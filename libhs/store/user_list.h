@@ -2,7 +2,7 @@
 #ifndef HS_STORE_USER_LIST_H
 #define HS_STORE_USER_LIST_H
 
-#include "store/db.h"
+#include "store/members.h"
 
 typedef struct {
     hs_nid user;
@@ -44,8 +44,15 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_details(hs_db *db, hs_arena *a, hs_str user_id, hs_user_details *ret,
                                                          bool *ret_found);
 
-/* Ids of the rooms that any user, ours or not, is joined to. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_joined_rooms(hs_db *db, hs_arena *a, hs_nid user, hs_strs *ret);
+/* Ids of the rooms in which any user, ours or not, has a membership. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_rooms_of_user(hs_db *db, hs_arena *a, hs_nid user, hs_membership membership,
+                                                          hs_strs *ret);
+
+/* The next 5,000 events of a room below `before`, by number: those of them that the user sent with after_ts <= their
+ * time <= before_ts (0: any), and the last that was looked at (0: there was none). */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_nid before,
+                                                    int64_t before_ts, int64_t after_ts, hs_nids *ret,
+                                                    hs_nid *ret_last);
 
 /* How often the user has invited somebody since, and how many rooms the user has joined. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sent_member_counts(hs_db *db, hs_arena *a, hs_nid user, hs_str user_id,

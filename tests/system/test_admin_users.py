@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mx import Client, Refused, quote
-from server import program
+from server import program, wait_for
 
 V1, V2, V3 = "/_synapse/admin/v1", "/_synapse/admin/v2", "/_synapse/admin/v3"
 
@@ -307,6 +307,57 @@ def test_a_shadow_banned_user_is_answered_and_not_heard(server, admin, alice, bo
     assert alice.event(room, heard)["content"]["body"] == "heard again"
     with refusal(404):
         admin.post(user("@nobody:test", "shadow_ban", v=V1))
+
+
+def redacted(admin, who, seconds=20, **body):
+    id = admin.post(f"{V1}/user/{quote(who.user_id)}/redact", {"rooms": [], **body})["redact_id"]
+    wait_for(lambda: admin.get(f"{V1}/user/redact_status/{id}")["status"] not in ("scheduled", "active"), seconds)
+    return admin.get(f"{V1}/user/redact_status/{id}")
+
+
+def bodies(who, room):
+    return [e["content"].get("body") for e in who.messages(room, dir="f", limit=100)["chunk"] if e["type"] == "m.room.message"]
+
+
+def test_all_that_somebody_has_said_is_redacted(admin, alice, bob):
+    rooms = [alice.create_room(preset="public_chat") for _ in range(2)]
+    for room in rooms:
+        bob.join(room)
+        alice.text(room, "kept")
+        for i in range(3):
+            bob.text(room, f"said {i}")
+    assert redacted(admin, bob, rooms=rooms[:1], limit=2, reason="spam") == {"status": "complete", "failed_redactions": {}}
+    assert bodies(alice, rooms[0]) == ["kept", "said 0", None, None] and bodies(alice, rooms[1])[1:] == ["said 0", "said 1", "said 2"]
+    event = next(e for e in alice.messages(rooms[0], dir="b", limit=9)["chunk"] if "redacted_because" in e.get("unsigned", {}))
+    assert event["unsigned"]["redacted_because"]["sender"] == bob.user_id
+    assert event["unsigned"]["redacted_because"]["content"]["reason"] == "spam"
+    assert redacted(admin, bob, before_ts=1)["failed_redactions"] == {} and bodies(alice, rooms[1])[1] == "said 0"
+    assert redacted(admin, bob)["failed_redactions"] == {}
+    assert bodies(alice, rooms[0]) == bodies(alice, rooms[1]) == ["kept", None, None, None]
+    assert alice.state(rooms[1], "m.room.member", bob.user_id) == {"membership": "join"}
+
+
+def test_what_a_banned_user_has_said_is_redacted_by_the_administrator(admin, alice, bob):
+    room, closed = admin.create_room(preset="public_chat"), alice.create_room(preset="public_chat")
+    for r, owner in ((room, admin), (closed, alice)):
+        bob.join(r)
+        said = bob.text(r, "bad")
+        owner.ban(r, bob.user_id)
+    told = redacted(admin, bob)
+    assert bodies(admin, room) == [None] and bodies(alice, closed) == ["bad"]
+    assert said in told["failed_redactions"] and told["status"] == "complete"
+
+
+def test_bad_wishes_for_redactions_are_refused(admin, alice):
+    path = f"{V1}/user/{quote(alice.user_id)}/redact"
+    for bad in ({}, {"rooms": "x"}, {"rooms": [1]}, {"rooms": [], "reason": 1}, {"rooms": [], "limit": -1}, {"rooms": [], "limit": "x"},
+                {"rooms": [], "use_admin": 1}, {"rooms": [], "before_ts": "x"}):  # fmt: skip
+        with refusal(400):
+            admin.post(path, bad)
+    with refusal(400):
+        admin.post(f"{V1}/user/nonsense/redact", {"rooms": []})
+    with refusal(404, "M_NOT_FOUND"):
+        admin.get(f"{V1}/user/redact_status/none")
 
 
 def test_limits_are_kept_for_a_user(admin, alice):

@@ -51,6 +51,7 @@
     X(statistics) \
     X(user_account) \
     X(user_info) \
+    X(user_redact) \
     X(users) \
     X(version)
 /* clang-format on */
