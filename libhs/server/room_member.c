@@ -343,7 +343,7 @@ hs_error *hs_room_member_change(hs_server *srv, const hs_session *who, hs_arena 
 
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, in->room_id, in->txn_id, &txn, &event_id));
     if (!event_id.p && in->action == HS_CHANGE_INVITE && who->flags & HS_ACCOUNT_SHADOW_BANNED)
-        HS_TRY(hs_shadow_event_id(a, &event_id));
+        HS_TRY(hs_shadow_event_id(srv, who, a, in->room_id, in->txn_id, &event_id));
     if (!event_id.p)
         HS_TRY(hs_txn_fail(txn, change_member(srv, who, a, in, &event_id)));
     hs_txn_answer(txn, event_id);

@@ -54,12 +54,20 @@ static hs_error *fill_one(hs_room_write *w, void *ud)
     return hs_room_write_add(w, o->wish, &o->made);
 }
 
-hs_error *hs_shadow_event_id(hs_arena *a, hs_str *ret)
+hs_error *hs_shadow_event_id(const hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id, hs_str txn_id,
+                             hs_str *ret)
 {
-    hs_str letters;
+    const hs_str key = hs_str_make((const char *)srv->slot_key, sizeof srv->slot_key);
+    uint8_t sum[32];
+    hs_str named, id;
 
-    HS_TRY(hs_random_text(a, 43, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", &letters));
-    return hs_str_cat(a, ret, 2, HS_S("$"), letters);
+    if (!txn_id.p)
+        HS_TRY(hs_random_text(a, 20, "0123456789", &txn_id));
+    HS_TRY(
+        hs_str_cat(a, &named, 8, key, who->user_id, HS_S(" "), who->device_id, HS_S(" "), room_id, HS_S(" "), txn_id));
+    hs_sha256(named, sum);
+    HS_TRY(hs_base64_encode(a, hs_str_make((const char *)sum, sizeof sum), true, &id));
+    return hs_str_cat(a, ret, 2, HS_S("$"), id);
 }
 
 /* One event, with its transaction's memory around it. Who is shadow-banned is told that it was sent. */
@@ -70,7 +78,7 @@ static hs_error *write_one(hs_server *srv, const hs_session *who, hs_arena *a, h
     bool conflict = false;
 
     if (who->flags & HS_ACCOUNT_SHADOW_BANNED)
-        return hs_shadow_event_id(a, ret);
+        return hs_shadow_event_id(srv, who, a, room->id, wish->txn_id, ret);
     wish->sender = who->user_id;
     wish->sender_nid = who->user;
     wish->device_id = who->device_id.p ? who->device_id : HS_S("");

@@ -31,8 +31,9 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_redact(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_redact *in, hs_str *ret_event_id);
 
-/* The id of an event that there is not: what a shadow-banned user is answered. */
-HS_NODISCARD hs_error *hs_shadow_event_id(hs_arena *a, hs_str *ret);
+/* The id of an event that there is not: what a shadow-banned user is answered, the same for the same transaction. */
+HS_NODISCARD hs_error *hs_shadow_event_id(const hs_server *srv, const hs_session *who, hs_arena *a, hs_str room_id,
+                                          hs_str txn_id, hs_str *ret);
 
 /* The store's answer for a transaction of the room: from before a restart, or from another worker. p NULL: it has none.
  */
