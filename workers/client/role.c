@@ -71,8 +71,7 @@ extern const hs_route hs_routes_register_by_secret[];
 static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
     { "/_synapse/admin/", hs_routes_account_validity_admin },
-    CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_matrix/client/", hs_routes_admin_moderation },
-    { "/_synapse/admin/", hs_routes_register_by_secret },
+    { "/_matrix/client/", hs_routes_admin_moderation },
 };
 
 static const hs_route_set CONSENT[] = { { "", hs_routes_consent } };
