@@ -112,7 +112,8 @@ hs_error *hs_account_end(hs_server *srv, hs_arena *a, const hs_session *who, boo
     HS_TRY(hs_store_account_change_flags(
         w, who->user, HS_ACCOUNT_DEACTIVATED | (erase ? (unsigned)HS_ACCOUNT_ERASED : 0), HS_ACCOUNT_ADMIN));
     HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
-    return hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 });
+    HS_TRY(hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 }));
+    return hs_sessions_end_acting(srv, a, who->user);
 }
 
 hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in, hs_str *ret_uia)

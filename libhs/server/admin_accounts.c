@@ -16,7 +16,10 @@ hs_error *hs_admin_flags(hs_server *srv, hs_arena *a, hs_nid user, unsigned set,
 
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_store_account_change_flags(w, user, set, clear));
-    return hs_sessions_end(w, user, EVERY_DEVICE);
+    HS_TRY(hs_sessions_end(w, user, EVERY_DEVICE));
+    if (clear & HS_ACCOUNT_ADMIN || set & (HS_ACCOUNT_LOCKED | HS_ACCOUNT_SUSPENDED))
+        return hs_sessions_end_acting(srv, a, user); /* nobody acts as others who may not act */
+    return NULL;
 }
 
 hs_error *hs_admin_set_admin(hs_server *srv, const hs_session *who, hs_arena *a, const hs_session *target, bool admin)
@@ -38,6 +41,7 @@ hs_error *hs_admin_set_password(hs_server *srv, const hs_session *who, hs_arena 
     HS_TRY(hs_store_account_set_password(srv->db, a, target->user, hash));
     if (!logout_devices)
         return NULL;
+    HS_TRY(hs_sessions_end_acting(srv, a, target->user));
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_store_devices_remove_others(w, target->user, keep.n ? keep : hs_str_make(NULL, 0)));
     return hs_sessions_end(w, target->user, EVERY_DEVICE);

@@ -357,6 +357,7 @@ hs_error *hs_logout_all(hs_server *srv, hs_arena *a, const hs_session *who)
 {
     hs_write *w;
 
+    HS_TRY(hs_sessions_end_acting(srv, a, who->user));
     HS_TRY(hs_write_open(srv->db, a, &w));
     HS_TRY(hs_store_devices_remove_others(w, who->user, hs_str_make(NULL, 0)));
     return hs_sessions_end(w, who->user, (hs_strs){ NULL, 0 });

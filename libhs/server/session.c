@@ -297,6 +297,20 @@ hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids)
     return result.status == HS_WRITE_OK ? NULL : hs_err_internal(a, NULL, "a session's row was there already");
 }
 
+hs_error *hs_sessions_end_acting(hs_server *srv, hs_arena *a, hs_nid by)
+{
+    hs_nids users;
+    hs_write *w;
+
+    HS_TRY(hs_store_logged_in_as(srv->db, a, by, &users));
+    for (size_t i = 0; i < users.n; i++) {
+        HS_TRY(hs_write_open(srv->db, a, &w));
+        HS_TRY(hs_store_logout_as(w, by, users.at[i]));
+        HS_TRY(hs_sessions_end(w, users.at[i], (hs_strs){ NULL, 0 }));
+    }
+    return NULL;
+}
+
 static hs_str hash_of(const hs_session *who)
 {
     return hs_str_make((const char *)who->token_sha256, sizeof who->token_sha256);

@@ -48,6 +48,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_session_find(hs_server *srv, hs_arena *a, 
 /* To a unit that changes a user's tokens or account: once it is durable no worker has sessions of the devices cached
  * (n 0: of any device). Commits the unit. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sessions_end(hs_write *w, hs_nid user, hs_strs device_ids);
+/* The same for all tokens with which somebody acts as others. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sessions_end_acting(hs_server *srv, hs_arena *a, hs_nid by);
 /* Registers with fanout, which opens later. */
 HS_NODISCARD hs_error *hs_sessions_listen(hs_server *srv);
 /* Notes that the session's device was active from an address; written in batches, at most every two minutes per device.

@@ -53,6 +53,16 @@ static const hs_stmt LOGIN_AS = {
     .sql = "INSERT INTO access_token(token_sha256, user_nid, created_ts, expires_ts, puppet_nid) VALUES ($1, $2, $3, nullif($4, 0), $5)",
     .params = "bnnnn",
 };
+static const hs_stmt LOGGED_IN_AS = {
+    .name = "logged_in_as",
+    .sql = "SELECT DISTINCT user_nid FROM access_token WHERE puppet_nid = $1",
+    .params = "n", .cols = "n", .big = "access_token",
+};
+static const hs_stmt LOGOUT_AS = {
+    .name = "logout_as",
+    .sql = "DELETE FROM access_token WHERE puppet_nid = $1 AND user_nid = $2",
+    .params = "nn", .big = "access_token",
+};
 static const hs_stmt DEVICE_ADD = {
     .name = "device_add",
     .sql = "INSERT INTO device(user_nid, device_id) VALUES ($1, $2) ON CONFLICT (user_nid, device_id) DO NOTHING",
@@ -68,7 +78,7 @@ static const hs_stmt DEVICES_REMOVE = {
 };
 static const hs_stmt DEVICES_REMOVE_OTHERS = {
     .name = "devices_remove_others",
-    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2),"
+    .sql = "WITH ended AS (DELETE FROM access_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2 AND puppet_nid IS NULL),"
            " refresh AS (DELETE FROM refresh_token WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2),"
            " inbox AS (DELETE FROM to_device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2)"
            " DELETE FROM device WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2",
@@ -125,11 +135,28 @@ static const hs_stmt SHORT_TOKEN_USER = {
 /* clang-format on */
 
 const hs_stmt *const hs_sessions_statements[] = {
-    &TOKEN_FIND,      &TOKEN_VALIDATED,  &TOKEN_VALIDATE,        &LOGIN_END,
-    &LOGIN_INBOX,     &LOGIN_DEVICE,     &LOGIN_TOKEN,           &LOGIN_AS,
-    &DEVICE_ADD,      &DEVICES_REMOVE,   &DEVICES_REMOVE_OTHERS, &TOKEN_REMOVE,
-    &DEVICES_LIST,    &DEVICE_GET,       &DEVICE_RENAME,         &DEVICES_SEEN,
-    &SHORT_TOKEN_PUT, &SHORT_TOKEN_TAKE, &SHORT_TOKEN_USER,      NULL,
+    &TOKEN_FIND,
+    &TOKEN_VALIDATED,
+    &TOKEN_VALIDATE,
+    &LOGIN_END,
+    &LOGIN_INBOX,
+    &LOGIN_DEVICE,
+    &LOGIN_TOKEN,
+    &LOGIN_AS,
+    &LOGGED_IN_AS,
+    &LOGOUT_AS,
+    &DEVICE_ADD,
+    &DEVICES_REMOVE,
+    &DEVICES_REMOVE_OTHERS,
+    &TOKEN_REMOVE,
+    &DEVICES_LIST,
+    &DEVICE_GET,
+    &DEVICE_RENAME,
+    &DEVICES_SEEN,
+    &SHORT_TOKEN_PUT,
+    &SHORT_TOKEN_TAKE,
+    &SHORT_TOKEN_USER,
+    NULL,
 };
 
 hs_error *hs_store_token_find(hs_db *db, hs_arena *a, hs_str token_sha256, hs_token_row **ret)
@@ -185,6 +212,25 @@ hs_error *hs_store_login_as(hs_db *db, hs_arena *a, hs_str token_sha256, hs_nid 
                             int64_t expires_ts)
 {
     return hs_db_exec(db, a, &LOGIN_AS, NULL, token_sha256, user, now_ts, expires_ts, by);
+}
+
+hs_error *hs_store_logged_in_as(hs_db *db, hs_arena *a, hs_nid by, hs_nids *ret)
+{
+    hs_rows *rows;
+    hs_nid *out;
+
+    HS_TRY(hs_db_query(db, a, &LOGGED_IN_AS, &rows, by));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ out, n };
+    return NULL;
+}
+
+hs_error *hs_store_logout_as(hs_write *w, hs_nid by, hs_nid user)
+{
+    return hs_write_before(w, &LOGOUT_AS, by, user);
 }
 
 hs_error *hs_store_device_add(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id)

@@ -24,6 +24,10 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_token_validate(hs_db *db, hs_arena *
 /* A token of `user` without a device, made for an administrator; expires_ts 0: never. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_login_as(hs_db *db, hs_arena *a, hs_str token_sha256, hs_nid user,
                                                      hs_nid by, int64_t now_ts, int64_t expires_ts);
+/* As whom an administrator has such tokens. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_logged_in_as(hs_db *db, hs_arena *a, hs_nid by, hs_nids *ret);
+/* Ends those for one user; into a unit as below. */
+HS_NODISCARD hs_error *hs_store_logout_as(hs_write *w, hs_nid by, hs_nid user);
 /* A device that nobody has logged in with, unless there is one of the id. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_device_add(hs_db *db, hs_arena *a, hs_nid user, hs_str device_id);
 /* ── into a unit of writing, which tells the other workers (server/session.h: hs_sessions_end) ── */
@@ -33,7 +37,8 @@ HS_NODISCARD hs_error *hs_store_login(hs_write *w, hs_nid user, hs_str device_id
                                       hs_str token_sha256, int64_t now_ts, int64_t expires_ts);
 /* Ends the tokens of devices and removes the devices. */
 HS_NODISCARD hs_error *hs_store_devices_remove(hs_write *w, hs_nid user, hs_strs device_ids);
-/* All of the user's but `keep` (p NULL: really all), tokens without a device included. */
+/* All of the user's but `keep` (p NULL: really all), tokens without a device included, but not those that
+ * administrators have made for themselves. */
 HS_NODISCARD hs_error *hs_store_devices_remove_others(hs_write *w, hs_nid user, hs_str keep);
 /* Ends one token that has no device. */
 HS_NODISCARD hs_error *hs_store_token_remove(hs_write *w, hs_str token_sha256);

@@ -262,6 +262,9 @@ def test_an_admin_acts_as_a_user(server, admin, alice):
     with refusal(401, "M_UNKNOWN_TOKEN"):
         as_alice.get("/account/whoami")
     assert alice.get("/account/whoami")
+    again = Client(server.base, admin.post(path)["access_token"])
+    alice.post("/logout/all")
+    assert again.get("/account/whoami")["user_id"] == alice.user_id  # it is not one of the user's
     for bad in ({"valid_until_ms": "x"}, {"valid_until_ms": True}):
         with refusal(400):
             admin.post(path, bad)
@@ -307,6 +310,25 @@ def test_a_shadow_banned_user_is_answered_and_not_heard(server, admin, alice, bo
     assert alice.event(room, heard)["content"]["body"] == "heard again"
     with refusal(404):
         admin.post(user("@nobody:test", "shadow_ban", v=V1))
+
+
+# A13 nobody acts as somebody else any longer than they may act at all
+@pytest.mark.parametrize("end", ["logout", "demoted", "locked", "deactivated", "password"])
+def test_the_end_of_an_administrator_ends_acting_as_others(server, admin, alice, new_user, end):
+    second = new_user("second")
+    admin.put(user(second, "admin", v=V1), {"admin": True})
+    as_alice = Client(server.base, second.post(user(alice, "login", v=V1))["access_token"])
+    assert as_alice.get("/account/whoami")["user_id"] == alice.user_id
+    if end == "logout":
+        second.post("/logout/all")
+    elif end == "demoted":
+        admin.put(user(second, "admin", v=V1), {"admin": False})
+    else:
+        wish = {"locked": {"locked": True}, "deactivated": {"deactivated": True}, "password": {"password": "another password 2"}}[end]
+        answer(admin, "PUT", user(second), wish)
+    with refusal(401, "M_UNKNOWN_TOKEN"):
+        as_alice.get("/account/whoami")
+    assert alice.get("/account/whoami")
 
 
 def redacted(admin, who, seconds=20, **body):
