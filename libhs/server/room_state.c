@@ -2,6 +2,7 @@
 #include "server/room_state.h"
 
 #include "server/cache.h"
+#include "server/timeline.h"
 #include "store/members.h"
 #include "store/state.h"
 #include "store/timeline.h"
@@ -148,25 +149,46 @@ static bool passes(const hs_members_filter *f, const hs_stored *s)
            (f->not_membership == HS_MEMBER_NONE || m != f->not_membership);
 }
 
-hs_error *hs_room_members(hs_server *srv, hs_arena *a, const hs_room_access *access, const hs_members_filter *f,
-                          hs_stored ***ret, size_t *ret_n)
+/* Where the room was at a position, for who may see the state that held there: a token can be from any time, also from
+ * after the stay. */
+static hs_error *point_at(hs_server *srv, const hs_session *who, hs_arena *a, hs_room *room, int64_t pos, hs_snap *ret)
+{
+    hs_timeline_row head;
+    hs_membership membership;
+    hs_stored *last;
+    hs_nid nid;
+    bool found, visible;
+
+    HS_TRY(hs_store_head_at(srv->db, a, room->nid, pos, &head, &found));
+    nid = found && !head.event && head.heads.n ? head.heads.at[0] : head.event; /* a marker has none */
+    if (!found || !nid)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Can't find event for token %lld", (long long)pos);
+    *ret = (hs_snap){ .line = head.line, .snap = head.snap };
+    if (who->as_admin)
+        return NULL;
+    HS_TRY(hs_events_load(srv, a, room->nid, &nid, 1, &last));
+    if (last) {
+        HS_TRY(hs_timeline_visible(srv, a, room, who, HS_SEES_NOW_ONLY, &last, 1, &visible, &membership));
+        HS_TRY(hs_timeline_state_visible(srv, a, room, who, last, membership, &visible));
+        if (visible)
+            return NULL;
+    }
+    return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not allowed to view events in room %.*s at token %lld",
+                  HS_FMT(who->user_id), HS_FMT(room->id), (long long)pos);
+}
+
+hs_error *hs_room_members(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_access *access,
+                          const hs_members_filter *f, hs_stored ***ret, size_t *ret_n)
 {
     hs_room *room = access->room;
-    int32_t line = access->line, snap = access->snap;
-    hs_timeline_row head;
+    hs_snap at = { .line = access->line, .snap = access->snap };
     hs_state_set set;
     hs_stored **all;
     size_t all_n, n = 0;
-    bool found;
 
-    if (f->at_pos && f->at_pos < room->pos) {
-        HS_TRY(hs_store_head_at(srv->db, a, room->nid, f->at_pos, &head, &found));
-        if (!found)
-            return hs_err(a, 404, HS_M_NOT_FOUND, "Can't find event for token %lld", (long long)f->at_pos);
-        line = head.line;
-        snap = head.snap;
-    }
-    HS_TRY(hs_room_snapshot(srv, a, room, line, snap, &set));
+    if (f->at_pos && f->at_pos < room->pos)
+        HS_TRY(point_at(srv, who, a, room, f->at_pos, &at));
+    HS_TRY(hs_room_snapshot(srv, a, room, at.line, at.snap, &set));
     HS_TRY(events_of(srv, a, room, &set, hs_slot_low(HS_SLOT_MEMBER), hs_slot_low(HS_SLOT_MEMBER + 1), &all, &all_n));
     for (size_t i = 0; i < all_n; i++)
         if (passes(f, all[i]))

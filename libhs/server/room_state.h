@@ -25,14 +25,15 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_state_list(hs_server *srv, hs_arena *
 /* One; *ret NULL: none. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_state_one(hs_server *srv, hs_arena *a, const hs_room_access *access,
                                                      hs_str type, hs_str state_key, hs_stored **ret);
-/* Member events, filtered; at_pos 0: the access' point, else the state at that stream position. HS_MEMBER_NONE: no
- * filter. */
+/* Member events, filtered; at_pos 0: the access' point, else the state at that stream position, 403 for who may not see
+ * it. HS_MEMBER_NONE: no filter. */
 typedef struct {
     int64_t at_pos;
     hs_membership membership, not_membership;
 } hs_members_filter;
-HS_NODISCARD HS_SUSPENDS hs_error *hs_room_members(hs_server *srv, hs_arena *a, const hs_room_access *access,
-                                                   const hs_members_filter *f, hs_stored ***ret, size_t *ret_n);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_room_members(hs_server *srv, const hs_session *who, hs_arena *a,
+                                                   const hs_room_access *access, const hs_members_filter *f,
+                                                   hs_stored ***ret, size_t *ret_n);
 /* State entries (slot → event) at a snapshot, from memory or the store. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_snapshot(hs_server *srv, hs_arena *a, hs_room *room, int32_t line,
                                                     int32_t snap, hs_state_set *ret);

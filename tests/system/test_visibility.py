@@ -182,6 +182,25 @@ def test_nothing_is_read_that_may_not_be_seen(house, host, visibility, role):
         assert story.may_see() <= page <= allowed
 
 
+# C01 a token from after the stay, or from before it, shows nobody who was in the room then
+def test_members_at_a_token_are_for_who_was_there_then(alice, new_user):
+    bob, eve = new_user("bob"), new_user("eve")
+    room = alice.create_room(preset="public_chat")
+    before = alice.sync()["next_batch"]
+    bob.join(room)
+    there = bob.sync()["next_batch"]
+    bob.leave(room)
+    eve.join(room)
+    after = alice.sync()["next_batch"]
+    alice.text(room, "later")
+    path = f"/rooms/{quote(room)}/members"
+    assert {e["state_key"] for e in bob.get(path, {"at": there})["chunk"]} == {alice.user_id, bob.user_id}
+    for at in (before, after, "s" + after[1:].split("_")[0]):
+        assert refusal(bob.get, path, {"at": at}).status == 403
+    assert eve.user_id in {e["state_key"] for e in alice.get(path, {"at": after})["chunk"]}
+    assert eve.user_id not in {e["state_key"] for e in bob.get(path)["chunk"]}
+
+
 # C02 who is not in a room can not tell it from one that is not there, whatever the request
 def test_a_closed_room_and_none_are_answered_alike(alice, new_user):
     eve, nowhere = new_user("eve"), "!nowhere:" + alice.user_id.split(":", 1)[1]

@@ -115,7 +115,7 @@ static hs_error *get_members(hs_req *q, hs_res *r)
     }
 
     HS_TRY(hs_room_access_check(q->srv, q->who, q->a, hs_path_param(q, "roomId"), &access));
-    HS_TRY(hs_room_members(q->srv, q->a, &access, &f, &events, &n));
+    HS_TRY(hs_room_members(q->srv, q->who, q->a, &access, &f, &events, &n));
     if (hs_query(q, "membership").n && f.membership == HS_MEMBER_NONE)
         n = 0; /* nobody has a membership that is none */
 
@@ -150,7 +150,7 @@ static hs_error *get_joined_members(hs_req *q, hs_res *r)
     if (access.membership != HS_MEMBER_JOIN)
         return hs_err(q->a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s", HS_FMT(q->who->user_id),
                       HS_FMT(room_id));
-    HS_TRY(hs_room_members(q->srv, q->a, &access, &f, &events, &n));
+    HS_TRY(hs_room_members(q->srv, q->who, q->a, &access, &f, &events, &n));
     if (hs_query(q, "membership").n && f.membership == HS_MEMBER_NONE)
         n = 0; /* nobody has a membership that is none */
 
