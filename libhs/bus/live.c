@@ -35,7 +35,18 @@ hs_error *hs_hello_encode(hs_arena *a, const hs_hello_msg *msg, hs_str *ret)
     return hs_proto_pack(a, &h.base, ret);
 }
 
-/* ── typing ── */
+/* ── typing and presence ── */
+
+static hs_presence_msg read_presence(const Hs__Presence *in)
+{
+    return (hs_presence_msg){ .user = in->user,
+                              .device = in->device,
+                              .state = in->state,
+                              .active_ms = in->active_ms,
+                              .sync_ms = in->sync_ms,
+                              .has_status = in->has_status,
+                              .status = hs_proto_str(in->status) };
+}
 
 static hs_error *read_room(hs_arena *a, const Hs__Typing *in, hs_typing_msg *out)
 {
@@ -59,10 +70,14 @@ hs_error *hs_ephemeral_decode(hs_arena *a, hs_str bytes, hs_ephemeral_msg *ret)
                                .clock = e->clock,
                                .ask = e->ask,
                                .whole = e->whole,
-                               .typing_n = e->n_typing };
+                               .typing_n = e->n_typing,
+                               .presence_n = e->n_presence };
     HS_TRY(hs_alloc(a, e->n_typing, &ret->typing));
     for (size_t i = 0; i < e->n_typing; i++)
         HS_TRY(read_room(a, e->typing[i], &ret->typing[i]));
+    HS_TRY(hs_alloc(a, e->n_presence, &ret->presence));
+    for (size_t i = 0; i < e->n_presence; i++)
+        ret->presence[i] = read_presence(e->presence[i]);
     return NULL;
 }
 
@@ -87,6 +102,23 @@ static hs_error *write_room(hs_arena *a, const hs_typing_msg *in, Hs__Typing **r
     return NULL;
 }
 
+static hs_error *write_presence(hs_arena *a, const hs_presence_msg *in, Hs__Presence **ret)
+{
+    Hs__Presence *p;
+
+    HS_TRY(hs_alloc(a, 1, &p));
+    hs__presence__init(p);
+    p->user = in->user;
+    p->device = in->device;
+    p->state = in->state;
+    p->active_ms = in->active_ms;
+    p->sync_ms = in->sync_ms;
+    p->has_status = in->has_status;
+    HS_TRY(hs_proto_text(a, in->status, &p->status));
+    *ret = p;
+    return NULL;
+}
+
 hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *ret)
 {
     Hs__Ephemeral e;
@@ -103,6 +135,10 @@ hs_error *hs_ephemeral_encode(hs_arena *a, const hs_ephemeral_msg *msg, hs_str *
     HS_TRY(hs_alloc(a, msg->typing_n, &e.typing));
     for (size_t i = 0; i < msg->typing_n; i++)
         HS_TRY(write_room(a, &msg->typing[i], &e.typing[i]));
+    e.n_presence = msg->presence_n;
+    HS_TRY(hs_alloc(a, msg->presence_n, &e.presence));
+    for (size_t i = 0; i < msg->presence_n; i++)
+        HS_TRY(write_presence(a, &msg->presence[i], &e.presence[i]));
     return hs_proto_pack(a, &e.base, ret);
 }
 

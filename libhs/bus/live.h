@@ -28,12 +28,23 @@ typedef struct {
 } hs_typing_msg;
 
 typedef struct {
+    int64_t user;
+    uint64_t device;
+    uint32_t state;
+    int64_t active_ms, sync_ms;
+    bool has_status;
+    hs_str status;
+} hs_presence_msg;
+
+typedef struct {
     hs_str worker;
     uint64_t boot, serial, seen;
     int64_t clock;
     bool ask, whole;
     hs_typing_msg *typing;
     size_t typing_n;
+    hs_presence_msg *presence;
+    size_t presence_n;
 } hs_ephemeral_msg;
 
 typedef struct {

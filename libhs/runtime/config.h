@@ -120,7 +120,7 @@ typedef struct hs_config {
     bool consent_at_registration;
     /* rooms */
     hs_str default_room_version;
-    bool msc3391_enabled, msc3890_enabled, msc3912_enabled, msc4222_enabled, msc4306_enabled;
+    bool msc3026_enabled, msc3391_enabled, msc3890_enabled, msc3912_enabled, msc4222_enabled, msc4306_enabled;
     bool user_directory_enabled, user_directory_exclude_remote, user_directory_prefer_local, user_directory_search_all,
         user_directory_show_locked;
     bool require_auth_for_profile_requests, limit_profile_requests_to_users_who_share_rooms,
@@ -161,7 +161,8 @@ typedef struct hs_config {
     bool disable_msisdn_registration, serve_server_wellknown, hs_disabled;
     hs_str hs_disabled_message, admin_contact, default_identity_server;
     hs_jv extra_well_known_client; /* extra_well_known_client_content as JSON; absent: none */
-    bool use_presence, metrics_enabled;
+    bool presence_untracked, presence_offline_on_sync, metrics_enabled;
+    int64_t presence_idle_ms, presence_online_ms, presence_granularity_ms;
 } hs_config;
 
 /* Reads and merges files (or folders: their *.yaml by name). Top-level options of later files replace earlier ones

@@ -407,10 +407,9 @@ static hs_error *presence(hs_arena *a, const hs_yaml *top, hs_config *c)
         n = hs_yaml_get(top, HS_S("use_presence"));
     c->presence_enabled = true;
     if (is(n, "untracked"))
-        c->presence_enabled = false;
+        c->presence_untracked = true;
     else if (!hs_yaml_is_null(n) && !hs_yaml_to_bool(n, &c->presence_enabled))
         return hs_config_err(a, n, "presence.enabled", "expected true, false or untracked");
-    c->use_presence = c->presence_enabled;
     return NULL;
 }
 

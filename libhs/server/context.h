@@ -53,6 +53,7 @@ struct hs_server {
     struct hs_rooms *rooms;             /* cache_room.c: room heads, states, recent events */
     struct hs_waiters *waiters;         /* sync_wait.c: parked /sync requests by user */
     struct hs_ephemeral *ephemeral;     /* typing.c: who is typing where */
+    struct hs_presence *presence;       /* presence.c: who is there */
     struct hs_inboxes *inboxes;         /* todevice.c: which devices may have messages */
     struct hs_push *push;               /* push_eval.c: compiled rule sets */
     struct hs_unreads *unreads;         /* unread.c: counts of those who asked */

@@ -3,6 +3,7 @@
 
 #include "base/json_out.h"
 #include "server/news.h"
+#include "server/presence.h"
 #include "server/relations.h"
 #include "server/sync_wait.h"
 #include "server/timeline.h"
@@ -154,6 +155,7 @@ hs_error *hs_receipt_put(hs_server *srv, const hs_session *who, hs_arena *a, con
     hs_dressed event;
     bool visible;
 
+    hs_presence_active(srv, who);
     if (!looks_like_room(in->room_id) || !in->event_id.n || in->event_id.p[0] != '$')
         return hs_err(a, 400, HS_M_UNKNOWN, "A valid room ID and event ID must be specified");
     HS_TRY(hs_timeline_find(srv, who, a, in->room_id, in->event_id, &room, &event, &visible));
@@ -177,6 +179,7 @@ hs_error *hs_read_markers_put(hs_server *srv, const hs_session *who, hs_arena *a
     hs_receipt_wish read = { in->room_id, in->read, HS_S("m.read"), { NULL, 0 } };
     hs_receipt_wish private = { in->room_id, in->read_private, HS_S("m.read.private"), { NULL, 0 } };
 
+    hs_presence_active(srv, who);
     if (in->fully_read.p)
         HS_TRY(hs_receipt_put(srv, who, a, &fully));
     if (in->read.p)

@@ -7,6 +7,7 @@
 #include "server/directory.h"
 #include "server/event_content.h"
 #include "server/limiter.h"
+#include "server/presence.h"
 #include "server/redact_related.h"
 #include "server/relations.h"
 #include "server/room_member.h"
@@ -108,6 +109,7 @@ hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const
     hs_str known;
     hs_room *room;
 
+    hs_presence_active(srv, who);
     HS_TRY(hs_txn_begin(srv, a, srv->rooms->txns, who, in->room_id, in->txn_id, &txn, &known));
     if (known.p) {
         *ret = known;

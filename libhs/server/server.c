@@ -12,6 +12,7 @@
 #include "server/names.h"
 #include "server/news.h"
 #include "server/peers.h"
+#include "server/presence.h"
 #include "server/push_eval.h"
 #include "server/pushers.h"
 #include "server/redact_related.h"
@@ -143,7 +144,8 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_todevice_open(srv, srv->arena));
     HS_TRY(hs_waiters_open(srv, srv->arena));
-    HS_TRY(hs_typing_open(srv, srv->arena)); /* wakes who waits */
+    HS_TRY(hs_presence_open(srv, srv->arena)); /* hears what typing's messages bring */
+    HS_TRY(hs_typing_open(srv, srv->arena));   /* wakes who waits */
     HS_TRY(hs_fanout_start(srv));
     hs_caches_check(srv);
     HS_TRY(hs_gauges_open(srv, srv->arena));
@@ -160,6 +162,7 @@ void hs_server_close_services(hs_server *srv)
     hs_fanout_stop(srv);
     hs_sync_filters_close(srv);
     hs_typing_close(srv);
+    hs_presence_close(srv);
     hs_waiters_close(srv);
     hs_todevice_close(srv);
     hs_timeline_close(srv);

@@ -3,6 +3,7 @@
 
 #include "base/vec.h"
 #include "core/pushrules.h"
+#include "server/presence.h"
 #include "server/receipts.h"
 #include "server/relations.h"
 #include "server/sync_part.h"
@@ -34,7 +35,8 @@ typedef struct {
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
     hs_typing_view typing;
-    int64_t floor; /* of what is remembered of rooms, when it was first looked at */
+    hs_strs presence; /* whole events */
+    int64_t floor;    /* of what is remembered of rooms, when it was first looked at */
 } sync_run;
 
 /* ── which rooms ── */
@@ -524,6 +526,29 @@ static hs_error *read_unread(sync_run *s)
     return NULL;
 }
 
+/* Presence: of those who have changed, and of those whom the user sees since they or the user joined a room. */
+static hs_error *read_presence(sync_run *s)
+{
+    const hs_sync_in *in = s->job.in;
+    hs_typing_view view = s->typing;
+    HS_VEC(hs_room *) fresh = { 0 };
+    HS_VEC(hs_nid) newcomers = { 0 };
+
+    if (in->full_state && view.tells)
+        view.since = 0;
+    for (size_t i = 0; in->has_since && i < s->parts.n; i++) {
+        const hs_sync_part *p = &s->parts.at[i];
+
+        if (p->newly_joined && !p->archived)
+            HS_TRY(hs_vec_push(s->job.a, &fresh, p->room));
+        for (size_t k = 0; p->member_events && !p->newly_joined && k < p->senders_n; k++)
+            HS_TRY(hs_vec_push(s->job.a, &newcomers, p->senders[k]));
+    }
+    return hs_presence_news(s->job.srv, s->job.a, s->job.who, &view, in->has_since ? in->woken : NULL,
+                            &in->filter->presence, fresh.at, fresh.n, (hs_nids){ newcomers.at, newcomers.n },
+                            &s->presence);
+}
+
 /* Dresses the events of all rooms in as few round trips as it takes. */
 static hs_error *dress(sync_run *s)
 {
@@ -745,6 +770,14 @@ static hs_error *write_answer(sync_run *s, hs_buf *b, const hs_sync_token *next,
         hs_json_end(&j);
         hs_json_end(&j);
     }
+    if (s->presence.n) {
+        hs_json_obj_at(&j, "presence");
+        hs_json_arr_at(&j, "events");
+        for (size_t i = 0; i < s->presence.n; i++)
+            hs_json_v_raw(&j, s->presence.at[i]);
+        hs_json_end(&j);
+        hs_json_end(&j);
+    }
     if (s->letters.msgs.n) {
         hs_json_obj_at(&j, "to_device");
         hs_json_arr_at(&j, "events");
@@ -758,7 +791,7 @@ static hs_error *write_answer(sync_run *s, hs_buf *b, const hs_sync_token *next,
     if (rooms)
         HS_TRY(write_rooms(s, &j));
     hs_json_end(&j);
-    *ret_empty = !rooms && !data.n && !s->letters.msgs.n;
+    *ret_empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n;
     return NULL;
 }
 
@@ -780,6 +813,7 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     HS_TRY(read_data(&s));
     HS_TRY(choose_rooms(&s));
     HS_TRY(fill(&s));
+    HS_TRY(read_presence(&s));
     next = (hs_sync_token){ s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto };
     HS_TRY(write_answer(&s, b, &next, ret_empty));
     *ret_next = next;

@@ -1,6 +1,7 @@
 /* See sync_wait.h. */
 #include "server/sync_wait.h"
 
+#include "server/presence.h"
 #include "server/sync_recent.h"
 
 #include <stdlib.h>
@@ -120,6 +121,34 @@ void hs_waiters_wake_room(hs_server *srv, hs_nid room)
         if (u->waiters && (!u->loaded || (m && m->membership == HS_MEMBER_JOIN)))
             tell(u, room);
     }
+}
+
+void hs_waiters_tell_presence(hs_server *srv, hs_nid user, hs_nid whom)
+{
+    hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)user);
+
+    for (hs_waiter *w = u ? u->waiters : NULL, *next; w; w = next) {
+        bool known = false;
+
+        next = w->next;
+        for (unsigned i = 0; i < w->presence_n; i++)
+            known |= w->presence[i] == whom;
+        if (!known && w->presence_n < HS_WAITER_PRESENCE)
+            w->presence[w->presence_n++] = whom;
+        else if (!known)
+            w->presence_more = true;
+        wake(w);
+    }
+}
+
+bool hs_waits_here(const hs_server *srv, hs_nid user, uint64_t device)
+{
+    const hs_sync_user *u = hs_map_get_n(srv->waiters->users, (uint64_t)user);
+
+    for (const hs_waiter *w = u ? u->waiters : NULL; w; w = w->next)
+        if (hs_presence_device(w->device_id) == device)
+            return true;
+    return false;
 }
 
 size_t hs_waiters_count(const hs_server *srv)

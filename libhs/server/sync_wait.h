@@ -14,7 +14,7 @@ HS_NODISCARD hs_error *hs_waiters_open(hs_server *srv, hs_arena *a);
 void hs_waiters_close(hs_server *srv);
 
 /* ── waiting ── */
-enum { HS_WAITER_ROOMS = 4 };
+enum { HS_WAITER_ROOMS = 4, HS_WAITER_PRESENCE = 8 };
 
 /* Belongs to the caller and stays where it is until fn ran or hs_wait_stop. What came is collected until the stop, even
  * after fn: between the wake and the answer there may be more. */
@@ -28,6 +28,9 @@ typedef struct hs_waiter {
     hs_timer timer;
     hs_nid rooms[HS_WAITER_ROOMS]; /* where it came from … */
     uint8_t rooms_n;
+    hs_nid presence[HS_WAITER_PRESENCE]; /* users who share a room and whose presence has changed … */
+    uint8_t presence_n;
+    bool presence_more; /* … more than fit */
     bool all; /* … or anywhere: more rooms than fit, or the user's own news; neither: a message for the device */
     bool woken, timed_out;
 } hs_waiter;
@@ -38,6 +41,10 @@ void hs_wait_stop(hs_waiter *w);
 /* Wakes those who wait for a user's own news, or for a room's ephemeral news (typing). */
 void hs_waiters_wake_user(hs_server *srv, hs_nid user);
 void hs_waiters_wake_room(hs_server *srv, hs_nid room);
+/* The presence of `whom` has changed, whom `user` may see. */
+void hs_waiters_tell_presence(hs_server *srv, hs_nid user, hs_nid whom);
+/* Does a device of the user wait here? By the hash of its id, hs_presence_device. */
+bool hs_waits_here(const hs_server *srv, hs_nid user, uint64_t device);
 size_t hs_waiters_count(const hs_server *srv);
 
 /* ── what is remembered of a user ── */

@@ -6,6 +6,7 @@
 #include "base/json_out.h"
 #include "core/ids.h"
 #include "server/peers.h"
+#include "server/presence.h"
 #include "server/sync_wait.h"
 #include "server/typing_state.h"
 
@@ -274,6 +275,7 @@ void hs_typing_apply(struct hs_ephemeral *e, const hs_ephemeral_msg *m)
         apply_room(e, m, &m->typing[i]);
     if (m->whole)
         drop_unrepeated(e, m);
+    hs_presence_apply(e->srv, m, e->clock);
 }
 
 void hs_typing_drop_others(struct hs_ephemeral *e)
@@ -338,6 +340,7 @@ hs_error *hs_typing_set(hs_server *srv, const hs_session *who, hs_arena *a, hs_s
     hs_typist_msg user = { .user = who->user_id };
     hs_typing_msg r = { .users = &user, .n = 1 };
 
+    hs_presence_active(srv, who);
     if (!hs_user_id_parse(user_id, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Invalid user ID");
     if (!hs_str_eq(id.server, srv->server_name))

@@ -15,10 +15,12 @@
 
 #include "base/checked.h"
 #include "base/vec.h"
+#include "server/presence.h"
 #include "server/sync_wait.h"
 
 enum {
     REPEAT_MS = 20000,
+    AGAIN_MS = 2000,    /* to our next question, while nobody has come back on the last one */
     STEP_MS = 500,      /* from our question to when all answers must be there */
     ECHO_MS = 1000,     /* that a request waits for its own message */
     RECENT_MS = 600000, /* changes that are repeated to who asks */
@@ -141,6 +143,8 @@ static hs_error *collect(struct hs_ephemeral *e, hs_arena *a, bool changes, hs_e
     }
     m->typing = rooms.at;
     m->typing_n = rooms.n;
+    if (changes)
+        HS_TRY(hs_presence_own(e->srv, a, &m->presence, &m->presence_n));
     return NULL;
 }
 
@@ -163,7 +167,7 @@ static void on_repeat(hs_timer *t)
 {
     struct hs_ephemeral *e = t->ud;
 
-    (void)!hs_timer_arm(e->srv->loop, t, REPEAT_MS);
+    (void)!hs_timer_arm(e->srv->loop, t, e->in_step || !e->sub ? REPEAT_MS : AGAIN_MS);
     hs_typing_sweep(e);
     if (!shared(e))
         return;
@@ -230,7 +234,7 @@ hs_error *hs_typing_share_open(struct hs_ephemeral *e)
     e->repeat = (hs_timer){ .fn = on_repeat, .ud = e };
     e->step = (hs_timer){ .fn = on_step, .ud = e };
     e->watch = (hs_bus_watch){ .fn = on_health, .ud = e };
-    HS_TRY(hs_timer_arm(srv->loop, &e->repeat, REPEAT_MS));
+    HS_TRY(hs_timer_arm(srv->loop, &e->repeat, AGAIN_MS));
     if (!srv->shared || !srv->bus) {
         e->in_step = true;
         return NULL;

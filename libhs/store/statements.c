@@ -20,6 +20,7 @@
     X(hs_notifications_statements) \
     X(hs_purge_statements) \
     X(hs_push_rules_statements) \
+    X(hs_presence_statements) \
     X(hs_pushers_statements) \
     X(hs_receipts_statements) \
     X(hs_refresh_tokens_statements) \

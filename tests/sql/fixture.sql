@@ -54,6 +54,7 @@ INSERT INTO thread SELECT 1000000, 10000000 + e, 10000000 + e, e, e, 1, 0 FROM g
 INSERT INTO push_note SELECT 1 + e % 20000, 1000000, e, 10000000 + e, 0, 1, 0, 0 FROM generate_series(100000, 150000) e;
 INSERT INTO push_ruleset SELECT u, 1, '{}', u FROM generate_series(1, 5000) u;
 INSERT INTO thread_sub SELECT 1 + e % 20000, 1000000, 10000000 + e, e % 3 > 0, false, NULL, e FROM generate_series(100000, 150000) e;
+INSERT INTO presence SELECT u, 0, NULL, u FROM generate_series(1, 20000) u;
 INSERT INTO ignored SELECT u, u + 1 FROM generate_series(1, 20000) u;
 INSERT INTO to_device SELECT u, 'D' || d, u * 10 + k, '{}' FROM generate_series(1, 20000) u, generate_series(1, 2) d, generate_series(1, 5) k;
 INSERT INTO media(server_nid, media_id, user_nid, type, length, created_ts, access_ts, sha256, flags, unused_expires_ts)

@@ -17,6 +17,11 @@ def own_server():
     s.close()
 
 
+def without_presence(answers):
+    """Who is there is told anew to who asks."""
+    return [{k: v for k, v in a.items() if k != "presence"} for a in answers]
+
+
 def timeless(x):
     """Without what depends on the moment of asking."""
     if isinstance(x, dict):
@@ -42,14 +47,14 @@ def test_a_restart_changes_nothing_of_what_a_sync_shows(own_server, end):
     alice.set_state(room, "m.room.topic", {"topic": "x"})
 
     def shown():
-        return timeless([
+        return without_presence(timeless([
             bob.sync(),
             bob.sync(token),
             bob.sync(token, full_state="true"),
             bob.sync(filter=LAZY),
             alice.sync(filter=LAZY),
             carol.sync(),
-        ])
+        ]))
 
     before = shown()
     counts = before[0]["rooms"]["join"][room]["unread_notifications"]

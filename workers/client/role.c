@@ -21,6 +21,7 @@
     X(mutual_rooms) \
     X(notifications) \
     X(openid) \
+    X(presence) \
     X(profile) \
     X(push_rules) \
     X(pushers) \

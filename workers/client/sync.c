@@ -3,6 +3,7 @@
 #include "server/sync.h"
 
 #include "runtime/http.h"
+#include "server/presence.h"
 #include "server/todevice.h"
 #include "server/typing.h"
 
@@ -148,6 +149,7 @@ static hs_error *read_state_after(hs_req *q, const char **ret)
 static hs_error *get_sync(hs_req *q, hs_res *r)
 {
     hs_str since = hs_query(q, "since"), presence = hs_query(q, "set_presence");
+    hs_presence_state state = HS_PRESENCE_ONLINE;
     hs_sync_in in = { 0 };
     hs_sync_filter *filter;
     int64_t timeout = 0;
@@ -158,8 +160,7 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
     HS_TRY(hs_query_i64(q, "timeout", &has_timeout, &timeout));
     if (timeout < 0)
         return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter timeout must be a positive integer.");
-    if (presence.p && !hs_str_eq(presence, HS_S("online")) && !hs_str_eq(presence, HS_S("offline")) &&
-        !hs_str_eq(presence, HS_S("unavailable")))
+    if (presence.p && (!hs_presence_parse(q->srv, presence, &state) || state == HS_PRESENCE_BUSY))
         return hs_err(q->a, 400, HS_M_INVALID_PARAM,
                       "Query parameter 'set_presence' must be one of ['offline', 'online', 'unavailable']");
     HS_TRY(hs_query_bool(q, "full_state", &in.full_state));
@@ -182,6 +183,7 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
         }
         HS_TRY(hs_todevice_acknowledge(q->srv, q->who, q->a, in.since.to_device));
     }
+    HS_TRY(hs_presence_syncing(q->srv, q->who, q->a, state));
     in.filter = &filter->filter;
     in.filter_id = filter->id;
     if (timeout > TIMEOUT_MAX_MS)
