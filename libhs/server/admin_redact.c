@@ -1,5 +1,5 @@
-/* See admin_redact.h. A step looks at slices of one room's events, newest first, and redacts what it finds of the
- * user's; how far it has come is the number of the last event looked at. What is redacted already is passed over, so a
+/* See admin_redact.h. A step looks at slices of one room's timeline, newest first, and redacts what it finds of the
+ * user's; how far it has come is the last position looked at. What is redacted already is passed over, so a
  * step may be repeated. */
 #include "server/admin_redact.h"
 
@@ -165,27 +165,28 @@ static hs_error *look(run *r, hs_arena *a, hs_room *room, hs_nid user)
 {
     hs_session who;
     hs_stored *e;
-    hs_nids mine;
-    hs_nid last;
+    hs_sent *mine;
+    int64_t last;
+    size_t n;
 
     HS_TRY(hs_store_sent_by(r->srv->db, a, room->nid, user, r->cursor ? r->cursor : INT64_MAX, r->before_ts,
-                            r->after_ts, &mine, &last));
+                            r->after_ts, &mine, &n, &last));
     if (!last) {
         next_room(r);
         return NULL;
     }
     HS_TRY(actor(r, a, room, user, &who));
-    for (size_t i = 0; i < mine.n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (r->done >= r->limit) {
             next_room(r);
             return NULL;
         }
         if (!time_left(r))
             return NULL; /* from here, later */
-        HS_TRY(hs_events_load(r->srv, a, room->nid, &mine.at[i], 1, &e));
+        HS_TRY(hs_events_load(r->srv, a, room->nid, &mine[i].event, 1, &e));
         if (e && !e->redacted_by && !(e->flags & (HS_EV_REDACTED | HS_EV_REJECTED)) && is_meant(e->ev))
             HS_TRY(redact(r, a, &who, room, e));
-        r->cursor = mine.at[i];
+        r->cursor = mine[i].pos;
     }
     r->cursor = last;
     return NULL;

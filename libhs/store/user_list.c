@@ -45,16 +45,17 @@ static const hs_stmt JOINED_ROOMS = {
            " WHERE m.user_nid = $1 AND m.membership = $2 ORDER BY m.room_nid",
     .params = "ns", .cols = "t", .big = "room_member",
 };
-#define SLICE "(SELECT event_nid, sender_nid, origin_ts FROM event WHERE room_nid = $1 AND event_nid < $2 ORDER BY event_nid DESC LIMIT 5000) e"
+#define SLICE "(SELECT pos, event_nid FROM timeline WHERE room_nid = $1 AND pos < $2 ORDER BY pos DESC LIMIT 2000) t"
 static const hs_stmt SENT_BY = {
     .name = "sent_by",
-    .sql = "SELECT event_nid FROM " SLICE " WHERE sender_nid = $3 AND ($4 = 0 OR origin_ts <= $4) AND origin_ts >= $5 ORDER BY event_nid DESC",
-    .params = "nnnnn", .cols = "n", .big = "event",
+    .sql = "SELECT t.event_nid, t.pos FROM " SLICE " JOIN event e ON e.room_nid = $1 AND e.event_nid = t.event_nid"
+           " WHERE e.sender_nid = $3 AND ($4 = 0 OR e.origin_ts <= $4) AND e.origin_ts >= $5 ORDER BY t.pos DESC",
+    .params = "nnnnn", .cols = "nn", .big = "event timeline",
 };
 static const hs_stmt SENT_BY_LAST = {
     .name = "sent_by_last",
-    .sql = "SELECT min(event_nid) FROM " SLICE,
-    .params = "nn", .cols = "n", .big = "event",
+    .sql = "SELECT min(pos) FROM " SLICE,
+    .params = "nn", .cols = "n", .big = "timeline",
 };
 /* What is stored is canonical JSON, in which a quoted text cannot look like a member. */
 static const hs_stmt MEMBER_COUNTS = {
@@ -159,11 +160,11 @@ hs_error *hs_store_sent_member_counts(hs_db *db, hs_arena *a, hs_nid user, hs_st
     return NULL;
 }
 
-hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_nid before, int64_t before_ts,
-                           int64_t after_ts, hs_nids *ret, hs_nid *ret_last)
+hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, int64_t before, int64_t before_ts,
+                           int64_t after_ts, hs_sent **ret, size_t *ret_n, int64_t *ret_last)
 {
     hs_rows *rows, *last;
-    hs_nid *out;
+    hs_sent *out;
     hs_pipe *p;
 
     HS_TRY(hs_pipe_open(db, a, &p));
@@ -173,8 +174,9 @@ hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_
     size_t n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)
-        out[i] = hs_rows_i64(rows, i, 0);
-    *ret = (hs_nids){ out, n };
+        out[i] = (hs_sent){ hs_rows_i64(rows, i, 0), hs_rows_i64(rows, i, 1) };
+    *ret = out;
+    *ret_n = n;
     *ret_last = hs_rows_i64(last, 0, 0);
     return NULL;
 }

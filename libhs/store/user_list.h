@@ -48,11 +48,15 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_details(hs_db *db, hs_arena *a,
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_rooms_of_user(hs_db *db, hs_arena *a, hs_nid user, hs_membership membership,
                                                           hs_strs *ret);
 
-/* The next 5,000 events of a room below `before`, by number: those of them that the user sent with after_ts <= their
- * time <= before_ts (0: any), and the last that was looked at (0: there was none). */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, hs_nid before,
-                                                    int64_t before_ts, int64_t after_ts, hs_nids *ret,
-                                                    hs_nid *ret_last);
+typedef struct {
+    hs_nid event;
+    int64_t pos;
+} hs_sent;
+/* Of the newest 2,000 rows of a room's timeline before a position those that the user sent with after_ts <= their time
+ * <= before_ts (0: any), newest first, and the last position that was looked at (0: there was none). */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sent_by(hs_db *db, hs_arena *a, hs_nid room, hs_nid user, int64_t before,
+                                                    int64_t before_ts, int64_t after_ts, hs_sent **ret, size_t *ret_n,
+                                                    int64_t *ret_last);
 
 /* How often the user has invited somebody since, and how many rooms the user has joined. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sent_member_counts(hs_db *db, hs_arena *a, hs_nid user, hs_str user_id,
