@@ -22,12 +22,14 @@ static void check_room(hs_server *one, hs_server *two, hs_arena *a, hs_nid room)
     must(hs_jv_count(users) <= TYPISTS_MAX);
 }
 
+static const hs_config config; /* without presence */
+
 static void open_state(hs_server *srv, hs_loop *loop, uint64_t boot)
 {
     struct hs_ephemeral *e = malloc(sizeof *e);
 
     must(e != NULL);
-    *srv = (hs_server){ .loop = loop, .ephemeral = e };
+    *srv = (hs_server){ .loop = loop, .ephemeral = e, .config = &config };
     *e = (struct hs_ephemeral){ .srv = srv, .boot = boot, .clock = 1000, .rooms = hs_map_open(1) };
     must(e->rooms != NULL);
 }
