@@ -34,7 +34,7 @@ bcrypt_rounds: 4
 default_room_version: "11"
 rc_message: &none {per_second: 100000, burst_count: 100000}
 presence: {enabled: true}
-experimental_features: {msc3391_enabled: true, msc3890_enabled: true, msc3874_enabled: true, msc4155_enabled: true, msc4222_enabled: true, msc4306_enabled: true, msc4354_enabled: true}
+experimental_features: {msc3381_polls_enabled: true, msc3391_enabled: true, msc3890_enabled: true, msc3874_enabled: true, msc4155_enabled: true, msc4222_enabled: true, msc4306_enabled: true, msc4354_enabled: true}
 max_event_delay_duration: 24h
 server_notices: {system_mxid_localpart: _server, system_mxid_display_name: "Server Alert", system_mxid_avatar_url: "", room_name: "Server Alert"}
 rc_delayed_event_mgmt: *none
