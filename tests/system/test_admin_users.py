@@ -469,6 +469,11 @@ def test_devices_of_a_user(admin, alice):
         answer(admin, "POST", user(alice, "delete_devices"), bad, 400)
 
 
+def test_who_one_is_oneself_may_be_asked_by_anybody(alice, bob):
+    assert alice.get(f"/admin/whois/{quote(alice.user_id)}")["user_id"] == alice.user_id
+    answer(alice, "GET", f"/admin/whois/{quote(bob.user_id)}", None, 403)
+
+
 def test_whois_says_from_where(admin, alice):
     for path in (f"{V1}/whois/{quote(alice.user_id)}", f"/admin/whois/{quote(alice.user_id)}"):
         told = admin.get(path)

@@ -84,9 +84,17 @@ static hs_error *put_lock(hs_req *q, hs_res *r)
     return put_flag(q, r, "locked", HS_ACCOUNT_LOCKED);
 }
 
+/* GET …/admin/whois/{userId}: of oneself anybody may ask. */
+static hs_error *get_whois(hs_req *q, hs_res *r)
+{
+    if (!(q->who->flags & HS_ACCOUNT_ADMIN) && !hs_str_eq(hs_path_param(q, "userId"), q->who->user_id))
+        return hs_err(q->a, 403, HS_M_FORBIDDEN, "You are not a server admin");
+    return hs_admin_get_whois(q, r);
+}
+
 /* clang-format off */
 const hs_route hs_routes_admin_moderation[] = {
-    { HS_GET, "api/v1 r0 v3 unstable", "/admin/whois/{userId}", hs_admin_get_whois, .who = HS_AUTH_ADMIN, .servlet = "WhoisRestServlet" },
+    { HS_GET, "api/v1 r0 v3 unstable", "/admin/whois/{userId}", get_whois, .who = HS_AUTH_USER, .servlet = "WhoisRestServlet" },
     { HS_GET, "v1", "/admin/suspend/{userId}", get_suspend, .who = HS_AUTH_ADMIN, .servlet = "SuspendAccountRestServlet" },
     { HS_PUT, "v1", "/admin/suspend/{userId}", put_suspend, .who = HS_AUTH_ADMIN, .servlet = "SuspendAccountRestServlet" },
     { HS_GET, "v1", "/admin/lock/{userId}", get_lock, .who = HS_AUTH_ADMIN, .servlet = "LockAccountRestServlet" },
