@@ -149,6 +149,7 @@ struct hs_res {
     size_t headers_n, headers_cap;
     hs_str content_type; /* default application/json */
     bool parked;
+    bool page;     /* HTML of our own, for people: without CORS, which is for APIs and media */
     bool has_file; /* the body is file_n bytes of file_fd from file_at on */
     int file_fd;
     int64_t file_at, file_n;

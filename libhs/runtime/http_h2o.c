@@ -165,7 +165,7 @@ static bool sets_header(const hs_res *r, hs_str name)
 static void add_headers(h2o_req_t *req, const hs_res *r, bool has_body)
 {
     bool json = has_body && (!r || !r->content_type.n || hs_str_eq(r->content_type, HS_S("application/json")));
-    bool page = r && hs_str_starts(r->content_type, HS_S("text/html")); /* for people, not for other sites' scripts */
+    bool page = r && r->page; /* for people, not for other sites' scripts */
 
     for (size_t i = 0; !page && i < sizeof CORS / sizeof *CORS; i++)
         if (!sets_header(r, CORS[i].name))

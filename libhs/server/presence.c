@@ -65,7 +65,7 @@ static bool make_room(struct hs_presence *p)
     if (hs_map_count(p->users) < HS_PRESENCE_USERS)
         return true;
     for (hs_presence_user *u = p->oldest; u; u = u->newer)
-        if (u->state == HS_PRESENCE_OFFLINE && !u->changed && !u->unsaved) {
+        if (u->state == HS_PRESENCE_OFFLINE && !u->changed && !u->telling && !u->unsaved) {
             forget(p, u);
             return true;
         }

@@ -32,6 +32,7 @@ typedef struct hs_presence_user {
     char *status;
     size_t status_n;
     bool changed, unsaved;
+    bool telling; /* waiters are being told: some may not know yet */
     uint8_t devices_n;
     hs_presence_dev devices[HS_PRESENCE_DEVICES];
 } hs_presence_user;

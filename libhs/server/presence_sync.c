@@ -33,6 +33,15 @@ static hs_error *candidates(hs_server *srv, hs_arena *a, const hs_typing_view *v
     return NULL;
 }
 
+/* Changes since the token that waiters may not have heard of: the answer's token is past them. */
+static hs_error *untold(hs_server *srv, hs_arena *a, const hs_typing_view *view, nids *ret)
+{
+    for (const hs_presence_user *u = srv->presence->newest; u && u->serial > view->since; u = u->older)
+        if (u->changed || u->telling)
+            HS_TRY(hs_vec_push(a, ret, u->user));
+    return NULL;
+}
+
 static hs_error *keep_visible(hs_server *srv, hs_arena *a, hs_nid viewer, nids *list)
 {
     bool *share;
@@ -118,11 +127,13 @@ hs_error *hs_presence_news(hs_server *srv, hs_arena *a, const hs_session *who, c
     if (!hs_presence_on(srv) || !view->tells || !hs_event_filter_type(filter, HS_S("m.presence")))
         return NULL;
     if (woken && !woken->all && !woken->presence_more) {
-        /* Whom they may see was asked when it was told (presence_time.c). */
+        /* Whom they may see was asked when it was told (presence_time.c); of those not told of yet it is asked now. */
+        HS_TRY(untold(srv, a, view, &list));
+        HS_TRY(keep_visible(srv, a, who->user, &list));
         for (size_t i = 0; i < woken->presence_n; i++) {
             const hs_presence_user *u = hs_presence_find(srv, woken->presence[i]);
 
-            if (u && u->serial > view->since)
+            if (u && u->serial > view->since && !has(&list, u->user))
                 HS_TRY(hs_vec_push(a, &list, u->user));
         }
     } else {

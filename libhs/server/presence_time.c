@@ -39,8 +39,10 @@ static void tell(void *ud)
 
             p->changed = u->next_changed;
             u->changed = false;
+            u->telling = true;
             hs_arena_reset(a);
             hs_error *e = hs_waiters_count(p->srv) ? tell_one(p, a, u->user) : NULL;
+            u->telling = false;
             if (e)
                 hs_log_error(p->srv->log, HS_LOG_WARN, HS_S("-"), "presence.tell", e);
         }

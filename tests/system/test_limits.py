@@ -105,8 +105,8 @@ def test_an_administrator_takes_limits_away_and_gives_others(user, boss):
     room = alice.create_room()
     assert 429 in sends(alice, room, 10)
     path = f"/_synapse/admin/v1/users/{alice.user_id}/override_ratelimit"
-    if boss.raw("POST", path, {"messages_per_second": 0, "burst_count": 0}).status_code == 404:
-        pytest.skip("there is no such endpoint yet")
+    boss.post(path, {"messages_per_second": 0, "burst_count": 0})
     assert sends(alice, room, 20) == [200] * 20
     boss.post(path, {"messages_per_second": 1, "burst_count": 10})
-    assert 10 <= sends(alice, room, 20).count(200) < 20
+    # What was sent before counts on: five of the ten were used up under the default limit.
+    assert 5 <= sends(alice, room, 20).count(200) <= 12

@@ -282,6 +282,7 @@ static hs_error *answer(hs_res *r, int status, hs_str page, hs_str policy)
     };
 
     hs_res_bytes(r, status, HS_S("text/html; charset=utf-8"), page);
+    r->page = true;
     for (size_t i = 0; i < sizeof SAFETY / sizeof *SAFETY; i++)
         HS_TRY(hs_res_header(r, SAFETY[i].name, SAFETY[i].value));
     return hs_res_header(r, HS_S("Content-Security-Policy"), policy);
