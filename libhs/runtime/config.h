@@ -43,6 +43,11 @@ typedef struct {
     bool crop;
 } hs_config_thumbnail;
 
+/* Deletes what has expired in rooms with shortest_ms < lifetime <= longest_ms; 0: no limit. */
+typedef struct {
+    int64_t interval_ms, shortest_ms, longest_ms;
+} hs_config_purge_job;
+
 /* At most `bytes` in the last `period_ms`. */
 typedef struct {
     int64_t period_ms, bytes;
@@ -131,6 +136,16 @@ typedef struct hs_config {
     bool presence_enabled, block_non_admin_invites;
     int64_t redaction_retention_ms, forgotten_room_retention_ms, user_ips_max_age_ms;
     bool require_membership_for_aliases, forget_rooms_on_leave, allow_per_room_profiles;
+    struct {
+        hs_str localpart, display_name, avatar_url, room_name, room_topic, room_avatar_url;
+        bool auto_join;
+    } server_notices;
+    struct {
+        bool enabled;
+        int64_t default_min_ms, default_max_ms, allowed_min_ms, allowed_max_ms; /* 0: none */
+        const hs_config_purge_job *jobs;
+        size_t jobs_n;
+    } retention;
     hs_config_rules alias_creation_rules, room_list_publication_rules;
     hs_jv default_power_level_content_override; /* by preset; absent: none */
     hs_strs exclude_rooms_from_sync;

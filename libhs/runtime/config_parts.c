@@ -343,6 +343,33 @@ static hs_error *logging(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_con
 
 /* ── rooms ── */
 
+static hs_error *retention(hs_arena *a, const hs_yaml *top, hs_config *c)
+{
+    const char *path = "retention.purge_jobs";
+    const hs_yaml *n = hs_yaml_get(hs_yaml_get(top, HS_S("retention")), HS_S("purge_jobs"));
+    size_t count = n && n->kind == HS_YAML_SEQ ? n->n : 0;
+    hs_config_purge_job *at;
+
+    if (c->retention.default_max_ms && c->retention.default_min_ms > c->retention.default_max_ms)
+        return hs_config_err(a, top, "retention.default_policy", "min_lifetime is greater than max_lifetime");
+    if (c->retention.allowed_max_ms && c->retention.allowed_min_ms > c->retention.allowed_max_ms)
+        return hs_config_err(a, top, "retention", "allowed_lifetime_min is greater than allowed_lifetime_max");
+    if (!hs_yaml_is_null(n) && n->kind != HS_YAML_SEQ)
+        return hs_config_err(a, n, path, "expected a list of jobs");
+    HS_TRY(hs_alloc(a, count, &at));
+    for (size_t i = 0; i < count; i++) {
+        const hs_yaml *j = n->items[i];
+        HS_TRY(hs_config_duration(a, hs_yaml_get(j, HS_S("interval")), path, &at[i].interval_ms));
+        HS_TRY(hs_config_duration(a, hs_yaml_get(j, HS_S("shortest_max_lifetime")), path, &at[i].shortest_ms));
+        HS_TRY(hs_config_duration(a, hs_yaml_get(j, HS_S("longest_max_lifetime")), path, &at[i].longest_ms));
+        if (at[i].interval_ms < 1)
+            return hs_config_err(a, j, path, "a job needs an interval");
+    }
+    c->retention.jobs = at;
+    c->retention.jobs_n = count;
+    return NULL;
+}
+
 static hs_error *rules(hs_arena *a, const hs_yaml *top, const char *path, bool others, hs_config_rules *ret)
 {
     const hs_yaml *n = hs_yaml_get(top, hs_str_c(path));
@@ -441,6 +468,7 @@ hs_error *hs_config_parts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs_co
     HS_TRY(listeners(a, top, log, c));
     HS_TRY(database(a, top, c));
     HS_TRY(redis(a, top, c));
+    HS_TRY(retention(a, top, c));
     HS_TRY(rules(a, top, "alias_creation_rules", true, &c->alias_creation_rules));
     HS_TRY(rules(a, top, "room_list_publication_rules", false, &c->room_list_publication_rules));
     HS_TRY(prejoin(a, top, c));

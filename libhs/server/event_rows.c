@@ -72,7 +72,7 @@ static bool is_summarised(hs_str type)
         HS_S_INIT("m.room.create"),       HS_S_INIT("m.room.name"),       HS_S_INIT("m.room.canonical_alias"),
         HS_S_INIT("m.room.topic"),        HS_S_INIT("m.room.avatar"),     HS_S_INIT("m.room.join_rules"),
         HS_S_INIT("m.room.guest_access"), HS_S_INIT("m.room.encryption"), HS_S_INIT("m.room.history_visibility"),
-        HS_S_INIT("m.room.tombstone"),
+        HS_S_INIT("m.room.tombstone"),    HS_S_INIT("m.room.retention"),
     };
 
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
@@ -235,7 +235,7 @@ static hs_error *text_of(hs_room_write *w, const char *type, const char *member,
 static hs_error *summary(hs_room_write *w)
 {
     hs_room_summary sum = { .room = w->room->nid, .federatable = true, .bump_pos = w->room->is_new ? -1 : 0 };
-    hs_stored *create;
+    hs_stored *create, *retention;
 
     HS_TRY(text_of(w, "m.room.name", "name", false, &sum.name));
     HS_TRY(text_of(w, "m.room.canonical_alias", "alias", false, &sum.canonical_alias));
@@ -250,6 +250,9 @@ static hs_error *summary(hs_room_write *w)
     HS_TRY(hs_room_write_state(w, HS_S("m.room.create"), HS_S(""), &create));
     if (create)
         (void)hs_jv_bool(hs_jv_get(create->ev->content, HS_S("m.federate")), &sum.federatable);
+    HS_TRY(hs_room_write_state(w, HS_S("m.room.retention"), HS_S(""), &retention));
+    if (retention && retention->nid != w->redacted)
+        (void)hs_jv_int(hs_jv_get(retention->ev->content, HS_S("max_lifetime")), &sum.retention_max);
     return hs_store_summary_put(w->unit, w->last_at, &sum);
 }
 

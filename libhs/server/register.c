@@ -42,6 +42,8 @@ hs_error *hs_username_check_form(const hs_server *srv, hs_arena *a, hs_str local
         return hs_err(a, 400, HS_M_INVALID_USERNAME, "User ID cannot be empty");
     if (localpart.p[0] == '_' && !srv->config->allow_underscore_prefixed_localpart)
         return hs_err(a, 400, HS_M_INVALID_USERNAME, "User ID may not begin with _");
+    if (srv->config->server_notices.localpart.n && hs_str_eq(localpart, srv->config->server_notices.localpart))
+        return hs_err(a, 400, HS_M_EXCLUSIVE, "This user ID is reserved.");
     if (localpart.n + srv->server_name.n + 2 > HS_ID_MAX)
         return hs_err(a, 400, HS_M_INVALID_USERNAME, "User ID may not be longer than %d characters", HS_ID_MAX);
     return NULL;

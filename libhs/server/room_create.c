@@ -463,7 +463,8 @@ static hs_error *add_wishes(hs_room_write *w, plan *p)
     const hs_config *cfg = p->srv->config;
     hs_arena *a = hs_room_write_arena(w);
     const initial *encryption = find_given(p, "m.room.encryption");
-    bool encrypt = cfg->encryption_default_all || (cfg->encryption_default_invite && p->preset->encrypted_when_invite);
+    bool encrypt = !p->in->never_encrypted && (cfg->encryption_default_all ||
+                                               (cfg->encryption_default_invite && p->preset->encrypted_when_invite));
     hs_jv content;
 
     if (encryption && hs_jv_str_or_null(hs_jv_get(encryption->content, HS_S("algorithm"))).p)
@@ -638,6 +639,10 @@ static hs_error *create(plan *p, hs_arena *a, hs_str *ret_room_id)
         p->in = &alone;
     }
     HS_TRY(hs_store_profile_get(p->srv->db, a, p->who->user, &found, &p->name, &p->avatar));
+    if (p->in->has_profile) {
+        p->name = p->in->displayname;
+        p->avatar = p->in->avatar_url;
+    }
     return make(p, a, ret_room_id);
 }
 

@@ -10,7 +10,10 @@ typedef struct {
     hs_strs invite;
     hs_jv invite_3pid, initial_state, creation_content, power_level_content_override;
     bool is_direct;
-    hs_str txn_id; /* p NULL: not idempotent */
+    hs_str txn_id;    /* p NULL: not idempotent */
+    bool has_profile; /* how the creator is shown there, instead of the profile */
+    hs_str displayname, avatar_url;
+    bool never_encrypted;
 } hs_room_wish;
 
 /* All initial events are one durable unit. Spec: "Creation". The same (device, txn_id) always gives the same room. */

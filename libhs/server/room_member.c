@@ -11,6 +11,7 @@
 #include "server/room_block.h"
 #include "server/room_delete.h"
 #include "server/room_state.h"
+#include "server/server_notices.h"
 #include "store/account_data.h"
 #include "store/members.h"
 #include "store/names.h"
@@ -178,6 +179,21 @@ static hs_error *check_guest(hs_room_write *w, const change *c)
     return NULL;
 }
 
+/* An invite to the room of notices is not rejected; who has come in may leave. */
+static hs_error *check_notices(hs_room_write *w, const change *c, hs_membership before)
+{
+    hs_stored *create;
+
+    if (!c->srv->config->server_notices.localpart.n || c->who->as_admin || before != HS_MEMBER_INVITE ||
+        ACTIONS[c->in->action].to != HS_MEMBER_LEAVE)
+        return NULL;
+    HS_TRY(hs_room_write_state(w, HS_S("m.room.create"), HS_S(""), &create));
+    if (create && hs_notices_room_is(c->srv, create->ev))
+        return hs_err(hs_room_write_arena(w), 403, HS_M_CANNOT_LEAVE_SERVER_NOTICE_ROOM,
+                      "You cannot reject this invite");
+    return NULL;
+}
+
 /* What Synapse refuses before it asks the auth rules. */
 static hs_error *check_before(hs_arena *a, hs_member_action action, hs_membership before)
 {
@@ -213,6 +229,7 @@ static hs_error *fill_change(hs_room_write *w, void *ud)
     hs_membership before = membership_in(was);
     HS_TRY(check_before(a, c->in->action, before));
     HS_TRY(check_guest(w, c));
+    HS_TRY(check_notices(w, c, before));
     if (c->in->action == HS_CHANGE_JOIN) {
         HS_TRY(authorise_join(w, c, before, &authorised_by));
         /* staying joined keeps who authorised it, or each repeat would be another event; if that is one of ours, whose
@@ -248,6 +265,8 @@ hs_error *hs_invite_check(hs_server *srv, hs_arena *a, const hs_session *who, hs
     hs_nid user;
     hs_jv rule;
 
+    if (hs_notices_sender_is(srv, target))
+        return hs_err(a, 403, HS_M_UNKNOWN, "Cannot invite this user");
     if (who->flags & HS_ACCOUNT_ADMIN)
         return NULL;
     if (srv->config->block_non_admin_invites)

@@ -13,10 +13,12 @@
 #include "server/news.h"
 #include "server/peers.h"
 #include "server/presence.h"
+#include "server/purge_history.h"
 #include "server/push_eval.h"
 #include "server/pushers.h"
 #include "server/redact_related.h"
 #include "server/relations.h"
+#include "server/retention.h"
 #include "server/room.h"
 #include "server/room_delete.h"
 #include "server/session.h"
@@ -151,6 +153,8 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_gauges_open(srv, srv->arena));
     HS_TRY(hs_room_delete_open(srv));
     HS_TRY(hs_admin_redact_open(srv));
+    HS_TRY(hs_purge_history_open(srv));
+    HS_TRY(hs_retention_open(srv));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 

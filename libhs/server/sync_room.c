@@ -83,8 +83,8 @@ static hs_error *stored_rows(hs_sync_job *job, hs_sync_part *p, size_t most, boo
 /* Was the user joined all the time? Then everything is seen, and no state has to be looked at. */
 static bool sees_all(const hs_sync_job *job, const hs_sync_part *p)
 {
-    return !job->ignores.n && !p->archived && p->me.membership == HS_MEMBER_JOIN && !p->newly_joined &&
-           p->since != INT64_MIN && p->me.pos <= p->since;
+    return !job->srv->config->retention.enabled && !job->ignores.n && !p->archived &&
+           p->me.membership == HS_MEMBER_JOIN && !p->newly_joined && p->since != INT64_MIN && p->me.pos <= p->since;
 }
 
 /* Adds the visible ones of rows[from … to) to p->events (newest first) until there are `enough`. */

@@ -133,7 +133,8 @@ hs_error *hs_timeline_find(hs_server *srv, const hs_session *who, hs_arena *a, h
     HS_TRY(hs_room_find(srv, a, room_id, &room));
     if (room)
         HS_TRY(hs_event_find(srv, a, room->nid, event_id, &event));
-    if (!event || event->room != room->nid || (event->flags & (HS_EV_REJECTED | HS_EV_STUB | HS_EV_SOFT_FAILED)))
+    if (!event || event->room != room->nid ||
+        (event->flags & (HS_EV_OUTLIER | HS_EV_REJECTED | HS_EV_STUB | HS_EV_SOFT_FAILED)))
         return NULL;
     *ret_room = room;
     ret->event = event;

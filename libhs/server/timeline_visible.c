@@ -2,6 +2,7 @@
 #include "server/timeline.h"
 
 #include "core/visibility.h"
+#include "server/retention.h"
 #include "server/timeline_state.h"
 #include "store/members.h"
 #include "store/state_points.h"
@@ -233,9 +234,15 @@ hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room, 
     return NULL;
 }
 
+static bool expired(const hs_stored *e, int64_t oldest)
+{
+    return e->ev->origin_ts < oldest && !e->ev->is_state;
+}
+
 hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
                               hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
 {
+    int64_t oldest;
     int64_t visibility_slot = hs_slot(srv->slot_key, HS_S("m.room.history_visibility"), HS_S(""));
     int64_t member_slot = hs_slot(srv->slot_key, HS_S("m.room.member"), who->user_id);
     hs_nid *visibility_nids, *member_nids, *before_nids;
@@ -246,10 +253,12 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
 
     if (!n)
         return NULL;
+    HS_TRY(hs_retention_oldest(srv, a, room, &oldest));
     if (who->as_admin) {
-        memset(visible, true, n);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+            visible[i] = !expired(events[i], oldest);
             membership[i] = HS_MEMBER_NONE;
+        }
         return NULL;
     }
     HS_TRY(hs_alloc(a, n, &visibility_nids));
@@ -290,8 +299,8 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
             .viewer_joined_since = joined_since[i],
         };
 
-        visible[i] =
-            hs_history_visible(events[i]->ev, who->user_id, &sight) && !ignored(&ignores, events[i], who->user);
+        visible[i] = hs_history_visible(events[i]->ev, who->user_id, &sight) &&
+                     !ignored(&ignores, events[i], who->user) && !expired(events[i], oldest);
         membership[i] = at == HS_MEMBER_NONE ? HS_MEMBER_LEAVE : at;
     }
     return NULL;

@@ -108,12 +108,19 @@ static const hs_stmt STRIPPED_PUT = {
     .sql = "UPDATE user_room SET stripped = $3 WHERE user_nid = $1 AND room_nid = $2 AND membership IN (1, 5)",
     .params = "nnb", .big = "user_room",
 };
+static const hs_stmt MADE_FOR = {
+    .name = "room_made_for",
+    .sql = "SELECT u.room_nid FROM user_room u JOIN room r ON r.room_nid = u.room_nid AND r.creator_nid = $2 AND r.flags & 4 = 0"
+           " JOIN user_room m ON m.user_nid = $2 AND m.room_nid = u.room_nid AND m.membership = 2"
+           " WHERE u.user_nid = $1 AND u.membership IN (1, 2, 3) ORDER BY u.membership = 3, u.pos DESC LIMIT 1",
+    .params = "nn", .cols = "n", .big = "user_room room",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_members_statements[] = {
-    &MEMBER_PUT,       &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,    &USER_ROOMS,
-    &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_GET,   &MEMBER_COUNTS,   &SHARED_ROOMS, &SHARE_ROOM,
-    &LOCAL_NEIGHBOURS, &STRIPPED_OF,   &STRIPPED_PUT,  &ROOM_REMEMBERED, NULL,
+    &MADE_FOR,   &MEMBER_PUT,       &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,
+    &USER_ROOMS, &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_GET,   &MEMBER_COUNTS,   &SHARED_ROOMS,
+    &SHARE_ROOM, &LOCAL_NEIGHBOURS, &STRIPPED_OF,   &STRIPPED_PUT,  &ROOM_REMEMBERED, NULL,
 };
 
 _Static_assert(HS_MEMBER_INVITE == 1 && HS_MEMBER_JOIN == 2 && HS_MEMBER_LEAVE == 3 && HS_MEMBER_BAN == 4 &&
@@ -321,4 +328,13 @@ hs_error *hs_store_local_neighbours(hs_db *db, hs_arena *a, hs_nid user, hs_nids
 
     HS_TRY(hs_db_query(db, a, &LOCAL_NEIGHBOURS, &rows, user));
     return read_nids(rows, a, ret);
+}
+
+hs_error *hs_store_room_made_for(hs_db *db, hs_arena *a, hs_nid user, hs_nid maker, hs_nid *ret)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &MADE_FOR, &rows, user, maker));
+    *ret = hs_rows_count(rows) ? hs_rows_i64(rows, 0, 0) : 0;
+    return NULL;
 }

@@ -58,6 +58,9 @@ HS_NODISCARD hs_error *hs_store_stripped_put(hs_write *w, hs_nid user, hs_nid ro
 /* *ret_found false: never had to do with the room. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_room(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
                                                       hs_user_room *ret, bool *ret_found);
+/* The room that `maker` made and is in, and `user` was invited to, rather one that they have not left; 0: none. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_made_for(hs_db *db, hs_arena *a, hs_nid user, hs_nid maker,
+                                                          hs_nid *ret);
 /* All rooms of a local user, in order of room number. `memberships`: bits 1 << hs_membership. Forgotten ones are left
  * out. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_rooms(hs_db *db, hs_arena *a, hs_nid user, unsigned memberships,

@@ -26,13 +26,14 @@ static const hs_stmt SUMMARY_PUT = {
     .name = "room_summary_put",
     .sql = "INSERT INTO room_summary(room_nid, name, canonical_alias, topic, avatar, join_rules, history_visibility,"
            " guest_access, encryption, room_type, successor, federatable, heroes, joined, invited, knocked, banned,"
-           " local_joined, state_events, bump_pos, pos)"
-           " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, 0, 0, hs_pos($14), hs_pos($14))"
+           " local_joined, state_events, bump_pos, pos, retention_max)"
+           " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, 0, 0, hs_pos($14), hs_pos($14), NULLIF($16, 0))"
            " ON CONFLICT (room_nid) DO UPDATE SET name = $2, canonical_alias = $3, topic = $4, avatar = $5,"
            " join_rules = $6, history_visibility = $7, guest_access = $8, encryption = $9, room_type = $10,"
            " successor = $11, federatable = $12, heroes = $13, pos = excluded.pos,"
+           " retention_max = excluded.retention_max,"
            " bump_pos = CASE WHEN $15 THEN excluded.pos ELSE room_summary.bump_pos END",
-    .params = "nttttttttttfNpf",
+    .params = "nttttttttttfNpfn",
 };
 static const hs_stmt SUMMARY_COUNTS = {
     .name = "room_summary_counts",
@@ -70,12 +71,18 @@ static const hs_stmt PUBLISHED_MOVE = {
     .sql = "UPDATE published SET room_nid = $2 WHERE room_nid = $1 AND appservice_id = '' AND network_id = ''",
     .params = "nn", .big = "published",
 };
+static const hs_stmt RETAINED = {
+    .name = "rooms_retained",
+    .sql = "SELECT r.room_nid, r.room_id, s.retention_max FROM (SELECT x.room_nid, x.retention_max FROM room_summary x"
+           " WHERE x.room_nid > $1 ORDER BY x.room_nid LIMIT $2) s JOIN room r ON r.room_nid = s.room_nid AND r.flags & 4 = 0"
+           " ORDER BY s.room_nid",
+    .params = "ni", .cols = "ntn", .big = "room_summary room",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_rooms_statements[] = {
-    &ROOM_INSERT,      &ROOMS,          &ROOM_BY_ID,    &SUMMARY_PUT,
-    &SUMMARY_COUNTS,   &SUMMARIES,      &PUBLISHED_GET, &PUBLISHED_ADD,
-    &PUBLISHED_REMOVE, &PUBLISHED_MOVE, NULL,
+    &RETAINED,  &ROOM_INSERT,   &ROOMS,         &ROOM_BY_ID,       &SUMMARY_PUT,    &SUMMARY_COUNTS,
+    &SUMMARIES, &PUBLISHED_GET, &PUBLISHED_ADD, &PUBLISHED_REMOVE, &PUBLISHED_MOVE, NULL,
 };
 
 hs_error *hs_store_room_insert(hs_write *w, const hs_room_row *row)
@@ -126,7 +133,7 @@ hs_error *hs_store_summary_put(hs_write *w, uint32_t at, const hs_room_summary *
 {
     return hs_write_after(w, &SUMMARY_PUT, s->room, s->name, s->canonical_alias, s->topic, s->avatar, s->join_rules,
                           s->history_visibility, s->guest_access, s->encryption, s->room_type, s->successor,
-                          (int)s->federatable, s->heroes, at, (int)(s->bump_pos == -1));
+                          (int)s->federatable, s->heroes, at, (int)(s->bump_pos == -1), s->retention_max);
 }
 
 hs_error *hs_store_summary_counts(hs_write *w, uint32_t at, hs_nid room, const hs_summary_delta *d)
@@ -203,4 +210,22 @@ hs_error *hs_store_published_move(hs_write *w, hs_nid from, hs_nid to)
 hs_error *hs_store_published_insert(hs_write *w, hs_nid room)
 {
     return hs_write_before(w, &PUBLISHED_ADD, room);
+}
+
+hs_error *hs_store_retained_rooms(hs_db *db, hs_arena *a, hs_nid after, int32_t limit, hs_retained_room **ret,
+                                  size_t *ret_n)
+{
+    hs_retained_room *out;
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &RETAINED, &rows, after, limit));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_retained_room){ .room = hs_rows_i64(rows, i, 0),
+                                     .room_id = hs_rows_str(rows, i, 1),
+                                     .max_ms = hs_rows_i64(rows, i, 2) };
+    *ret = out;
+    *ret_n = n;
+    return NULL;
 }

@@ -18,6 +18,7 @@
     X(hs_members_statements) \
     X(hs_names_statements) \
     X(hs_notifications_statements) \
+    X(hs_purge_history_statements) \
     X(hs_purge_statements) \
     X(hs_push_rules_statements) \
     X(hs_presence_statements) \

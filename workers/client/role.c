@@ -44,11 +44,14 @@
 #define ADMIN(X) \
     X(devices) \
     X(messages) \
+    X(purge_history) \
     X(registration_tokens) \
     X(reports) \
     X(room_delete) \
     X(rooms) \
     X(scheduled_tasks) \
+    X(server_notices) \
+    X(spaces) \
     X(statistics) \
     X(user_account) \
     X(user_info) \

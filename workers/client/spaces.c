@@ -4,10 +4,9 @@
 
 #include "runtime/http.h"
 
-/* GET …/rooms/{roomId}/hierarchy */
-static hs_error *get_hierarchy(hs_req *q, hs_res *r)
+static hs_error *hierarchy(hs_req *q, hs_res *r, bool all)
 {
-    hs_hierarchy_query in = { .room_id = hs_path_param(q, "roomId"), .from = hs_query(q, "from") };
+    hs_hierarchy_query in = { .room_id = hs_path_param(q, "roomId"), .from = hs_query(q, "from"), .all = all };
     hs_hierarchy_page page;
     bool has_limit;
 
@@ -23,6 +22,18 @@ static hs_error *get_hierarchy(hs_req *q, hs_res *r)
 
     hs_hierarchy_show(hs_res_json(r, 200), &page);
     return NULL;
+}
+
+/* GET …/rooms/{roomId}/hierarchy */
+static hs_error *get_hierarchy(hs_req *q, hs_res *r)
+{
+    return hierarchy(q, r, false);
+}
+
+/* GET /_synapse/admin/v1/rooms/{roomId}/hierarchy */
+static hs_error *get_whole_hierarchy(hs_req *q, hs_res *r)
+{
+    return hierarchy(q, r, true);
 }
 
 /* GET …/room_summary/{roomIdOrAlias} and its unstable forms */
@@ -52,6 +63,11 @@ const hs_route hs_routes_spaces[] = {
       .who = HS_AUTH_OPTIONAL, .guest = true, .servlet = "RoomSummaryRestServlet" },
     { HS_GET, "unstable/im.nheko.summary", "/rooms/{roomIdOrAlias}/summary", get_summary,
       .who = HS_AUTH_OPTIONAL, .guest = true, .servlet = "RoomSummaryRestServlet" },
+    { 0 },
+};
+
+const hs_route hs_routes_admin_spaces[] = {
+    { HS_GET, "v1", "/rooms/{roomId}/hierarchy", get_whole_hierarchy, .who = HS_AUTH_ADMIN, .servlet = "AdminRoomHierarchy" },
     { 0 },
 };
 /* clang-format on */
