@@ -43,6 +43,11 @@ static const hs_stmt FILTER_ADD = {
            " ON CONFLICT DO NOTHING",
     .params = "nbi", .big = "filter",
 };
+static const hs_stmt FILTER_FULL = {
+    .name = "filter_full",
+    .sql = "SELECT count(*) >= $2 FROM filter WHERE user_nid = $1",
+    .params = "ni", .cols = "f", .big = "filter",
+};
 static const hs_stmt FILTER_GET = {
     .name = "filter_get",
     .sql = "SELECT body FROM filter WHERE user_nid = $1 AND filter_id = $2",
@@ -51,7 +56,8 @@ static const hs_stmt FILTER_GET = {
 /* clang-format on */
 
 const hs_stmt *const hs_account_data_statements[] = {
-    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_COUNT, &DATA_PURGE, &FILTER_FIND, &FILTER_ADD, &FILTER_GET, NULL,
+    &DATA_GET,    &DATA_AFTER, &DATA_PUT,    &DATA_COUNT, &DATA_PURGE,
+    &FILTER_FIND, &FILTER_ADD, &FILTER_FULL, &FILTER_GET, NULL,
 };
 
 hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
@@ -106,23 +112,25 @@ hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user)
 
 hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int32_t most, int64_t *ret_id)
 {
+    enum { ROUNDS = 50 };
     hs_rows *rows;
-    uint64_t n = 1;
+    uint64_t n;
 
-    /* Two requests at once may draw the same number: one of them finds it taken and draws again. */
-    for (int round = 0; round < 5; round++) {
+    /* Several requests at once may draw the same number: all but one of them find it taken and draw again. */
+    for (int round = 0; round < ROUNDS; round++) {
         HS_TRY(hs_db_query(db, a, &FILTER_FIND, &rows, user, body));
         if (hs_rows_count(rows)) {
             *ret_id = hs_rows_i64(rows, 0, 0);
             return NULL;
         }
-        if (!n && round == 4)
-            break;
         HS_TRY(hs_db_exec(db, a, &FILTER_ADD, &n, user, body, most));
-    }
-    if (!n) {
-        *ret_id = -1;
-        return NULL;
+        if (n)
+            continue;
+        HS_TRY(hs_db_query(db, a, &FILTER_FULL, &rows, user, most));
+        if (hs_rows_bool(rows, 0, 0)) {
+            *ret_id = -1;
+            return NULL;
+        }
     }
     return hs_err_internal(a, NULL, "a filter could not be numbered");
 }
