@@ -9,6 +9,9 @@ import urllib.parse
 
 import requests
 
+# For polls whose end is looked at: another worker may hear a moment later who is there, and end a poll by that.
+NO_PRESENCE = '{"presence":{"types":[]}}'
+
 _counter = itertools.count(1)
 _record = open(os.environ["HS_RECORD"], "a") if os.environ.get("HS_RECORD") else None
 

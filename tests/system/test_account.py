@@ -102,14 +102,18 @@ def test_a_filter_of_wrong_shape_is_refused(alice, bad):
     assert refusal(alice.post, f"/user/{alice.user_id}/filter", bad).status == 400
 
 
+def room_account_data(answer, room):
+    return answer.get("rooms", {}).get("join", {}).get(room, {}).get("account_data", {}).get("events", [])
+
+
 def test_account_data_is_kept_and_synced(alice):
     path = f"/user/{alice.user_id}/account_data/org.example.config"
     assert refusal(alice.get, path).errcode == "M_NOT_FOUND"
     alice.next_sync()
     alice.put(path, {"theme": "dark"})
     assert alice.get(path) == {"theme": "dark"}
-    seen = alice.next_sync(timeout=5000)["account_data"]["events"]
-    assert {"type": "org.example.config", "content": {"theme": "dark"}} in seen
+    event = {"type": "org.example.config", "content": {"theme": "dark"}}
+    alice.sync_until(lambda answer: event in answer.get("account_data", {}).get("events", []))
 
 
 def test_account_data_of_a_room_is_kept_and_synced(alice, bob, room):
@@ -117,8 +121,7 @@ def test_account_data_of_a_room_is_kept_and_synced(alice, bob, room):
     alice.next_sync()
     alice.put(path, {"n": 1})
     assert alice.get(path) == {"n": 1}
-    seen = alice.next_sync(timeout=5000)["rooms"]["join"][room]["account_data"]["events"]
-    assert {"type": "org.example.note", "content": {"n": 1}} in seen
+    alice.sync_until(lambda answer: {"type": "org.example.note", "content": {"n": 1}} in room_account_data(answer, room))
     assert refusal(bob.get, path).status == 403
 
 
@@ -136,8 +139,7 @@ def test_tags_come_and_go(alice, room):
     alice.put(path + "/m.favourite", {"order": 0.25})
     alice.put(path + "/u.work", {})
     assert alice.get(path) == {"tags": {"m.favourite": {"order": 0.25}, "u.work": {}}}
-    seen = alice.next_sync(timeout=5000)["rooms"]["join"][room]["account_data"]["events"]
-    assert any(e["type"] == "m.tag" and "u.work" in e["content"]["tags"] for e in seen)
+    alice.sync_until(lambda answer: [e for e in room_account_data(answer, room) if e["type"] == "m.tag" and "u.work" in e["content"]["tags"]])
     alice.delete(path + "/u.work")
     assert list(alice.get(path)["tags"]) == ["m.favourite"]
 

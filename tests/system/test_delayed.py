@@ -75,7 +75,7 @@ def test_messages_are_sent_when_their_time_comes_in_order(ann, ben, room):
     ben.next_sync()
     ids = [later(ann, room, ms, str(ms)) for ms in (500, 300, 400)]
     assert set(waiting(ann)) == set(ids) and waiting(ben) == []
-    wait_for(lambda: bodies(ann, room) == ["300", "400", "500"], 5)
+    wait_for(lambda: bodies(ann, room) == ["300", "400", "500"])
     wait_for(lambda: waiting(ann) == [])
     events = ann.messages(room, limit=3)["chunk"]
     assert all(e["sender"] == ann.user_id for e in events)
@@ -116,9 +116,9 @@ def test_whoever_has_the_id_may_cancel_restart_and_send(ann, nobody, room):
 def test_a_restart_puts_it_off(ann, room):
     d = state_later(ann, room, 600, "x")
     e = state_later(ann, room, 900, "y", "other")
-    wait_for(lambda: [update(ann, d, "restart")] and state_is(ann, room, "y", "other"), 5)
+    wait_for(lambda: [update(ann, d, "restart")] and state_is(ann, room, "y", "other"))
     assert not state_is(ann, room, "x")
-    wait_for(lambda: state_is(ann, room, "x"), 5)
+    wait_for(lambda: state_is(ann, room, "x"))
     assert e not in waiting(ann)
 
 

@@ -46,7 +46,7 @@ def test_an_upload_that_does_not_fit_is_507_and_leaves_nothing(small_disk):
     for size in (3 * MIB, 10 * MIB):
         r = upload(alice, b"x" * size)
         assert (r.status_code, r.json()["errcode"]) == (507, "M_UNKNOWN")
-        wait_for(lambda: used(small_disk) == before, 2)
+        wait_for(lambda: used(small_disk) == before)
     assert download(alice, kept).content == b"x" * MIB
     assert download(alice, put(alice, b"y" * MIB)).content == b"y" * MIB  # without a restart
 

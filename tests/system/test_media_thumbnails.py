@@ -309,7 +309,7 @@ def test_bombs_do_no_harm(server, alice, name):
     began = time.monotonic()
     r = upload(alice, data, "image/png")
     assert r.status_code == 200
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     print(f"{name}: {len(data)} bytes, {time.monotonic() - began:.1f} s")
     assert requests.get(server.base + "/health").text == "OK"
     id = put(alice, png(100, 100), "image/png")

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mx import Client, quote, refusal
+from mx import NO_PRESENCE, Client, quote, refusal
 from server import Server
 
 HIGHLIGHT = ["notify", {"set_tweak": "highlight"}]
@@ -164,7 +164,7 @@ def test_a_change_is_told_to_the_other_devices(bob, server):
 def test_a_waiting_sync_ends_with_a_change(bob):
     bob.next_sync()
     got = []
-    waiter = threading.Thread(target=lambda: got.append(bob.next_sync(timeout=20000, filter='{"presence":{"types":[]}}')))
+    waiter = threading.Thread(target=lambda: got.append(bob.next_sync(timeout=20000, filter=NO_PRESENCE)))
     waiter.start()
     other = Client(bob.base, bob.token)
     put(other, "room", "!r:x")

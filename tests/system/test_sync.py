@@ -6,9 +6,7 @@ import time
 
 import pytest
 
-from mx import Client, quote, refusal
-
-NO_PRESENCE = '{"presence":{"types":[]}}'  # another worker may hear a moment later who is there, and end a poll by that
+from mx import NO_PRESENCE, Client, quote, refusal
 
 
 def joined(answer, room):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mx import Client, quote, refusal
+from mx import NO_PRESENCE, Client, quote, refusal
 from server import Server
 
 _txns = itertools.count(1)
@@ -81,7 +81,7 @@ def test_a_waiting_sync_hears_at_once_and_only_on_its_device(server, alice, bob)
     def wait(name, client, timeout):
         client.next_sync()
         started.wait()
-        heard[name] = client.next_sync(timeout)
+        heard[name] = client.next_sync(timeout, filter=NO_PRESENCE)
 
     started = threading.Barrier(3)
     threads = [threading.Thread(target=wait, args=a) for a in (("bob", bob, 20000), ("phone", phone, 1500))]
