@@ -1,4 +1,4 @@
-/* One room of a sync answer, as the sync_*.c files fill it in turn: sync.c says which rooms and why, sync_room.c
+/* One room of a sync answer, as the sync_*.c files fill it in turn: sync_choose.c says which rooms and why, sync_room.c
  * collects the timeline, sync_state.c the state before it, sync_write.c puts it into words. */
 #ifndef HS_SERVER_SYNC_PART_H
 #define HS_SERVER_SYNC_PART_H
