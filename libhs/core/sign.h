@@ -44,5 +44,9 @@ static inline int64_t hs_slot_low(int kind)
 {
     return (int64_t)kind << 60;
 }
+static inline bool hs_slot_is_member(int64_t slot)
+{
+    return slot >> 60 == HS_SLOT_MEMBER;
+}
 
 #endif

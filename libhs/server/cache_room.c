@@ -764,6 +764,8 @@ static bool count_member(hs_server *srv, hs_room *room, const hs_news_event *e)
 {
     room->joined += (e->membership == HS_MEMBER_JOIN) - (e->was == HS_MEMBER_JOIN);
     room->invited += (e->membership == HS_MEMBER_INVITE) - (e->was == HS_MEMBER_INVITE);
+    room->members_version++;
+    room->heroes.known = false;
     if (!e->event || !hs_user_is_local(srv, e->event->ev->state_key))
         return true;
     return set_local_member(room, e->target, e->membership == HS_MEMBER_JOIN);

@@ -45,6 +45,15 @@ typedef struct {
     int32_t line, snap;
 } hs_timeline_entry;
 
+/* Whom a room without a name is named after: the first who came, one more than are shown, as one may be who asks.
+ * Joined before invited; who is gone only where at most one is present. */
+enum { HS_HEROES = 5 };
+typedef struct {
+    bool known;
+    size_t present_n, gone_n;
+    hs_nid present[HS_HEROES + 1], gone[HS_HEROES + 1];
+} hs_heroes;
+
 typedef struct hs_room {
     uint32_t refs;
     hs_nid nid;
@@ -63,6 +72,8 @@ typedef struct hs_room {
     hs_nid *local_members; /* joined users of this server */
     size_t local_members_n, local_members_cap;
     int64_t joined, invited;
+    uint64_t members_version; /* rises with each change of a membership */
+    hs_heroes heroes;
     /* the newest timeline rows, oldest first, without a hole; complete when the room's first row is among them */
     hs_timeline_entry *recent;
     size_t recent_n, recent_cap;

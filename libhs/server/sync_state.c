@@ -6,7 +6,6 @@
 #include "core/sign.h"
 #include "server/names.h"
 #include "server/relations.h"
-#include "store/members.h"
 
 #include <stdlib.h>
 
@@ -35,11 +34,6 @@ static const hs_state_change *change_of(const changes *c, int64_t slot)
             return &c->at[i];
     }
     return NULL;
-}
-
-static bool is_member(int64_t slot)
-{
-    return slot >> 60 == HS_SLOT_MEMBER;
 }
 
 static bool shown(const hs_sync_part *p, hs_nid event)
@@ -164,7 +158,7 @@ static hs_error *full_state(hs_sync_job *job, const hs_sync_part *p, const chang
 
     HS_TRY(end_state(job, p, &end));
     for (size_t i = 0; i < end.n; i++) {
-        if (end.at[i].event <= 0 || (lazy && is_member(end.at[i].slot)))
+        if (end.at[i].event <= 0 || (lazy && hs_slot_is_member(end.at[i].slot)))
             continue;
         /* Not through `want`: slots are distinct, and there may be 100,000 of them. */
         if (!told(job, p, end.at[i].event))
@@ -173,7 +167,7 @@ static hs_error *full_state(hs_sync_job *job, const hs_sync_part *p, const chang
     for (size_t i = 0; i < in_window->n; i++) {
         const hs_state_change *c = &in_window->at[i];
 
-        if (!(lazy && is_member(c->slot)) && (c->after <= 0 || shown(p, c->after)))
+        if (!(lazy && hs_slot_is_member(c->slot)) && (c->after <= 0 || shown(p, c->after)))
             HS_TRY(want(job, p, out, c->before));
     }
     if (!lazy)
@@ -219,7 +213,7 @@ static void drop_known(hs_sync_job *job, const hs_sync_part *p, size_t changed, 
     for (size_t i = 0; i < *n; i++) {
         hs_stored *e = events[i];
 
-        if (is_member(e->slot) && i >= changed && hs_lazy_sent(l, e->nid) &&
+        if (hs_slot_is_member(e->slot) && i >= changed && hs_lazy_sent(l, e->nid) &&
             !job->in->filter->state.include_redundant_members)
             continue;
         events[kept++] = e;
@@ -228,11 +222,11 @@ static void drop_known(hs_sync_job *job, const hs_sync_part *p, size_t changed, 
     if (job->in->filter->state.include_redundant_members)
         return;
     for (size_t i = 0; i < kept; i++) {
-        if (is_member(events[i]->slot))
+        if (hs_slot_is_member(events[i]->slot))
             hs_lazy_mark(l, events[i]->nid, job->upto);
     }
     for (size_t i = 0; i < p->events_n; i++) {
-        if (p->events[i].event->ev->is_state && is_member(p->events[i].event->slot))
+        if (p->events[i].event->ev->is_state && hs_slot_is_member(p->events[i].event->slot))
             hs_lazy_mark(l, p->events[i].event->nid, job->upto);
     }
 }
@@ -302,108 +296,4 @@ hs_error *hs_sync_state(hs_sync_job *job, hs_sync_part *p)
     p->state = events;
     p->state_n = n;
     return NULL;
-}
-
-/* ── summary ── */
-enum { HEROES = 5 };
-
-static hs_error *has_text(hs_sync_job *job, hs_room *room, hs_str type, hs_str key, bool *ret)
-{
-    hs_stored *e;
-
-    HS_TRY(hs_room_state_get(job->srv, job->a, room, type, HS_S(""), &e));
-    *ret = e && hs_jv_str_or_null(hs_jv_get(e->ev->content, key)).n > 0;
-    return NULL;
-}
-
-static int by_event(const void *x, const void *y)
-{
-    const hs_member_row *a = x, *b = y;
-
-    return (a->event > b->event) - (a->event < b->event);
-}
-
-/* Joined and invited members in the order in which they came, or else those who are gone. */
-static hs_error *heroes(hs_sync_job *job, hs_sync_part *p)
-{
-    static const unsigned PRESENT = 1u << HS_MEMBER_JOIN | 1u << HS_MEMBER_INVITE;
-    static const unsigned GONE = 1u << HS_MEMBER_LEAVE | 1u << HS_MEMBER_BAN;
-    hs_member_row *rows, *sorted;
-    hs_nid nids[HEROES];
-    hs_str *ids;
-    size_t n, k = 0;
-
-    HS_TRY(hs_store_members(job->srv->db, job->a, p->room->nid, PRESENT, &rows, &n));
-    if (n <= 1 && (!n || rows[0].user == job->who->user))
-        HS_TRY(hs_store_members(job->srv->db, job->a, p->room->nid, GONE, &rows, &n));
-    HS_TRY(hs_alloc(job->a, n, &sorted));
-    if (n) {
-        memcpy(sorted, rows, n * sizeof *rows);
-        qsort(sorted, n, sizeof *sorted, by_event);
-    }
-    for (int invited = 0; invited < 2; invited++) {
-        for (size_t i = 0; i < n && k < HEROES; i++) {
-            if ((sorted[i].membership == HS_MEMBER_INVITE) == invited && sorted[i].user != job->who->user)
-                nids[k++] = sorted[i].user;
-        }
-    }
-    HS_TRY(hs_alloc(job->a, k, &ids));
-    if (k)
-        HS_TRY(hs_user_names(job->srv, job->a, nids, k, ids));
-    p->heroes = (hs_strs){ ids, k };
-    p->has_heroes = true;
-    return NULL;
-}
-
-/* A lazily loading client is given the heroes' member events. */
-static hs_error *add_hero_state(hs_sync_job *job, hs_sync_part *p)
-{
-    hs_stored **state;
-    hs_lazy *l;
-
-    HS_TRY(hs_alloc(job->a, p->state_n + p->heroes.n, &state));
-    if (p->state_n)
-        memcpy(state, p->state, p->state_n * sizeof *state);
-    p->state = state;
-    for (size_t i = 0; i < p->heroes.n; i++) {
-        hs_stored *e;
-        bool known = false;
-
-        HS_TRY(hs_room_state_get(job->srv, job->a, p->room, HS_S("m.room.member"), p->heroes.at[i], &e));
-        if (!e)
-            continue;
-        for (size_t k = 0; k < p->state_n; k++)
-            known |= p->state[k]->slot == e->slot;
-        for (size_t k = 0; k < p->events_n; k++)
-            known |= p->events[k].event->ev->is_state && p->events[k].event->slot == e->slot;
-        l = hs_lazy_of(job->srv, job->who->user, job->who->device_id);
-        if (known || (l && hs_lazy_sent(l, e->nid)))
-            continue;
-        if (l)
-            hs_lazy_mark(l, e->nid, job->upto);
-        p->state[p->state_n++] = e;
-    }
-    return NULL;
-}
-
-hs_error *hs_sync_summary(hs_sync_job *job, hs_sync_part *p)
-{
-    bool members = p->member_events, named;
-
-    if (p->archived || !job->in->filter->state.lazy_load_members)
-        return NULL;
-    for (size_t i = 0; p->limited && i < p->state_n; i++)
-        members |= is_member(p->state[i]->slot);
-    if (!members && p->since != INT64_MIN)
-        return NULL;
-    p->has_summary = true;
-    p->joined = p->room->joined;
-    p->invited = p->room->invited;
-    HS_TRY(has_text(job, p->room, HS_S("m.room.name"), HS_S("name"), &named));
-    if (!named)
-        HS_TRY(has_text(job, p->room, HS_S("m.room.canonical_alias"), HS_S("alias"), &named));
-    if (named)
-        return NULL;
-    HS_TRY(heroes(job, p));
-    return add_hero_state(job, p);
 }

@@ -433,7 +433,7 @@ hs_error *hs_context_get(hs_server *srv, const hs_session *who, hs_arena *a, hs_
         HS_TRY(hs_room_snapshot(srv, a, out.room, last->line, last->snap, &state));
         HS_TRY(hs_alloc(a, state.n, &nids));
         for (size_t i = 0; i < state.n; i++) {
-            if (!lazy || state.at[i].slot >> 60 != HS_SLOT_MEMBER)
+            if (!lazy || !hs_slot_is_member(state.at[i].slot))
                 nids[n++] = state.at[i].event;
         }
         HS_TRY(lazy_state(srv, a, out.room, last, lists, counts, lazy ? 3 : 0, &members, &members_n));

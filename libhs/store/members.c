@@ -55,6 +55,12 @@ static const hs_stmt MEMBERS = {
            " WHERE room_nid = $1 AND (1 << membership) & $2 <> 0 ORDER BY user_nid",
     .params = "ni", .cols = "nnsnn", .big = "room_member",
 };
+static const hs_stmt MEMBERS_FIRST = {
+    .name = "members_first",
+    .sql = "SELECT user_nid FROM room_member WHERE room_nid = $1 AND (1 << membership) & $2 <> 0"
+           " ORDER BY membership = 1, pos LIMIT $3",
+    .params = "nin", .cols = "n", .big = "room_member",
+};
 static const hs_stmt MEMBERS_GET = {
     .name = "members_get",
     .sql = "SELECT m.membership FROM unnest($2) WITH ORDINALITY w(nid, i)"
@@ -118,9 +124,10 @@ static const hs_stmt MADE_FOR = {
 /* clang-format on */
 
 const hs_stmt *const hs_members_statements[] = {
-    &MADE_FOR,   &MEMBER_PUT,       &MEMBER_REMOVE, &USER_ROOM_PUT, &USER_ROOM_FLAGS, &USER_ROOM,
-    &USER_ROOMS, &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_GET,   &MEMBER_COUNTS,   &SHARED_ROOMS,
-    &SHARE_ROOM, &LOCAL_NEIGHBOURS, &STRIPPED_OF,   &STRIPPED_PUT,  &ROOM_REMEMBERED, NULL,
+    &MADE_FOR,    &MEMBER_PUT,    &MEMBER_REMOVE,    &USER_ROOM_PUT, &USER_ROOM_FLAGS,
+    &USER_ROOM,   &USER_ROOMS,    &USER_ROOMS_AFTER, &MEMBERS,       &MEMBERS_FIRST,
+    &MEMBERS_GET, &MEMBER_COUNTS, &SHARED_ROOMS,     &SHARE_ROOM,    &LOCAL_NEIGHBOURS,
+    &STRIPPED_OF, &STRIPPED_PUT,  &ROOM_REMEMBERED,  NULL,
 };
 
 _Static_assert(HS_MEMBER_INVITE == 1 && HS_MEMBER_JOIN == 2 && HS_MEMBER_LEAVE == 3 && HS_MEMBER_BAN == 4 &&
@@ -259,6 +266,18 @@ hs_error *hs_store_members(hs_db *db, hs_arena *a, hs_nid room, unsigned members
                                   .pos = hs_rows_i64(rows, i, 4) };
     *ret = out;
     *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_members_first(hs_db *db, hs_arena *a, hs_nid room, unsigned memberships, size_t most, hs_nid *ret,
+                                 size_t *ret_n)
+{
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &MEMBERS_FIRST, &rows, room, (int32_t)memberships, (int64_t)most));
+    *ret_n = hs_rows_count(rows);
+    for (size_t i = 0; i < *ret_n; i++)
+        ret[i] = hs_rows_i64(rows, i, 0);
     return NULL;
 }
 

@@ -72,6 +72,9 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_user_rooms_after(hs_db *db, hs_arena
 /* Current members of a room with one of the memberships (bits), in order of user number. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members(hs_db *db, hs_arena *a, hs_nid room, unsigned memberships,
                                                     hs_member_row **ret, size_t *ret_n);
+/* The first at most `most` of them in the order in which they came, invited ones last. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members_first(hs_db *db, hs_arena *a, hs_nid room, unsigned memberships,
+                                                          size_t most, hs_nid *ret, size_t *ret_n);
 /* Membership of some users: ret[i] belongs to users[i], HS_MEMBER_NONE when there is no row. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_members_get(hs_db *db, hs_arena *a, hs_nid room, const hs_nid *users,
                                                         size_t n, hs_membership *ret);

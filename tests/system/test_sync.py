@@ -176,6 +176,30 @@ def test_heroes_name_a_room_without_a_name(alice, bob, new_user):
     assert summary["m.joined_member_count"] == 2 and summary["m.invited_member_count"] == 0
 
 
+def test_heroes_follow_who_comes_and_goes(alice, bob, new_user):
+    carol = new_user("carol")
+    room = alice.create_room(preset="private_chat")
+
+    def heroes(user):
+        answer = user.sync(filter=json.dumps({"room": {"state": {"lazy_load_members": True}}}))
+        return joined(answer, room)["summary"]["m.heroes"]
+
+    assert heroes(alice) == []
+    alice.invite(room, bob.user_id)
+    assert heroes(alice) == [bob.user_id]
+    alice.invite(room, carol.user_id)
+    carol.join(room)
+    assert heroes(alice) == [carol.user_id, bob.user_id], "who has joined comes first"
+    bob.join(room)
+    assert heroes(carol) == [alice.user_id, bob.user_id]
+    for user in (carol, bob):
+        user.leave(room)
+    assert heroes(alice) == [carol.user_id, bob.user_id], "who was there"
+    bob.post(f"/rooms/{quote(room)}/forget")
+    alice.invite(room, bob.user_id)
+    assert heroes(alice) == [bob.user_id]
+
+
 @pytest.mark.parametrize("since", ["garbage", "s", "h-1_x", "'; drop table event; --", "9" * 400])
 def test_a_bad_token_is_refused(alice, since):
     assert refusal(alice.sync, since).status == 400
