@@ -196,3 +196,19 @@ void hs_json_opt_str(hs_json_out *j, const char *key, hs_str v)
     if (v.p)
         hs_json_str(j, key, v);
 }
+
+void hs_json_str_or_null(hs_json_out *j, const char *key, hs_str v)
+{
+    if (v.p)
+        hs_json_str(j, key, v);
+    else
+        hs_json_null(j, key);
+}
+
+void hs_json_int_or_null(hs_json_out *j, const char *key, int64_t v)
+{
+    if (v)
+        hs_json_int(j, key, v);
+    else
+        hs_json_null(j, key);
+}

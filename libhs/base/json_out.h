@@ -37,6 +37,9 @@ void hs_json_null(hs_json_out *j, const char *key);
 void hs_json_raw(hs_json_out *j, const char *key, hs_str v);
 /* Like hs_json_str, but writes nothing when v.p is NULL. */
 void hs_json_opt_str(hs_json_out *j, const char *key, hs_str v);
+/* null when v.p is NULL, or v is 0. */
+void hs_json_str_or_null(hs_json_out *j, const char *key, hs_str v);
+void hs_json_int_or_null(hs_json_out *j, const char *key, int64_t v);
 
 /* Values: array elements, or after hs_json_key. */
 void hs_json_v_str(hs_json_out *j, hs_str v);

@@ -12,16 +12,27 @@
 
 enum { LIST_MAX = 10000 };
 
+static hs_error *parse_local(hs_server *srv, hs_arena *a, hs_str user_id, const char *foreign, hs_id *ret)
+{
+    if (!hs_user_id_parse(user_id, ret) || !hs_str_is_utf8(user_id))
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "Expected UserID string to start with '@'");
+    return hs_str_eq(ret->server, srv->server_name) ? NULL : hs_err(a, 400, HS_M_UNKNOWN, "%s", foreign);
+}
+
+hs_error *hs_admin_local(hs_server *srv, hs_arena *a, hs_str user_id, const char *foreign)
+{
+    hs_id id;
+
+    return parse_local(srv, a, user_id, foreign, &id);
+}
+
 hs_error *hs_admin_target(hs_server *srv, hs_arena *a, hs_str user_id, const char *foreign, const char *unknown,
                           hs_session *ret)
 {
     hs_account_row *account;
     hs_id id;
 
-    if (!hs_user_id_parse(user_id, &id) || !hs_str_is_utf8(user_id))
-        return hs_err(a, 400, HS_M_INVALID_PARAM, "Expected UserID string to start with '@'");
-    if (!hs_str_eq(id.server, srv->server_name))
-        return hs_err(a, 400, HS_M_UNKNOWN, "%s", foreign);
+    HS_TRY(parse_local(srv, a, user_id, foreign, &id));
     HS_TRY(hs_store_account_find(srv->db, a, id.local, &account));
     if (!account)
         return hs_err(a, 404, HS_M_NOT_FOUND, "%s", unknown);

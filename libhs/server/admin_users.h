@@ -12,6 +12,9 @@
 HS_NODISCARD HS_SUSPENDS hs_error *hs_admin_target(hs_server *srv, hs_arena *a, hs_str user_id, const char *foreign,
                                                    const char *unknown, hs_session *ret);
 
+/* The same for a name that need not be anybody's. */
+HS_NODISCARD hs_error *hs_admin_local(hs_server *srv, hs_arena *a, hs_str user_id, const char *foreign);
+
 /* `q->limit` is cut at 10,000. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_admin_users(hs_server *srv, hs_arena *a, hs_user_list_query *q,
                                                   hs_listed_user **ret, size_t *ret_n, int64_t *ret_total);

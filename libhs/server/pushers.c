@@ -22,7 +22,7 @@ hs_error *hs_pushers_list(hs_server *srv, hs_arena *a, hs_nid user, hs_pusher_ro
     return hs_store_pushers_list(srv->db, a, user, ret, ret_n);
 }
 
-void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n)
+void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n, bool for_admin)
 {
     hs_json_arr_at(j, "pushers");
     for (size_t i = 0; i < n; i++) {
@@ -32,12 +32,13 @@ void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n)
         hs_json_raw(j, "data", rows[i].data);
         hs_json_str(j, "device_display_name", rows[i].device_name);
         hs_json_str(j, "kind", rows[i].kind);
-        if (rows[i].lang.p)
-            hs_json_str(j, "lang", rows[i].lang);
-        else
-            hs_json_null(j, "lang");
+        hs_json_str_or_null(j, "lang", rows[i].lang);
         hs_json_str(j, "profile_tag", rows[i].profile_tag);
         hs_json_str(j, "pushkey", rows[i].pushkey);
+        if (for_admin) {
+            hs_json_bool(j, "enabled", true);
+            hs_json_str_or_null(j, "device_id", rows[i].device_id);
+        }
         hs_json_end(j);
     }
     hs_json_end(j);

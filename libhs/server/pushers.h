@@ -13,7 +13,7 @@ void hs_pushers_open(hs_server *srv);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_pushers_list(hs_server *srv, hs_arena *a, hs_nid user, hs_pusher_row **ret,
                                                    size_t *ret_n);
 /* The list as clients and administrators read it, into an open object: "pushers":[…]. */
-void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n);
+void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n, bool for_admin);
 /* The body of POST …/pushers/set: makes, replaces or (kind null) removes. 400 M_MISSING_PARAM, M_INVALID_PARAM. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_pushers_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body);
 

@@ -105,10 +105,7 @@ static hs_error *result_of(run *r, hs_str *ret)
     write_list(&j, "kicked_users", &r->kicked);
     write_list(&j, "failed_to_kick_users", &r->failed);
     write_list(&j, "local_aliases", &r->aliases);
-    if (r->new_room_id.p)
-        hs_json_str(&j, "new_room_id", r->new_room_id);
-    else
-        hs_json_null(&j, "new_room_id");
+    hs_json_str_or_null(&j, "new_room_id", r->new_room_id);
     hs_json_end(&j);
     return hs_buf_flatten(&b, ret);
 }
@@ -575,15 +572,9 @@ hs_error *hs_room_delete_list(hs_server *srv, hs_arena *a, hs_str room_id, hs_jo
 hs_error *hs_room_delete_now(hs_server *srv, const hs_session *who, hs_arena *a, const hs_room_deletion *in,
                              hs_str *ret_result)
 {
-    hs_room_row row = { 0 };
     hs_job_row *job;
     hs_str id;
-    hs_id parsed;
 
-    if (hs_room_id_parse(in->room_id, &parsed))
-        HS_TRY(hs_store_room_by_id(srv->db, a, in->room_id, &row));
-    if (!row.room && !in->block && in->purge && hs_room_id_parse(in->room_id, &parsed))
-        return hs_err(a, 404, HS_M_NOT_FOUND, "Could not find room_version for %.*s", HS_FMT(in->room_id));
     HS_TRY(hs_room_delete(srv, who, a, in, &id));
     HS_TRY(hs_job_wait(srv, a, id, NOW_MS, &job));
     if (job->status == HS_JOB_FAILED)

@@ -26,8 +26,7 @@ typedef struct {
 /* Begins. 400 for a bad room id, a user of another server, or while one is under way. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_delete(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_room_deletion *in, hs_str *ret_id);
-/* The same, and waits for the end: the result as JSON, or what it failed with. 404 for a room that is not known here
- * and is not to be blocked either. */
+/* The same, and waits for the end: the result as JSON, or what it failed with. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_delete_now(hs_server *srv, const hs_session *who, hs_arena *a,
                                                       const hs_room_deletion *in, hs_str *ret_result);
 /* The deletions of a room that have begun, oldest first. 404 when there are none. */

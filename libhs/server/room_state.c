@@ -69,6 +69,8 @@ hs_error *hs_room_access_check(hs_server *srv, const hs_session *who, hs_arena *
             return at_leave(srv, a, room, row.left_pos, ret);
         HS_TRY(is_world_readable(srv, a, room, &readable));
     }
+    if (!room && who->as_admin)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Room not found");
     if (!readable)
         return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s, and room previews are disabled",
                       HS_FMT(who->user_id), HS_FMT(room_id));

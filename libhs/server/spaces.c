@@ -393,10 +393,8 @@ hs_error *hs_hierarchy_get(hs_server *srv, const hs_session *who, hs_arena *a, c
 
     HS_TRY(find_card(srv, a, who->user, in->room_id, &root.card));
     HS_TRY(hs_space_may_see(srv, a, who->user, &root, &sees));
-    if (!root.card.room && in->all) {
-        *ret = out;
-        return NULL;
-    }
+    if (!root.card.room && in->all)
+        return hs_err(a, 404, HS_M_NOT_FOUND, "Room not found");
     if (!sees && !in->all)
         return hs_err(a, 403, HS_M_FORBIDDEN, "User %.*s not in room %.*s, and room previews are disabled",
                       HS_FMT(who->user_id), HS_FMT(in->room_id));

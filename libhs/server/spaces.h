@@ -47,8 +47,9 @@ typedef struct {
     hs_str next_batch; /* p NULL: that was all */
 } hs_hierarchy_page;
 
-/* Depth first, at most 50 rooms a page. 403 M_FORBIDDEN when the space may not be seen, 400 M_INVALID_PARAM for a token
- * that is none, has expired (5 minutes) or belongs to another user or question. */
+/* Depth first, at most 50 rooms a page. 403 M_FORBIDDEN when the space may not be seen, to an admin who asks for all
+ * 404 when it is not there, 400 M_INVALID_PARAM for a token that is none, has expired (5 minutes) or belongs to another
+ * user or question. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_hierarchy_get(hs_server *srv, const hs_session *who, hs_arena *a,
                                                     const hs_hierarchy_query *in, hs_hierarchy_page *ret);
 /* {"rooms": …, "next_batch": …} as the next value. */

@@ -127,9 +127,9 @@ def test_an_event_is_shown_as_it_was_stored(admin, alice):
     assert refusal(admin.get, f"{V1}/fetch_event/$no").status == 404
 
 
-@pytest.mark.parametrize("more", [(), ("members",), ("state",)])
+@pytest.mark.parametrize("more", [(), ("members",), ("state",), ("messages",), ("timestamp_to_event",), ("hierarchy",)])  # fmt: skip
 def test_unknown_rooms_are_not_found(admin, more):
-    r = refusal(admin.get, path("!nowhere:test", *more))
+    r = refusal(admin.get, path("!nowhere:test", *more), {"ts": 0})
     assert (r.status, r.errcode, r.body["error"]) == (404, "M_NOT_FOUND", "Room not found")
 
 

@@ -437,12 +437,27 @@ def test_account_data_of_a_user(admin, alice):
         admin.get(user("@nobody:test", "accountdata", v=V1))
 
 
+def test_users_are_searched_by_a_part_of_their_id(admin, new_user, word):
+    a, b = new_user("a" + word), new_user("b" + word)
+    answer(admin, "PUT", user(b), {"admin": True, "user_type": "bot"})
+    path = f"{V1}/search_users/{quote(a.user_id)}"
+    shown = {"password_hash": None, "is_guest": False}
+    assert admin.get(path, {"term": word}) == [{"name": a.user_id, "admin": False, "user_type": None, **shown}, {"name": b.user_id, "admin": True, "user_type": "bot", **shown}]
+    assert admin.get(path, {"term": word + "%"}) == []
+    with refusal(400, "M_MISSING_PARAM"):
+        admin.get(path)
+    with refusal(400, "M_UNKNOWN"):
+        admin.get(f"{V1}/search_users/@x:elsewhere", {"term": word})
+    with refusal(403, "M_FORBIDDEN"):
+        a.get(path, {"term": word})
+
+
 def test_pushers_of_a_user(admin, alice):
     assert admin.get(user(alice, "pushers", v=V1)) == {"pushers": [], "total": 0}
     alice.post("/pushers/set", {"kind": "http", "app_id": "app", "pushkey": "key", "app_display_name": "App", "device_display_name": "Phone",
                                 "lang": "en", "data": {"url": "https://push.example.org/_matrix/push/v1/notify"}})  # fmt: skip
     told = admin.get(user(alice, "pushers", v=V1))
-    assert told["total"] == 1 and told["pushers"] == alice.get("/pushers")["pushers"]
+    assert told["total"] == 1 and told["pushers"] == [{**alice.get("/pushers")["pushers"][0], "enabled": True, "device_id": alice.device_id}]
     with refusal(404):
         admin.get(user("@nobody:test", "pushers", v=V1))
 

@@ -9,26 +9,15 @@ static hs_error *look_up(hs_req *q, const char *foreign, hs_session *ret)
     return hs_admin_target(q->srv, q->a, hs_path_param(q, "userId"), foreign, "Unknown user", ret);
 }
 
-static void show_str(hs_json_out *j, const char *key, hs_str v)
-{
-    if (v.p)
-        hs_json_str(j, key, v);
-    else
-        hs_json_null(j, key);
-}
-
 static void show_device(hs_json_out *j, const hs_session *target, const hs_device_row *d)
 {
     hs_json_obj(j);
     hs_json_str(j, "device_id", d->device_id);
     hs_json_str(j, "user_id", target->user_id);
-    show_str(j, "display_name", d->display_name);
-    show_str(j, "last_seen_ip", d->ip);
-    show_str(j, "last_seen_user_agent", d->user_agent);
-    if (d->seen_ts)
-        hs_json_int(j, "last_seen_ts", d->seen_ts);
-    else
-        hs_json_null(j, "last_seen_ts");
+    hs_json_str_or_null(j, "display_name", d->display_name);
+    hs_json_str_or_null(j, "last_seen_ip", d->ip);
+    hs_json_str_or_null(j, "last_seen_user_agent", d->user_agent);
+    hs_json_int_or_null(j, "last_seen_ts", d->seen_ts);
     hs_json_end(j);
 }
 

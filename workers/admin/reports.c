@@ -1,50 +1,47 @@
 /* Reports, for administrators. */
 #include "server/reports.h"
 #include "runtime/http.h"
-#include "workers/admin/query.h"
+#include "workers/admin/list.h"
 
-static void show_str(hs_json_out *j, const char *key, hs_str v)
+static void event_members(hs_json_out *j, const hs_report_row *row)
 {
-    if (v.p)
-        hs_json_str(j, key, v);
-    else
-        hs_json_null(j, key);
-}
-
-static void show_event(hs_json_out *j, const hs_report_row *row, hs_str event)
-{
-    hs_json_obj(j);
     hs_json_int(j, "id", row->id);
     hs_json_int(j, "received_ts", row->ts);
-    show_str(j, "room_id", row->room_id);
-    show_str(j, "event_id", row->event_id);
+    hs_json_str_or_null(j, "room_id", row->room_id);
+    hs_json_str_or_null(j, "event_id", row->event_id);
     hs_json_str(j, "user_id", row->reporter);
     if (row->has_score)
         hs_json_int(j, "score", row->score);
     else
         hs_json_null(j, "score");
-    show_str(j, "reason", row->reason);
-    show_str(j, "sender", row->target);
-    show_str(j, "canonical_alias", row->canonical_alias);
-    show_str(j, "name", row->name);
-    if (event.p)
-        hs_json_raw(j, "event_json", event);
-    hs_json_end(j);
+    hs_json_str_or_null(j, "reason", row->reason);
+    hs_json_str_or_null(j, "sender", row->target);
+    hs_json_str_or_null(j, "canonical_alias", row->canonical_alias);
+    hs_json_str_or_null(j, "name", row->name);
 }
 
-static void show_user(hs_json_out *j, const hs_report_row *row, hs_str event)
+static void user_members(hs_json_out *j, const hs_report_row *row)
 {
-    (void)event;
-    hs_json_obj(j);
     hs_json_int(j, "id", row->id);
     hs_json_int(j, "received_ts", row->ts);
-    show_str(j, "target_user_id", row->target);
+    hs_json_str_or_null(j, "target_user_id", row->target);
     hs_json_str(j, "user_id", row->reporter);
-    show_str(j, "reason", row->reason);
+    hs_json_str_or_null(j, "reason", row->reason);
+}
+
+static void show_event(hs_json_out *j, const void *row)
+{
+    hs_json_obj(j);
+    event_members(j, row);
     hs_json_end(j);
 }
 
-typedef void show_fn(hs_json_out *j, const hs_report_row *row, hs_str event);
+static void show_user(hs_json_out *j, const void *row)
+{
+    hs_json_obj(j);
+    user_members(j, row);
+    hs_json_end(j);
+}
 
 /* A part of an id to look for; an empty one is none. */
 static hs_error *read_part(hs_req *q, const char *name, hs_str *ret)
@@ -57,30 +54,22 @@ static hs_error *read_part(hs_req *q, const char *name, hs_str *ret)
     return NULL;
 }
 
-static hs_error *list(hs_req *q, hs_res *r, hs_report_query *in, const char *name, show_fn *show)
+static hs_error *list(hs_req *q, hs_res *r, hs_report_query *in, const char *name, hs_admin_show *show)
 {
     hs_report_row *rows;
+    hs_admin_page page;
     int64_t total;
     size_t n;
 
-    in->limit = 100;
-    HS_TRY(hs_admin_query_count(q, "from", &in->from));
-    HS_TRY(hs_admin_query_count(q, "limit", &in->limit));
+    HS_TRY(hs_admin_page_read(q, &page));
+    in->from = page.from;
+    in->limit = page.limit;
     HS_TRY(hs_admin_query_dir(q, true, &in->descending));
     HS_TRY(read_part(q, "user_id", &in->reporter));
 
     HS_TRY(hs_reports_list(q->srv, q->a, in, &rows, &n, &total));
 
-    hs_json_out *j = hs_res_json(r, 200);
-    hs_json_obj(j);
-    hs_json_arr_at(j, name);
-    for (size_t i = 0; i < n; i++)
-        show(j, &rows[i], (hs_str){ NULL, 0 });
-    hs_json_end(j);
-    hs_json_int(j, "total", total);
-    if (in->from < total && total - in->from > in->limit)
-        hs_json_int(j, "next_token", in->from + (int64_t)n);
-    hs_json_end(j);
+    hs_admin_page_answer(r, &page, name, rows, sizeof *rows, n, total, show);
     return NULL;
 }
 
@@ -94,7 +83,7 @@ static hs_error *read_id(hs_req *q, int64_t *ret)
     return NULL;
 }
 
-static hs_error *get_one(hs_req *q, hs_res *r, const char *kind, show_fn *show)
+static hs_error *get_one(hs_req *q, hs_res *r, const char *kind, void (*members)(hs_json_out *, const hs_report_row *))
 {
     hs_report_row *row;
     hs_str event;
@@ -104,7 +93,12 @@ static hs_error *get_one(hs_req *q, hs_res *r, const char *kind, show_fn *show)
 
     HS_TRY(hs_report_get(q->srv, q->a, kind, id, &row, &event));
 
-    show(hs_res_json(r, 200), row, event);
+    hs_json_out *j = hs_res_json(r, 200);
+    hs_json_obj(j);
+    members(j, row);
+    if (event.p)
+        hs_json_raw(j, "event_json", event);
+    hs_json_end(j);
     return NULL;
 }
 
@@ -133,7 +127,7 @@ static hs_error *get_event_reports(hs_req *q, hs_res *r)
 /* GET /_synapse/admin/v1/event_reports/{reportId} */
 static hs_error *get_event_report(hs_req *q, hs_res *r)
 {
-    return get_one(q, r, "event", show_event);
+    return get_one(q, r, "event", event_members);
 }
 
 /* DELETE /_synapse/admin/v1/event_reports/{reportId} */
@@ -154,7 +148,7 @@ static hs_error *get_user_reports(hs_req *q, hs_res *r)
 /* GET /_synapse/admin/v1/user_reports/{reportId} */
 static hs_error *get_user_report(hs_req *q, hs_res *r)
 {
-    return get_one(q, r, "user", show_user);
+    return get_one(q, r, "user", user_members);
 }
 
 /* DELETE /_synapse/admin/v1/user_reports/{reportId} */

@@ -3,94 +3,49 @@
 #include "server/admin_rooms.h"
 #include "server/room_block.h"
 #include "server/timeline.h"
-#include "workers/admin/query.h"
+#include "workers/admin/list.h"
 
 /* ── what is shown ── */
-
-static void show_str(hs_json_out *j, const char *key, hs_str v)
-{
-    if (v.p)
-        hs_json_str(j, key, v);
-    else
-        hs_json_null(j, key);
-}
 
 static void show_room(hs_json_out *j, const hs_listed_room *r)
 {
     hs_json_str(j, "room_id", r->room_id);
-    show_str(j, "name", r->name);
-    show_str(j, "canonical_alias", r->canonical_alias);
+    hs_json_str_or_null(j, "name", r->name);
+    hs_json_str_or_null(j, "canonical_alias", r->canonical_alias);
     hs_json_int(j, "joined_members", r->joined);
     hs_json_int(j, "joined_local_members", r->local_joined);
     hs_json_str(j, "version", r->version);
-    show_str(j, "creator", r->creator);
-    show_str(j, "encryption", r->encryption);
+    hs_json_str_or_null(j, "creator", r->creator);
+    hs_json_str_or_null(j, "encryption", r->encryption);
     hs_json_bool(j, "federatable", r->federatable);
     hs_json_bool(j, "public", r->published);
-    show_str(j, "join_rules", r->join_rules);
-    show_str(j, "guest_access", r->guest_access);
-    show_str(j, "history_visibility", r->history_visibility);
+    hs_json_str_or_null(j, "join_rules", r->join_rules);
+    hs_json_str_or_null(j, "guest_access", r->guest_access);
+    hs_json_str_or_null(j, "history_visibility", r->history_visibility);
     hs_json_int(j, "state_events", r->state_events);
-    show_str(j, "room_type", r->room_type);
+    hs_json_str_or_null(j, "room_type", r->room_type);
 }
 
 /* ── lists ── */
 
-static const struct {
-    const char *name;
-    hs_room_order order;
-    bool largest_first;
-} ORDERS[] = {
-    { "alphabetical", HS_ROOM_ORDER_NAME, false },
-    { "size", HS_ROOM_ORDER_JOINED, true },
-    { "name", HS_ROOM_ORDER_NAME, false },
-    { "canonical_alias", HS_ROOM_ORDER_ALIAS, false },
-    { "joined_members", HS_ROOM_ORDER_JOINED, true },
-    { "joined_local_members", HS_ROOM_ORDER_LOCAL_JOINED, true },
-    { "version", HS_ROOM_ORDER_VERSION, true },
-    { "creator", HS_ROOM_ORDER_CREATOR, false },
-    { "encryption", HS_ROOM_ORDER_ENCRYPTION, false },
-    { "federatable", HS_ROOM_ORDER_FEDERATABLE, false },
-    { "public", HS_ROOM_ORDER_PUBLIC, false },
-    { "join_rules", HS_ROOM_ORDER_JOIN_RULES, false },
-    { "guest_access", HS_ROOM_ORDER_GUEST_ACCESS, false },
-    { "history_visibility", HS_ROOM_ORDER_HISTORY_VISIBILITY, false },
-    { "state_events", HS_ROOM_ORDER_STATE_EVENTS, true },
+static const hs_admin_order ORDERS[] = {
+    { "alphabetical", HS_ROOM_ORDER_NAME, 0, false },
+    { "size", HS_ROOM_ORDER_JOINED, 0, true },
+    { "name", HS_ROOM_ORDER_NAME, 0, false },
+    { "canonical_alias", HS_ROOM_ORDER_ALIAS, 0, false },
+    { "joined_members", HS_ROOM_ORDER_JOINED, 0, true },
+    { "joined_local_members", HS_ROOM_ORDER_LOCAL_JOINED, 0, true },
+    { "version", HS_ROOM_ORDER_VERSION, 0, true },
+    { "creator", HS_ROOM_ORDER_CREATOR, 0, false },
+    { "encryption", HS_ROOM_ORDER_ENCRYPTION, 0, false },
+    { "federatable", HS_ROOM_ORDER_FEDERATABLE, 0, false },
+    { "public", HS_ROOM_ORDER_PUBLIC, 0, false },
+    { "join_rules", HS_ROOM_ORDER_JOIN_RULES, 0, false },
+    { "guest_access", HS_ROOM_ORDER_GUEST_ACCESS, 0, false },
+    { "history_visibility", HS_ROOM_ORDER_HISTORY_VISIBILITY, 0, false },
+    { "state_events", HS_ROOM_ORDER_STATE_EVENTS, 0, true },
+    { 0 },
 };
-enum { ORDERS_N = sizeof ORDERS / sizeof *ORDERS };
-
-static hs_error *bad_order(hs_req *q)
-{
-    hs_buf b;
-    hs_str text;
-
-    hs_buf_init(&b, q->a);
-    for (size_t i = 0; i < ORDERS_N; i++) {
-        hs_buf_add(&b, i ? HS_S(", '") : HS_S("'"));
-        hs_buf_add(&b, hs_str_c(ORDERS[i].name));
-        hs_buf_addc(&b, '\'');
-    }
-    HS_TRY(hs_buf_flatten(&b, &text));
-    return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter 'order_by' must be one of [%.*s]", HS_FMT(text));
-}
-
-static hs_error *read_order(hs_req *q, hs_room_list_query *ret)
-{
-    hs_str by = hs_query(q, "order_by"), dir = hs_query(q, "dir");
-
-    if (!by.p)
-        by = HS_S("name");
-    for (size_t i = 0; i < ORDERS_N; i++) {
-        if (!hs_str_eq(by, hs_str_c(ORDERS[i].name)))
-            continue;
-        if (dir.p && !hs_str_eq(dir, HS_S("f")) && !hs_str_eq(dir, HS_S("b")))
-            return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter 'dir' must be one of ['b', 'f']");
-        ret->order = ORDERS[i].order;
-        ret->descending = ORDERS[i].largest_first != hs_str_eq(dir, HS_S("b"));
-        return NULL;
-    }
-    return bad_order(q);
-}
 
 static hs_error *read_either(hs_req *q, const char *name, hs_tristate *ret)
 {
@@ -103,40 +58,50 @@ static hs_error *read_either(hs_req *q, const char *name, hs_tristate *ret)
     return NULL;
 }
 
+static hs_error *read_list(hs_req *q, hs_room_list_query *in, hs_admin_page *page)
+{
+    HS_TRY(hs_admin_page_read(q, page));
+    HS_TRY(hs_admin_page_order(q, ORDERS, "name", page));
+    in->from = page->from;
+    in->limit = page->limit;
+    in->order = (hs_room_order)page->order->order;
+    in->descending = page->descending;
+    if (in->search.p && !in->search.n)
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "search_term cannot be an empty string");
+    HS_TRY(hs_admin_query_text(q, "search_term", in->search));
+    HS_TRY(read_either(q, "public_rooms", &in->published));
+    return read_either(q, "empty_rooms", &in->empty);
+}
+
+static void show_listed(hs_json_out *j, const void *row)
+{
+    hs_json_obj(j);
+    show_room(j, row);
+    hs_json_end(j);
+}
+
 /* GET /_synapse/admin/v1/rooms */
 static hs_error *get_rooms(hs_req *q, hs_res *r)
 {
-    hs_room_list_query in = { .search = hs_query(q, "search_term"), .limit = 100 };
+    hs_room_list_query in = { .search = hs_query(q, "search_term") };
     hs_listed_room *rooms;
+    hs_admin_page page;
     int64_t total;
     size_t n;
 
-    HS_TRY(hs_admin_query_count(q, "from", &in.from));
-    HS_TRY(hs_admin_query_count(q, "limit", &in.limit));
-    HS_TRY(read_order(q, &in));
-    if (in.search.p && !in.search.n)
-        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "search_term cannot be an empty string");
-    HS_TRY(hs_admin_query_text(q, "search_term", in.search));
-    HS_TRY(read_either(q, "public_rooms", &in.published));
-    HS_TRY(read_either(q, "empty_rooms", &in.empty));
+    HS_TRY(read_list(q, &in, &page));
 
     HS_TRY(hs_admin_rooms(q->srv, q->a, &in, &rooms, &n, &total));
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
-    hs_json_int(j, "offset", in.from);
-    hs_json_arr_at(j, "rooms");
-    for (size_t i = 0; i < n; i++) {
-        hs_json_obj(j);
-        show_room(j, &rooms[i]);
-        hs_json_end(j);
-    }
-    hs_json_end(j);
+    hs_json_int(j, "offset", page.from);
+    hs_admin_rows(j, "rooms", rooms, sizeof *rooms, n, show_listed);
     hs_json_int(j, "total_rooms", total);
-    if (in.from < total && total - in.from > in.limit)
-        hs_json_int(j, "next_batch", in.from + in.limit);
-    if (in.from > 0)
-        hs_json_int(j, "prev_batch", in.from > in.limit ? in.from - in.limit : 0);
+    if (hs_admin_page_more(&page, total))
+        hs_json_int(j, "next_batch", page.from + page.limit);
+    if (page.from > 0)
+        hs_json_int(j, "prev_batch", page.from > page.limit ? page.from - page.limit : 0);
     hs_json_end(j);
     return NULL;
 }
@@ -152,12 +117,12 @@ static hs_error *get_room(hs_req *q, hs_res *r)
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
     show_room(j, &d.row);
-    show_str(j, "avatar", d.row.avatar);
-    show_str(j, "topic", d.row.topic);
+    hs_json_str_or_null(j, "avatar", d.row.avatar);
+    hs_json_str_or_null(j, "topic", d.row.topic);
     hs_json_int(j, "joined_local_devices", d.local_devices);
     hs_json_bool(j, "forgotten", d.forgotten);
     hs_json_bool(j, "tombstoned", tombstoned);
-    show_str(j, "replacement_room", d.row.successor);
+    hs_json_str_or_null(j, "replacement_room", d.row.successor);
     hs_json_end(j);
     return NULL;
 }

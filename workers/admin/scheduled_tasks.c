@@ -53,18 +53,12 @@ static void write_job(hs_json_out *j, const hs_job_row *row)
     hs_json_str(j, "action", row->kind);
     hs_json_str(j, "status", hs_job_status_name(row->status));
     hs_json_int(j, "timestamp_ms", row->run_ts);
-    if (row->resource.p)
-        hs_json_str(j, "resource_id", row->resource);
-    else
-        hs_json_null(j, "resource_id");
+    hs_json_str_or_null(j, "resource_id", row->resource);
     if (row->result.p)
         hs_json_raw(j, "result", row->result);
     else
         hs_json_null(j, "result");
-    if (row->error.p)
-        hs_json_str(j, "error", row->error);
-    else
-        hs_json_null(j, "error");
+    hs_json_str_or_null(j, "error", row->error);
     hs_json_end(j);
 }
 

@@ -95,7 +95,7 @@ static hs_error *get_pushers(hs_req *q, hs_res *r)
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
-    hs_pushers_write(j, rows, n);
+    hs_pushers_write(j, rows, n, true);
     hs_json_int(j, "total", (int64_t)n);
     hs_json_end(j);
     return NULL;

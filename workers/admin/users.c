@@ -2,75 +2,24 @@
 #include "runtime/http.h"
 #include "server/admin_users.h"
 #include "server/register.h"
-#include "workers/admin/query.h"
-
-static void show_str(hs_json_out *j, const char *key, hs_str v)
-{
-    if (v.p)
-        hs_json_str(j, key, v);
-    else
-        hs_json_null(j, key);
-}
-
-static void show_ts(hs_json_out *j, const char *key, int64_t v)
-{
-    if (v)
-        hs_json_int(j, key, v);
-    else
-        hs_json_null(j, key);
-}
+#include "workers/admin/list.h"
 
 /* ── lists ── */
 
-static const struct {
-    const char *name;
-    hs_user_order order;
-    unsigned flag;
-} ORDERS[] = {
-    { "name", HS_USER_ORDER_NAME, 0 },
-    { "displayname", HS_USER_ORDER_DISPLAYNAME, 0 },
-    { "is_guest", HS_USER_ORDER_FLAG, HS_ACCOUNT_GUEST },
-    { "admin", HS_USER_ORDER_FLAG, HS_ACCOUNT_ADMIN },
-    { "deactivated", HS_USER_ORDER_FLAG, HS_ACCOUNT_DEACTIVATED },
-    { "user_type", HS_USER_ORDER_KIND, 0 },
-    { "avatar_url", HS_USER_ORDER_AVATAR, 0 },
-    { "shadow_banned", HS_USER_ORDER_FLAG, HS_ACCOUNT_SHADOW_BANNED },
-    { "creation_ts", HS_USER_ORDER_CREATED, 0 },
-    { "last_seen_ts", HS_USER_ORDER_SEEN, 0 },
-    { "locked", HS_USER_ORDER_FLAG, HS_ACCOUNT_LOCKED },
+static const hs_admin_order ORDERS[] = {
+    { "name", HS_USER_ORDER_NAME, 0, false },
+    { "displayname", HS_USER_ORDER_DISPLAYNAME, 0, false },
+    { "is_guest", HS_USER_ORDER_FLAG, HS_ACCOUNT_GUEST, false },
+    { "admin", HS_USER_ORDER_FLAG, HS_ACCOUNT_ADMIN, false },
+    { "deactivated", HS_USER_ORDER_FLAG, HS_ACCOUNT_DEACTIVATED, false },
+    { "user_type", HS_USER_ORDER_KIND, 0, false },
+    { "avatar_url", HS_USER_ORDER_AVATAR, 0, false },
+    { "shadow_banned", HS_USER_ORDER_FLAG, HS_ACCOUNT_SHADOW_BANNED, false },
+    { "creation_ts", HS_USER_ORDER_CREATED, 0, false },
+    { "last_seen_ts", HS_USER_ORDER_SEEN, 0, false },
+    { "locked", HS_USER_ORDER_FLAG, HS_ACCOUNT_LOCKED, false },
+    { 0 },
 };
-enum { ORDERS_N = sizeof ORDERS / sizeof *ORDERS };
-
-static hs_error *bad_order(hs_req *q)
-{
-    hs_buf b;
-    hs_str text;
-
-    hs_buf_init(&b, q->a);
-    for (size_t i = 0; i < ORDERS_N; i++) {
-        hs_buf_add(&b, i ? HS_S(", '") : HS_S("'"));
-        hs_buf_add(&b, hs_str_c(ORDERS[i].name));
-        hs_buf_addc(&b, '\'');
-    }
-    HS_TRY(hs_buf_flatten(&b, &text));
-    return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter 'order_by' must be one of [%.*s]", HS_FMT(text));
-}
-
-static hs_error *read_order(hs_req *q, hs_user_list_query *ret)
-{
-    hs_str by = hs_query(q, "order_by");
-
-    if (!by.p)
-        by = HS_S("name");
-    for (size_t i = 0; i < ORDERS_N; i++) {
-        if (!hs_str_eq(by, hs_str_c(ORDERS[i].name)))
-            continue;
-        ret->order = ORDERS[i].order;
-        ret->flag = ORDERS[i].flag;
-        return hs_admin_query_dir(q, false, &ret->descending);
-    }
-    return bad_order(q);
-}
 
 static void need(hs_user_list_query *in, unsigned flag, bool on)
 {
@@ -120,55 +69,65 @@ static hs_error *read_kinds(hs_req *q, hs_user_list_query *in)
     return NULL;
 }
 
-static void show_listed(hs_json_out *j, const hs_listed_user *u)
+static void show_listed(hs_json_out *j, const void *row)
 {
+    const hs_listed_user *u = row;
+
     hs_json_obj(j);
     hs_json_str(j, "name", u->user_id);
-    show_str(j, "user_type", u->kind);
+    hs_json_str_or_null(j, "user_type", u->kind);
     hs_json_bool(j, "is_guest", u->flags & HS_ACCOUNT_GUEST);
     hs_json_bool(j, "admin", u->flags & HS_ACCOUNT_ADMIN);
     hs_json_bool(j, "deactivated", u->flags & HS_ACCOUNT_DEACTIVATED);
     hs_json_bool(j, "shadow_banned", u->flags & HS_ACCOUNT_SHADOW_BANNED);
-    show_str(j, "displayname", u->displayname);
-    show_str(j, "avatar_url", u->avatar_url);
+    hs_json_str_or_null(j, "displayname", u->displayname);
+    hs_json_str_or_null(j, "avatar_url", u->avatar_url);
     hs_json_int(j, "creation_ts", u->created_ts);
     hs_json_bool(j, "erased", u->flags & HS_ACCOUNT_ERASED);
-    show_ts(j, "last_seen_ts", u->seen_ts);
+    hs_json_int_or_null(j, "last_seen_ts", u->seen_ts);
     hs_json_bool(j, "locked", u->flags & HS_ACCOUNT_LOCKED);
     hs_json_end(j);
 }
 
+static hs_error *read_list(hs_req *q, bool v3, hs_user_list_query *in, hs_admin_page *page)
+{
+    HS_TRY(hs_admin_page_read(q, page));
+    HS_TRY(hs_admin_query_text(q, "name", in->name));
+    HS_TRY(hs_admin_query_text(q, "user_id", in->user_id));
+    if (in->name.n)
+        in->user_id = (hs_str){ NULL, 0 };
+    else
+        in->name = (hs_str){ NULL, 0 };
+    HS_TRY(read_flags(q, v3, in));
+    HS_TRY(read_kinds(q, in));
+    HS_TRY(hs_admin_page_order(q, ORDERS, "name", page));
+    in->from = page->from;
+    in->limit = page->limit;
+    in->order = (hs_user_order)page->order->order;
+    in->flag = page->order->flag;
+    in->descending = page->descending;
+    return NULL;
+}
+
 static hs_error *list(hs_req *q, hs_res *r, bool v3)
 {
-    hs_user_list_query in = { .name = hs_query(q, "name"), .user_id = hs_query(q, "user_id"), .limit = 100 };
+    hs_user_list_query in = { .name = hs_query(q, "name"), .user_id = hs_query(q, "user_id") };
     hs_listed_user *users;
+    hs_admin_page page;
     int64_t total;
     hs_str next;
     size_t n;
 
-    HS_TRY(hs_admin_query_count(q, "from", &in.from));
-    HS_TRY(hs_admin_query_count(q, "limit", &in.limit));
-    HS_TRY(hs_admin_query_text(q, "name", in.name));
-    HS_TRY(hs_admin_query_text(q, "user_id", in.user_id));
-    if (in.name.n)
-        in.user_id = (hs_str){ NULL, 0 };
-    else
-        in.name = (hs_str){ NULL, 0 };
-    HS_TRY(read_flags(q, v3, &in));
-    HS_TRY(read_kinds(q, &in));
-    HS_TRY(read_order(q, &in));
+    HS_TRY(read_list(q, v3, &in, &page));
 
     HS_TRY(hs_admin_users(q->srv, q->a, &in, &users, &n, &total));
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
-    hs_json_arr_at(j, "users");
-    for (size_t i = 0; i < n; i++)
-        show_listed(j, &users[i]);
-    hs_json_end(j);
+    hs_admin_rows(j, "users", users, sizeof *users, n, show_listed);
     hs_json_int(j, "total", total);
-    if (in.from < total && total - in.from > in.limit) {
-        HS_TRY(hs_str_fmt(q->a, &next, "%lld", (long long)(in.from + (int64_t)n)));
+    if (hs_admin_page_more(&page, total)) { /* a string, in this list only */
+        HS_TRY(hs_str_fmt(q->a, &next, "%lld", (long long)(page.from + (int64_t)n)));
         hs_json_str(j, "next_token", next);
     }
     hs_json_end(j);
@@ -226,18 +185,18 @@ static hs_error *show_user(hs_req *q, hs_res *r, hs_str user_id, int status)
     hs_json_bool(j, "locked", u->flags & HS_ACCOUNT_LOCKED);
     hs_json_bool(j, "shadow_banned", u->flags & HS_ACCOUNT_SHADOW_BANNED);
     hs_json_int(j, "creation_ts", u->created_ts / 1000);
-    show_str(j, "appservice_id", v.details.appservice_id);
+    hs_json_str_or_null(j, "appservice_id", v.details.appservice_id);
     hs_json_null(j, "consent_server_notice_sent");
-    show_str(j, "consent_version", v.details.consent_version);
-    show_ts(j, "consent_ts", v.details.consent_ts);
-    show_str(j, "user_type", u->kind);
+    hs_json_str_or_null(j, "consent_version", v.details.consent_version);
+    hs_json_int_or_null(j, "consent_ts", v.details.consent_ts);
+    hs_json_str_or_null(j, "user_type", u->kind);
     hs_json_bool(j, "is_guest", u->flags & HS_ACCOUNT_GUEST);
     hs_json_bool(j, "suspended", u->flags & HS_ACCOUNT_SUSPENDED);
-    show_str(j, "displayname", u->displayname);
-    show_str(j, "avatar_url", u->avatar_url);
+    hs_json_str_or_null(j, "displayname", u->displayname);
+    hs_json_str_or_null(j, "avatar_url", u->avatar_url);
     show_identities(j, &v);
     hs_json_bool(j, "erased", u->flags & HS_ACCOUNT_ERASED);
-    show_ts(j, "last_seen_ts", u->seen_ts);
+    hs_json_int_or_null(j, "last_seen_ts", u->seen_ts);
     hs_json_end(j);
     return NULL;
 }
@@ -304,6 +263,40 @@ static hs_error *get_by_threepid(hs_req *q, hs_res *r)
     return NULL;
 }
 
+static void show_match(hs_json_out *j, const hs_listed_user *u)
+{
+    hs_json_obj(j);
+    hs_json_str(j, "name", u->user_id);
+    hs_json_null(j, "password_hash"); /* is shown to nobody */
+    hs_json_bool(j, "is_guest", u->flags & HS_ACCOUNT_GUEST);
+    hs_json_bool(j, "admin", u->flags & HS_ACCOUNT_ADMIN);
+    hs_json_str_or_null(j, "user_type", u->kind);
+    hs_json_end(j);
+}
+
+/* GET /_synapse/admin/v1/search_users/{targetUserId}: whose id is in the path does not matter, as long as it is ours */
+static hs_error *get_search_users(hs_req *q, hs_res *r)
+{
+    hs_user_list_query in = { .user_id = hs_query(q, "term"), .limit = INT64_MAX };
+    hs_listed_user *users;
+    int64_t total;
+    size_t n;
+
+    HS_TRY(hs_admin_local(q->srv, q->a, hs_path_param(q, "targetUserId"), "Can only users a local user"));
+    if (!in.user_id.p)
+        return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing string query parameter 'term'");
+    HS_TRY(hs_admin_query_text(q, "term", in.user_id));
+
+    HS_TRY(hs_admin_users(q->srv, q->a, &in, &users, &n, &total));
+
+    hs_json_out *j = hs_res_json(r, 200);
+    hs_json_arr(j);
+    for (size_t i = 0; i < n; i++)
+        show_match(j, &users[i]);
+    hs_json_end(j);
+    return NULL;
+}
+
 /* GET /_synapse/admin/v1/username_available */
 static hs_error *get_username_available(hs_req *q, hs_res *r)
 {
@@ -329,6 +322,7 @@ const hs_route hs_routes_admin_users[] = {
     { HS_PUT, "v2", "/users/{userId}", put_user, .who = HS_AUTH_ADMIN, .servlet = "UserRestServletV2" },
     { HS_GET, "v1", "/auth_providers/{provider}/users/{externalId}", get_by_external_id, .who = HS_AUTH_ADMIN, .servlet = "UserByExternalId" },
     { HS_GET, "v1", "/threepid/{medium}/users/{address}", get_by_threepid, .who = HS_AUTH_ADMIN, .servlet = "UserByThreePid" },
+    { HS_GET, "v1", "/search_users/{targetUserId}", get_search_users, .who = HS_AUTH_ADMIN, .servlet = "SearchUsersRestServlet" },
     { HS_GET, "v1", "/username_available", get_username_available, .who = HS_AUTH_ADMIN, .servlet = "UsernameAvailableRestServlet" },
     { 0 },
 };

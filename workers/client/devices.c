@@ -8,18 +8,9 @@ static void write_device(hs_json_out *j, const hs_session *who, const hs_device_
     hs_json_obj(j);
     hs_json_str(j, "device_id", d->device_id);
     hs_json_str(j, "user_id", who->user_id);
-    if (d->display_name.p)
-        hs_json_str(j, "display_name", d->display_name);
-    else
-        hs_json_null(j, "display_name");
-    if (d->ip.p)
-        hs_json_str(j, "last_seen_ip", d->ip);
-    else
-        hs_json_null(j, "last_seen_ip");
-    if (d->seen_ts)
-        hs_json_int(j, "last_seen_ts", d->seen_ts);
-    else
-        hs_json_null(j, "last_seen_ts");
+    hs_json_str_or_null(j, "display_name", d->display_name);
+    hs_json_str_or_null(j, "last_seen_ip", d->ip);
+    hs_json_int_or_null(j, "last_seen_ts", d->seen_ts);
     hs_json_end(j);
 }
 

@@ -12,7 +12,7 @@ static hs_error *get_pushers(hs_req *q, hs_res *r)
 
     hs_json_out *j = hs_res_json(r, 200);
     hs_json_obj(j);
-    hs_pushers_write(j, rows, n);
+    hs_pushers_write(j, rows, n, false);
     hs_json_end(j);
     return NULL;
 }

@@ -131,10 +131,7 @@ static void member_value(hs_json_out *j, const char *key, hs_jv content, const c
 {
     hs_str v = hs_jv_str_or_null(hs_jv_get(content, hs_str_c(member)));
 
-    if (v.p)
-        hs_json_str(j, key, v);
-    else
-        hs_json_null(j, key);
+    hs_json_str_or_null(j, key, v);
 }
 
 /* GET …/rooms/{roomId}/joined_members */
