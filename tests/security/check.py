@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 CLAIM = re.compile(r'/\*\s*((?:[A-Z]\d\d[ ,:.]+)+)(?:(?!\*/).)*\*/\s*(?:static void|static int|int) (\w+)\(', re.S)
-PYTHON = re.compile(r'^# ((?:[A-Z]\d\d[ ,:.]*)+).*\n(?:@.*\n)*def (test_\w+)', re.M)
+PYTHON = re.compile(r'^ *# ((?:[A-Z]\d\d[ ,:.]*)+).*\n(?: *@.*\n)*(?: *[A-Z_]+ = \{\n(?:.*\n)*? *\}\n\n)? *def (test_\w+)', re.M)
 ID = re.compile(r'[A-Z]\d\d')
 
 
@@ -28,7 +28,7 @@ def claims(source):
         for ids, test in CLAIM.findall(path.read_text()):
             for i in ID.findall(ids):
                 found[i].append(('fuzz.' + path.parent.name, 'seeds'))
-    for path in sorted((source / 'tests/system').glob('test_*.py')):
+    for path in sorted((source / 'tests/system').glob('*_*.py')):
         for ids, test in PYTHON.findall(path.read_text()):
             for i in ID.findall(ids):
                 found[i].append(('system ' + path.name, test))

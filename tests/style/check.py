@@ -15,7 +15,7 @@ EVERYWHERE = {
     'strcpy': 'hs_str', 'strcat': 'hs_str_cat', 'stpcpy': 'hs_str', 'sprintf': 'hs_str_fmt or snprintf',
     'vsprintf': 'vsnprintf', 'strtok': 'hs_str_split', 'atoi': 'hs_str_to_i64',
     'atol': 'hs_str_to_i64', 'atoll': 'hs_str_to_i64', 'atof': 'hs_str_to_i64', 'gets': 'fgets', 'alloca': 'an arena',
-    'rand': 'hs_random', 'srand': 'hs_random', 'system': 'posix_spawn', 'popen': 'posix_spawn', 'tmpnam': 'mkstemp',
+    'rand': 'hs_random', 'srand': 'hs_random', 'random': 'hs_random', 'srandom': 'hs_random', 'drand48': 'hs_random', 'system': 'posix_spawn', 'popen': 'posix_spawn', 'tmpnam': 'mkstemp',
     'mktemp': 'mkstemp', 'localtime': 'localtime_r', 'gmtime': 'gmtime_r', 'ctime': 'strftime', 'asctime': 'strftime',
     'longjmp': 'hs_error', 'strncpy': 'hs_str', 'strncat': 'hs_str_cat',
 }

@@ -172,6 +172,7 @@ class Engine(unittest.TestCase):
         "two hosts": "Host: y\r\n\r\n",
     }
 
+    # Z09
     def test_bad_framing_is_refused_and_the_connection_closed(self):
         for name, rest in self.BAD_HEADS.items():
             with self.subTest(name), self.server.connect() as s:
@@ -187,6 +188,7 @@ class Engine(unittest.TestCase):
         self.assertEqual(a.json["body"], "abcde")
         self.assertTrue(is_closed(self.s))
 
+    # X02: nor by its preface
     def test_garbage_is_refused(self):
         for raw in (b"\0\1\2\3\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
             with self.subTest(raw), self.server.connect() as s:
@@ -195,6 +197,7 @@ class Engine(unittest.TestCase):
                 self.assertTrue(a is None or a.status == 400)
                 self.assertTrue(is_closed(s))
 
+    # X02: HTTP/2 of this h2o is not to be had in any way
     def test_an_upgrade_to_http2_is_ignored(self):
         a = self.ask(
             "GET /hello HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
@@ -202,6 +205,7 @@ class Engine(unittest.TestCase):
         )
         self.assertEqual(a.status, 200)
 
+    # Z15
     def test_two_requests_in_one_packet_get_two_answers(self):
         a = self.ask("GET /echo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
         rest = a.rest
@@ -313,18 +317,21 @@ class Engine(unittest.TestCase):
 
     # ── limits ──
 
+    # X03
     def test_a_body_over_the_limit_of_its_route_is_413(self):
         body = b"x" * 100_001
         a = post(self.server, "/echo", body)
         self.assertEqual((a.status, a.json["errcode"]), (413, "M_TOO_LARGE"))
         self.assertEqual(post(self.server, "/echo", body[1:]).json["body_n"], 100_000)
 
+    # X03
     def test_a_body_over_all_limits_is_413_before_it_is_sent(self):
         a = self.ask("PUT /echo/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         self.assertEqual((a.status, a.json["errcode"]), (413, "M_TOO_LARGE"))
         self.assert_cors(a)
         self.assertTrue(is_closed(self.s))
 
+    # X03
     def test_an_endless_chunked_body_is_cut(self):
         self.s.sendall(b"PUT /echo/a/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         sent = 0
@@ -337,6 +344,7 @@ class Engine(unittest.TestCase):
         self.assertLess(sent, 50_000_000)
         self.assertEqual(get(self.server, "/hello").status, 200)
 
+    # X03
     def test_a_flood_of_headers_is_refused(self):
         for n, size in ((200, 10), (50, 4000), (1, 500_000), (10_000, 100)):
             with self.subTest(n=n, size=size), self.server.connect() as s:
@@ -383,6 +391,7 @@ class Engine(unittest.TestCase):
         self.assertEqual((a.status, a.json["errcode"]), (403, "M_FORBIDDEN"))
         self.assertEqual(self.stats()["gone"], gone + 1)
 
+    # Z07
     def test_a_client_that_leaves_is_noticed(self):
         before = self.stats()
         for reset in (False, True):
@@ -395,6 +404,7 @@ class Engine(unittest.TestCase):
             self.assertTrue(eventually(lambda: self.stats()["parked"] == before["parked"]))
         self.assertEqual(self.stats()["gone"], before["gone"] + 2)
 
+    # Z15
     def test_requests_behind_a_parked_one_are_answered_after_it(self):
         """However many: only some of them are read before their turn comes."""
         for count in (1, 200):
@@ -415,6 +425,7 @@ class Engine(unittest.TestCase):
             self.assertEqual(at, sorted(at))
             s.close()
 
+    # Z07
     def test_a_client_that_leaves_with_a_request_behind_is_noticed(self):
         before = self.stats()
         s = self.server.connect()
@@ -471,6 +482,7 @@ class Engine(unittest.TestCase):
 
     # ── last ──
 
+    # X04
     def test_zz_a_head_that_does_not_end_is_cut(self):
         left = 16 - (time.monotonic() - self.slow_head_began)
         self.assertTrue(is_closed(self.slow_head, within=max(left, 1)))
@@ -714,6 +726,7 @@ class Tls(unittest.TestCase):
             s.sendall(b"POST /echo HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na")
             self.assertEqual(read_answer(s).status, 400)
 
+    # X02
     def test_http2_is_not_offered(self):
         with self.connect(alpn=["h2", "http/1.1"]) as s:
             self.assertEqual(s.selected_alpn_protocol(), "http/1.1")

@@ -96,6 +96,7 @@ def test_shared_secret_registration_makes_an_admin(server):
     assert c.get("/account/whoami")["user_id"] == c.user_id
 
 
+# N02
 def test_shared_secret_registration_refuses_a_wrong_mac_and_a_used_nonce(server, anyone):
     path = "/_synapse/admin/v1/register"
     nonce = anyone.get(path)["nonce"]
@@ -103,15 +104,13 @@ def test_shared_secret_registration_refuses_a_wrong_mac_and_a_used_nonce(server,
     words = "\0".join([nonce, name, "pw pw pw pw", "notadmin"])
     body = {"nonce": nonce, "username": name, "password": "pw pw pw pw", "admin": False}
     wrong = refusal(anyone.post, path, {**body, "mac": "00" * 20})
-    assert (wrong.status, wrong.errcode) == (403, "M_FORBIDDEN") or wrong.status == 403
-    mac = hmac.new(SECRET.encode(), words.encode(), hashlib.sha1).hexdigest()
+    assert wrong.status == 403
     nonce2 = anyone.get(path)["nonce"]
     words2 = words.replace(nonce, nonce2)
     mac2 = hmac.new(SECRET.encode(), words2.encode(), hashlib.sha1).hexdigest()
     anyone.post(path, {**body, "nonce": nonce2, "mac": mac2})
     again = refusal(anyone.post, path, {**body, "nonce": nonce2, "mac": mac2})
     assert again.status == 400
-    assert mac != mac2
 
 
 def test_a_registration_token_that_nobody_made_is_not_valid(anyone):

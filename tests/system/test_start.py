@@ -9,7 +9,7 @@ import time
 import pytest
 
 from mx import Client
-from server import OneProcess, program, wait_for
+from server import OneProcess, free_port, program, wait_for
 
 
 @pytest.fixture
@@ -51,6 +51,33 @@ def test_after_kill_9_the_next_start_takes_over(own):
     own.start()
     assert c.event(room, e)["event_id"] == e
     c.text(room, "after the crash")
+
+
+# A02
+def test_secrets_that_nobody_gave_are_made_for_each_server_and_closed_to_others(tmp_path):
+    made = []
+    for name in ("one", "two"):
+        at = tmp_path / name
+        at.mkdir()
+        for folder in (at, *at.parents):
+            if folder != folder.parent and str(folder).startswith("/tmp/"):
+                folder.chmod(0o755)
+        at.chmod(0o777)
+        port = free_port()
+        process = subprocess.Popen([program(), "run", "--data-directory", str(at), "--port", str(port)], stdout=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: (at / "homeserver.yaml").exists() and (at / "localhost.signing.key").exists() and (at / "homeserver.yaml").read_text())
+        finally:
+            process.terminate()
+            process.wait(30)
+        files = [at / "homeserver.yaml", at / "localhost.signing.key"]
+        assert [f.stat().st_mode & 0o007 for f in files] == [0, 0]
+        lines = [line.split(": ", 1) for line in files[0].read_text().splitlines() if "secret" in line.split(":")[0] and not line.startswith("#")]
+        secrets = {key: value.strip("'\"") for key, value in lines}
+        assert set(secrets) == {"registration_shared_secret", "macaroon_secret_key", "form_secret"}
+        made.append([*secrets.values(), files[1].read_text().split()[-1]])
+    assert all(len(secret) >= 40 for secrets in made for secret in secrets)
+    assert len({secret for secrets in made for secret in secrets}) == 8
 
 
 def test_a_taken_port_is_one_clear_line(own):

@@ -206,6 +206,7 @@ def test_an_account_without_a_password_has_none(house, member):
     assert (r.status_code, r.json()["flows"]) == (401, [])
 
 
+# N11
 def test_an_openid_token_says_who_holds_it(house, member):
     token = member.post(f"/user/{member.user_id}/openid/request_token")
     assert (token["token_type"], token["matrix_server_name"], token["expires_in"]) == ("Bearer", "house", 3600)

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+/* A01: the one source of tokens; tests/style bans the others. */
 static void random_text_is_of_its_alphabet_and_never_the_same(void **state)
 {
     hs_arena *a = hs_arena_open(1 << 20);
