@@ -1,11 +1,15 @@
 /* See retention.h. The duty walks through all rooms by what their summaries say, page by page, as often as the purge
  * jobs of the configuration want, each for the lifetimes in its range; what is to go goes as a job of purge_history.c.
- */
+ * Summaries that were written by releases without the duty do not say what their room's state does: once, they are all
+ * told. */
 #include "server/retention.h"
 
 #include "server/leases.h"
 #include "server/purge_history.h"
-#include "store/rooms.h"
+#include "store/names.h"
+#include "store/retention.h"
+
+#define SUMMARIES_TOLD "retention_summaries_told" /* in meta, with the time */
 
 enum { ROOMS_AT_ONCE = 200, FIRST_MS = 60 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
@@ -15,6 +19,7 @@ typedef struct {
     const hs_config_purge_job *jobs;
     size_t n;
     int64_t *next; /* loop time of each job's next turn */
+    bool told;     /* summaries say what the rooms' state does */
 } retention;
 
 hs_error *hs_retention_oldest(hs_server *srv, hs_arena *a, hs_room *room, int64_t *ret)
@@ -67,10 +72,74 @@ static hs_error *purge_rooms(retention *r, hs_lease *l, hs_arena *a, const hs_co
     return NULL;
 }
 
+/* ── what was set before summaries were told ── */
+
+/* 0: none that means anything. */
+static int64_t lifetime_in(hs_arena *a, hs_str event)
+{
+    int64_t max = 0;
+    hs_jv ev;
+
+    if (!event.p || hs_tape_parse(a, event, HS_JSON_OBJECT, &ev))
+        return 0;
+    (void)hs_jv_int(hs_jv_get(hs_jv_get(ev, HS_S("content")), HS_S("max_lifetime")), &max);
+    return max > 0 ? max : 0;
+}
+
+static hs_error *tell_page(retention *r, hs_lease *l, hs_arena *a, const hs_room_policy *rooms, size_t n)
+{
+    hs_write_result result;
+    hs_write *w = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        int64_t max = lifetime_in(a, rooms[i].event);
+        if (!max)
+            continue;
+        if (!w) {
+            HS_TRY(hs_write_open(r->srv->db, a, &w));
+            HS_TRY(hs_lease_fence(l, w));
+        }
+        HS_TRY(hs_store_room_policy_set(w, rooms[i].room, rooms[i].pos, max));
+    }
+    if (!w)
+        return NULL;
+    HS_TRY(hs_write_commit(w, &result));
+    return result.status == HS_WRITE_OK ? NULL : hs_err(a, 503, HS_M_UNKNOWN, "The lease has moved on");
+}
+
+static hs_error *tell_summaries(retention *r, hs_lease *l, hs_arena *a)
+{
+    const int64_t slot = hs_slot(r->srv->slot_key, HS_S("m.room.retention"), HS_S(""));
+    hs_room_policy *rooms;
+    hs_str done, now;
+    hs_nid after = 0;
+    size_t n;
+
+    HS_TRY(hs_store_meta_get(r->srv->db, a, HS_S(SUMMARIES_TOLD), &done));
+    if (done.p) {
+        r->told = true;
+        return NULL;
+    }
+    do {
+        HS_TRY(hs_store_room_policies(r->srv->db, a, slot, after, ROOMS_AT_ONCE, &rooms, &n));
+        HS_TRY(tell_page(r, l, a, rooms, n));
+        if (n)
+            after = rooms[n - 1].room;
+    } while (n == ROOMS_AT_ONCE && hs_lease_ok(l));
+    if (n == ROOMS_AT_ONCE) /* not to the end: whoever has the lease now begins anew */
+        return NULL;
+    HS_TRY(hs_str_fmt(a, &now, "%lld", (long long)hs_loop_wall(r->srv->loop)));
+    HS_TRY(hs_store_meta_ensure(r->srv->db, a, HS_S(SUMMARIES_TOLD), now, &done));
+    r->told = true;
+    return NULL;
+}
+
 static hs_error *run(hs_lease *l, hs_arena *a, void *ud)
 {
     retention *r = ud;
 
+    if (!r->told)
+        HS_TRY(tell_summaries(r, l, a));
     for (size_t i = 0; i < r->n && hs_lease_ok(l); i++) {
         if (hs_loop_now(r->srv->loop) < r->next[i])
             continue;

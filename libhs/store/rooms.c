@@ -71,18 +71,12 @@ static const hs_stmt PUBLISHED_MOVE = {
     .sql = "UPDATE published SET room_nid = $2 WHERE room_nid = $1 AND appservice_id = '' AND network_id = ''",
     .params = "nn", .big = "published",
 };
-static const hs_stmt RETAINED = {
-    .name = "rooms_retained",
-    .sql = "SELECT r.room_nid, r.room_id, s.retention_max FROM (SELECT x.room_nid, x.retention_max FROM room_summary x"
-           " WHERE x.room_nid > $1 ORDER BY x.room_nid LIMIT $2) s JOIN room r ON r.room_nid = s.room_nid AND r.flags & 4 = 0"
-           " ORDER BY s.room_nid",
-    .params = "ni", .cols = "ntn", .big = "room_summary room",
-};
 /* clang-format on */
 
 const hs_stmt *const hs_rooms_statements[] = {
-    &RETAINED,  &ROOM_INSERT,   &ROOMS,         &ROOM_BY_ID,       &SUMMARY_PUT,    &SUMMARY_COUNTS,
-    &SUMMARIES, &PUBLISHED_GET, &PUBLISHED_ADD, &PUBLISHED_REMOVE, &PUBLISHED_MOVE, NULL,
+    &ROOM_INSERT,      &ROOMS,          &ROOM_BY_ID,    &SUMMARY_PUT,
+    &SUMMARY_COUNTS,   &SUMMARIES,      &PUBLISHED_GET, &PUBLISHED_ADD,
+    &PUBLISHED_REMOVE, &PUBLISHED_MOVE, NULL,
 };
 
 hs_error *hs_store_room_insert(hs_write *w, const hs_room_row *row)
@@ -210,22 +204,4 @@ hs_error *hs_store_published_move(hs_write *w, hs_nid from, hs_nid to)
 hs_error *hs_store_published_insert(hs_write *w, hs_nid room)
 {
     return hs_write_before(w, &PUBLISHED_ADD, room);
-}
-
-hs_error *hs_store_retained_rooms(hs_db *db, hs_arena *a, hs_nid after, int32_t limit, hs_retained_room **ret,
-                                  size_t *ret_n)
-{
-    hs_retained_room *out;
-    hs_rows *rows;
-
-    HS_TRY(hs_db_query(db, a, &RETAINED, &rows, after, limit));
-    size_t n = hs_rows_count(rows);
-    HS_TRY(hs_alloc(a, n, &out));
-    for (size_t i = 0; i < n; i++)
-        out[i] = (hs_retained_room){ .room = hs_rows_i64(rows, i, 0),
-                                     .room_id = hs_rows_str(rows, i, 1),
-                                     .max_ms = hs_rows_i64(rows, i, 2) };
-    *ret = out;
-    *ret_n = n;
-    return NULL;
 }

@@ -46,15 +46,6 @@ HS_NODISCARD hs_error *hs_store_summary_counts(hs_write *w, uint32_t at, hs_nid 
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_summaries(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n,
                                                       hs_room_summary *ret);
 
-/* How long rooms keep messages: those after `after`, in order of number. */
-typedef struct {
-    hs_nid room;
-    hs_str room_id;
-    int64_t max_ms; /* 0: it does not say */
-} hs_retained_room;
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_retained_rooms(hs_db *db, hs_arena *a, hs_nid after, int32_t limit,
-                                                           hs_retained_room **ret, size_t *ret_n);
-
 /* ── the room directory's list of published rooms ── (the public list itself is directory.h) */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_published_get(hs_db *db, hs_arena *a, hs_nid room, bool *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_published_add(hs_db *db, hs_arena *a, hs_nid room);

@@ -28,6 +28,7 @@
     X(hs_registration_tokens_statements) \
     X(hs_relations_statements) \
     X(hs_reports_statements) \
+    X(hs_retention_statements) \
     X(hs_room_list_statements) \
     X(hs_rooms_statements) \
     X(hs_sessions_statements) \

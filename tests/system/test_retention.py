@@ -36,3 +36,33 @@ def test_expired_messages_are_shown_to_nobody_and_deleted(server_with_retention)
     new = bob.text(room, "fresh")
     assert alice.event(room, new)["content"]["body"] == "fresh"
     assert alice.event(kept, stays)["content"]["body"] == "for a day"
+
+
+def test_what_was_set_before_summaries_were_told_of_it_is_obeyed():
+    config = {"retention": {"enabled": True, "allowed_lifetime_min": "1s", "purge_jobs": [{"interval": 300}]}}
+    s = Server(config={"retention": {"enabled": False}})
+    s.start()
+    try:
+        admin = Client(s.base).register_with_secret(SECRET, "admin", admin=True)
+        alice = Client(s.base).register("alice")
+        said, changed, unsaid, redacted = (alice.create_room() for _ in range(4))
+        policy = {"max_lifetime": 1000}
+        alice.set_state(said, "m.room.retention", policy)
+        for lifetime in (5, 1000):
+            alice.set_state(changed, "m.room.retention", {"max_lifetime": lifetime})
+        alice.redact(redacted, alice.set_state(redacted, "m.room.retention", policy))
+        first = {room: alice.text(room, "first") for room in (said, changed, unsaid, redacted)}
+        for room in first:
+            alice.text(room, "second")
+        s.sql("UPDATE room_summary SET retention_max = NULL")  # as a release without the duty leaves it
+        s.stop()
+        s.config.update(config)
+        s.start()
+        admin, alice = (Client(s.base, c.token) for c in (admin, alice))
+        for room in (said, changed):
+            wait_for(lambda: admin.raw("GET", f"/_synapse/admin/v1/fetch_event/{first[room]}").status_code == 404)
+        assert s.sql("SELECT count(*) FROM room_summary WHERE retention_max = 1000").strip() == "2"
+        for room in (unsaid, redacted):
+            assert alice.event(room, first[room])["content"]["body"] == "first"
+    finally:
+        s.close()
