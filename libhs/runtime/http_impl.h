@@ -140,6 +140,10 @@ void hs_http_done(hs_parked *x);
 hs_arena *hs_http_arena_take(hs_http *h);
 void hs_http_arena_put_back(hs_http *h, hs_arena *a);
 
+/* http_request.c */
+void hs_http_read_request(hs_parked *x);                     /* fills x->q from what h2o has read */
+HS_NODISCARD hs_error *hs_http_refuse_framing(hs_parked *x); /* what is ambiguous, or too long a head */
+
 /* http_body.c */
 void hs_http_accept(hs_listener *l, hs_conn *c); /* h2o begins to read; c may be gone afterwards */
 void hs_http_watch_again(hs_conn *c);            /* a request is over, h2o will read the next */

@@ -77,6 +77,14 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_room_refresh(hs_server *srv, hs_arena *a, 
 /* fanout's first listener: registered by hs_rooms_open, before anybody who looks at rooms. */
 void hs_cache_told(void *ud, int64_t first, const hs_news *news);
 
+/* ── arrays of a room (room_arrays.c) ── false: no memory, and the room is as it was or to be dropped. */
+bool hs_room_reserve_state(hs_room *room, size_t n);
+bool hs_room_set_state(hs_room *room, int64_t slot, hs_nid event); /* event 0: takes the slot away */
+bool hs_room_set_local(hs_room *room, hs_nid user, bool joined);
+bool hs_room_set_heads(hs_room *room, hs_stored *const *events, size_t n); /* takes a reference to each */
+bool hs_room_append_recent(hs_room *room, int64_t pos, hs_stored *event, int32_t line, int32_t snap);
+void hs_room_free_arrays(hs_room *room);
+
 /* Position of the entry with the slot, or where it belongs; *found says which. */
 size_t hs_state_search(const hs_state_entry *at, size_t n, int64_t slot, bool *found);
 

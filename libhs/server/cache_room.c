@@ -15,9 +15,7 @@
 
 #include <stdlib.h>
 
-#define RECENT_LOAD 25 /* read with a room; more gather as they happen … */
-#define RECENT_MAX  120
-#define RECENT_KEEP 50 /* … and this many stay when there are too many */
+#define RECENT_LOAD 25 /* read with a room; more gather as they happen */
 #define LOAD_TRIES  20
 #define TRIM_TRIES  16
 #define ROOMS_BYTES HS_MIB(128) /* at factor 1 */
@@ -28,8 +26,6 @@ typedef struct {
     struct hs_rooms *cache; /* once it was in it */
     size_t bytes;
     bool cached;
-    size_t heads_cap;
-    size_t recent_bytes; /* of the events in `recent` */
 } entry;
 
 typedef struct {
@@ -46,182 +42,11 @@ static entry *entry_of(hs_room *room)
     return (entry *)(void *)room;
 }
 
-/* ── arrays on the heap ── */
-
-static bool grow(void **at, size_t size, size_t n, size_t *cap)
-{
-    if (n <= *cap)
-        return true;
-    size_t want = *cap ? *cap * 2 : 8, bytes;
-    if (want < n)
-        want = n;
-    if (!hs_mul_size(want, size, &bytes))
-        return false;
-    void *p = realloc(*at, bytes);
-    if (!p)
-        return false;
-    *at = p;
-    *cap = want;
-    return true;
-}
-
-size_t hs_state_search(const hs_state_entry *at, size_t n, int64_t slot, bool *found)
-{
-    size_t low = 0, high = n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (at[mid].slot < slot)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *found = low < n && at[low].slot == slot;
-    return low;
-}
-
-static bool set_state(hs_room *room, int64_t slot, hs_nid event)
-{
-    bool found;
-    size_t i = hs_state_search(room->state, room->state_n, slot, &found);
-
-    if (found && event > 0) {
-        room->state[i].event = event;
-    } else if (found) {
-        room->state_n--;
-        memmove(room->state + i, room->state + i + 1, (room->state_n - i) * sizeof *room->state);
-    } else if (event > 0) {
-        if (!grow((void **)(void *)&room->state, sizeof *room->state, room->state_n + 1, &room->state_cap))
-            return false;
-        memmove(room->state + i + 1, room->state + i, (room->state_n - i) * sizeof *room->state);
-        room->state[i] = (hs_state_entry){ .slot = slot, .event = event };
-        room->state_n++;
-    }
-    return true;
-}
-
-static size_t member_search(const hs_room *room, hs_nid user, bool *found)
-{
-    size_t low = 0, high = room->local_members_n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (room->local_members[mid] < user)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *found = low < room->local_members_n && room->local_members[low] == user;
-    return low;
-}
-
-bool hs_room_has_local(const hs_room *room, hs_nid user)
-{
-    bool found;
-
-    (void)member_search(room, user, &found);
-    return found;
-}
-
-static bool set_local_member(hs_room *room, hs_nid user, bool joined)
-{
-    bool found;
-    size_t i = member_search(room, user, &found);
-
-    if (found == joined)
-        return true;
-    if (!joined) {
-        room->local_members_n--;
-        memmove(room->local_members + i, room->local_members + i + 1,
-                (room->local_members_n - i) * sizeof *room->local_members);
-        return true;
-    }
-    if (!grow((void **)(void *)&room->local_members, sizeof *room->local_members, room->local_members_n + 1,
-              &room->local_members_cap))
-        return false;
-    memmove(room->local_members + i + 1, room->local_members + i,
-            (room->local_members_n - i) * sizeof *room->local_members);
-    room->local_members[i] = user;
-    room->local_members_n++;
-    return true;
-}
-
-/* Takes a reference to each. */
-static bool set_heads(hs_room *room, hs_stored *const *events, size_t n)
-{
-    size_t cap = entry_of(room)->heads_cap;
-    hs_nid *nids = (hs_nid *)(uintptr_t)room->heads.at;
-
-    if (n > cap) {
-        nids = malloc(n * sizeof *nids);
-        hs_stored **evs = malloc(n * sizeof(hs_stored *));
-        if (!nids || !evs) {
-            free(nids);
-            free(evs);
-            return false;
-        }
-        for (size_t i = 0; i < n; i++)
-            evs[i] = hs_stored_ref(events[i]);
-        for (size_t i = 0; i < room->heads.n; i++)
-            hs_stored_unref(room->head_events[i]);
-        free((void *)(uintptr_t)room->heads.at);
-        free(room->head_events);
-        room->head_events = evs;
-        entry_of(room)->heads_cap = n;
-    } else {
-        for (size_t i = 0; i < n; i++)
-            hs_stored_ref(events[i]);
-        for (size_t i = 0; i < room->heads.n; i++)
-            hs_stored_unref(room->head_events[i]);
-        memmove(room->head_events, events, n * sizeof *events);
-    }
-    for (size_t i = 0; i < n; i++)
-        nids[i] = room->head_events[i]->nid;
-    room->heads = (hs_nids){ .at = nids, .n = n };
-    return true;
-}
-
-static size_t event_bytes(const hs_stored *ev)
-{
-    return ev ? hs_stored_bytes(ev) : 0;
-}
-
-static bool append_recent(hs_room *room, int64_t pos, hs_stored *ev, int32_t line, int32_t snap)
-{
-    entry *e = entry_of(room);
-
-    if (room->recent_n >= RECENT_MAX) {
-        size_t gone = room->recent_n - RECENT_KEEP;
-        for (size_t i = 0; i < gone; i++) {
-            size_t bytes = event_bytes(room->recent[i].event); /* a redaction may have added to them */
-            e->recent_bytes -= bytes < e->recent_bytes ? bytes : e->recent_bytes;
-            hs_stored_unref(room->recent[i].event);
-        }
-        memmove(room->recent, room->recent + gone, RECENT_KEEP * sizeof *room->recent);
-        room->recent_n = RECENT_KEEP;
-        room->recent_complete = false;
-    }
-    e->recent_bytes += event_bytes(ev);
-    if (!grow((void **)(void *)&room->recent, sizeof *room->recent, room->recent_n + 1, &room->recent_cap))
-        return false;
-    room->recent[room->recent_n++] =
-        (hs_timeline_entry){ .pos = pos, .event = ev ? hs_stored_ref(ev) : NULL, .line = line, .snap = snap };
-    return true;
-}
-
 /* ── lifetime ── */
 
 static void room_free(hs_room *room)
 {
-    for (size_t i = 0; i < room->recent_n; i++)
-        hs_stored_unref(room->recent[i].event);
-    for (size_t i = 0; i < room->heads.n; i++)
-        hs_stored_unref(room->head_events[i]);
-    free(room->recent);
-    free(room->head_events);
-    free((void *)(uintptr_t)room->heads.at);
-    free(room->state);
-    free(room->local_members);
+    hs_room_free_arrays(room);
     free(room->pending);
     free((void *)(uintptr_t)room->id.p);
     free(entry_of(room));
@@ -294,7 +119,7 @@ void hs_cache_trim_soon(struct hs_rooms *c)
 static void account(struct hs_rooms *c, entry *e)
 {
     const hs_room *r = &e->r;
-    size_t bytes = sizeof *e + 512 + e->recent_bytes + r->state_cap * sizeof *r->state +
+    size_t bytes = sizeof *e + 512 + e->r.recent_bytes + r->state_cap * sizeof *r->state +
                    r->recent_cap * sizeof *r->recent + r->local_members_cap * sizeof *r->local_members;
 
     hs_cache_resized(&c->room_cache, e->bytes, bytes);
@@ -489,10 +314,10 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_room_n
     r->joined = now->joined;
     r->invited = now->invited;
     for (size_t i = 0; i < now->local_members.n; i++)
-        if (!set_local_member(r, now->local_members.at[i], true))
+        if (!hs_room_set_local(r, now->local_members.at[i], true))
             return HS_ERR_NOMEM;
     HS_TRY(hs_store_state_at(db, a, r->nid, (hs_snap){ .line = head->line, .snap = head->snap }, &state));
-    if (state.n && !grow((void **)(void *)&r->state, sizeof *r->state, state.n, &r->state_cap))
+    if (!hs_room_reserve_state(r, state.n))
         return HS_ERR_NOMEM;
     if (state.n)
         memcpy(r->state, state.at, state.n * sizeof *state.at);
@@ -502,7 +327,7 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_room_n
     for (size_t i = n; i-- > 0;) {
         hs_stored *s;
         HS_TRY(event_of_row(c, a, r->rv, &rows[i].ev, &s));
-        if (!append_recent(r, rows[i].pos, s, rows[i].line, rows[i].snap))
+        if (!hs_room_append_recent(r, rows[i].pos, s, rows[i].line, rows[i].snap))
             return HS_ERR_NOMEM;
     }
     r->recent_complete = n < RECENT_LOAD;
@@ -513,7 +338,7 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_room_n
         if (!heads[i])
             return hs_err_internal(a, NULL, "head %lld of room %lld is missing", (long long)head->heads.at[i],
                                    (long long)r->nid);
-    if (!set_heads(r, heads, head->heads.n))
+    if (!hs_room_set_heads(r, heads, head->heads.n))
         return HS_ERR_NOMEM;
     for (size_t i = 0; i < head->heads.n; i++)
         if (heads[i]->ev->depth > r->depth)
@@ -754,7 +579,7 @@ static bool move_heads(hs_room *room, hs_stored *s)
         if (!has_parent(s->ev, room->head_events[i]->ev->event_id))
             heads[n++] = room->head_events[i];
     heads[n++] = s;
-    ok = set_heads(room, heads, n);
+    ok = hs_room_set_heads(room, heads, n);
     if (heads != few)
         free(heads);
     return ok;
@@ -768,7 +593,7 @@ static bool count_member(hs_server *srv, hs_room *room, const hs_news_event *e)
     room->heroes.known = false;
     if (!e->event || !hs_user_is_local(srv, e->event->ev->state_key))
         return true;
-    return set_local_member(room, e->target, e->membership == HS_MEMBER_JOIN);
+    return hs_room_set_local(room, e->target, e->membership == HS_MEMBER_JOIN);
 }
 
 /* A state event that moves the state in memory on by one replaces what is in its slot now. */
@@ -797,13 +622,13 @@ static bool apply(struct hs_rooms *c, hs_room *room, int64_t pos, const hs_news_
     room->n_notify += e->d_notify;
     room->n_high += e->d_high;
     for (size_t i = 0; i < e->state_n; i++)
-        if (!set_state(room, e->state[i].slot, e->state[i].event))
+        if (!hs_room_set_state(room, e->state[i].slot, e->state[i].event))
             return false;
     if (e->target && !count_member(c->srv, room, e))
         return false;
     if (s && !move_heads(room, s))
         return false;
-    if (!append_recent(room, pos, s, e->line, e->snap))
+    if (!hs_room_append_recent(room, pos, s, e->line, e->snap))
         return false;
     if (room->is_new) {
         room->is_new = false;

@@ -64,7 +64,8 @@ typedef struct hs_room {
     int64_t pos, depth;
     int32_t line, snap;
     hs_nids heads;
-    hs_stored **head_events;  /* the same, as events */
+    hs_stored **head_events; /* the same, as events */
+    size_t heads_cap;
     int64_t n_notify, n_high; /* running totals of the newest timeline row */
     hs_state_entry *state;    /* current state, sorted by slot */
     size_t state_n, state_cap;
@@ -77,6 +78,7 @@ typedef struct hs_room {
     /* the newest timeline rows, oldest first, without a hole; complete when the room's first row is among them */
     hs_timeline_entry *recent;
     size_t recent_n, recent_cap;
+    size_t recent_bytes; /* of the events in it */
     bool recent_complete;
     /* writing: see event_persist.c */
     hs_fiber_lock lock;  /* messages shared, state exclusive */
