@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "core/ids.h"
 #include "core/pushrules.h"
+#include "server/invite_rules.h"
 #include "server/names.h"
 #include "server/nid_lists.h"
 #include "server/push_users.h"
@@ -526,12 +527,17 @@ static hs_error *names_of_meant(evaluation *v)
 static hs_error *judge_member(evaluation *v, hs_room *room)
 {
     hs_str name = hs_jv_str_or_null(hs_jv_get(v->ev->content, HS_S("displayname")));
+    hs_invite_rule rule = HS_INVITE_ALLOW;
     hs_nid user;
 
     if (!hs_user_is_local(v->srv, v->ev->state_key) || hs_str_eq(v->ev->state_key, v->ev->sender))
         return NULL;
     HS_TRY(hs_user_nid_find(v->srv, v->a, v->ev->state_key, &user));
     if (!user || (!hs_room_has_local(room, user) && v->ev->membership != HS_MEMBER_INVITE))
+        return NULL;
+    if (v->ev->membership == HS_MEMBER_INVITE)
+        HS_TRY(hs_invite_rule_of(v->srv, v->a, user, v->ev->sender, &rule));
+    if (rule != HS_INVITE_ALLOW)
         return NULL;
     HS_TRY(hs_vec_push(v->a, &v->meant, (meant){ .user = user, .id = v->ev->state_key, .name = name }));
     v->own = (hs_nids){ &user, 1 };
@@ -578,16 +584,17 @@ static hs_error *judge_all(evaluation *v, hs_room *room)
 hs_error *hs_push_eval_event(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event, hs_push_outcome *ret)
 {
     evaluation v = { .srv = srv, .a = a, .room = room, .ev = event->ev, .sender = event->sender };
-
+    bool member = v.ev->kind == HS_KIND_MEMBER && v.ev->is_state;
     size_t steps = EVENT_STEPS;
 
     *ret = (hs_push_outcome){ 0 };
     v.ctx.steps = &steps;
-    if (event->flags & (HS_EV_OUTLIER | HS_EV_REJECTED | HS_EV_SOFT_FAILED) || !room->local_members_n)
+    /* A room that is only being made has nobody, and may invite. */
+    if (event->flags & (HS_EV_OUTLIER | HS_EV_REJECTED | HS_EV_SOFT_FAILED) || (!room->local_members_n && !member))
         return NULL;
     HS_TRY(hs_thread_of(srv, a, room, v.ev->content, &v.thread));
     v.ctx.room_members = room->joined;
-    if (v.ev->kind == HS_KIND_MEMBER && v.ev->is_state)
+    if (member)
         HS_TRY(judge_member(&v, room));
     else
         HS_TRY(judge_all(&v, room));

@@ -396,6 +396,12 @@ static hs_error *member_content(hs_arena *a, const char *membership, hs_str name
 
 /* ── the unit ── */
 
+static bool is_invite(hs_str type, hs_jv content)
+{
+    return hs_str_eq(type, HS_S("m.room.member")) &&
+           hs_str_eq(hs_jv_str_or_null(hs_jv_get(content, HS_S("membership"))), HS_S("invite"));
+}
+
 static hs_error *add(hs_room_write *w, const plan *p, hs_str type, hs_str state_key, hs_jv content)
 {
     hs_event_wish wish = { .type = type,
@@ -406,7 +412,7 @@ static hs_error *add(hs_room_write *w, const plan *p, hs_str type, hs_str state_
                            .content = content,
                            .has_ts = p->ts != 0,
                            .ts = p->ts,
-                           .no_push = true };
+                           .no_push = !is_invite(type, content) };
     hs_event_made made;
 
     return hs_room_write_add(w, &wish, &made);

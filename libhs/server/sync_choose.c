@@ -1,4 +1,5 @@
 /* Which rooms have news for a user since a token, and which stay of the user's in them is told. */
+#include "server/names.h"
 #include "server/receipts.h"
 #include "server/sync_run.h"
 #include "server/timeline_state.h"
@@ -61,14 +62,33 @@ static hs_error *add_part(hs_sync_run *s, const hs_sync_part *p)
     return hs_vec_push(s->job.a, &s->parts, part);
 }
 
+/* Neither those of people whom one ignores nor those that one's rules pass over. */
+static hs_error *invite_is_told(hs_sync_run *s, hs_nid sender, bool *ret)
+{
+    hs_str inviter;
+
+    *ret = false;
+    if (in_set(s->job.ignores.at, s->job.ignores.n, sender))
+        return NULL;
+    if (!s->has_invite_rules)
+        HS_TRY(hs_invite_rules_load(s->job.srv, s->job.a, s->job.who->user, &s->invite_rules));
+    s->has_invite_rules = true;
+    HS_TRY(hs_user_name(s->job.srv, s->job.a, sender, &inviter));
+    *ret = hs_invite_rules_ask(&s->invite_rules, inviter) != HS_INVITE_IGNORE;
+    return NULL;
+}
+
 static hs_error *add_pending(hs_sync_run *s, const hs_su_room *me)
 {
     hs_sync_pending p = { .me = *me };
+    bool told = true;
 
     HS_TRY(hs_room_load(s->job.srv, s->job.a, me->room, &p.room));
     if (!p.room || !hs_filter_room(s->job.in->filter, p.room->id))
         return NULL;
-    if (me->membership == HS_MEMBER_INVITE && in_set(s->job.ignores.at, s->job.ignores.n, me->sender))
+    if (me->membership == HS_MEMBER_INVITE)
+        HS_TRY(invite_is_told(s, me->sender, &told));
+    if (!told)
         return NULL;
     return me->membership == HS_MEMBER_INVITE ? hs_vec_push(s->job.a, &s->invites, p)
                                               : hs_vec_push(s->job.a, &s->knocks, p);

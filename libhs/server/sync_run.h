@@ -3,6 +3,7 @@
 #define HS_SERVER_SYNC_RUN_H
 
 #include "base/vec.h"
+#include "server/invite_rules.h"
 #include "server/sync_part.h"
 #include "server/todevice.h"
 #include "server/typing.h"
@@ -19,6 +20,8 @@ typedef struct {
     HS_VEC(hs_sync_part) parts;
     HS_VEC(hs_sync_pending) invites;
     HS_VEC(hs_sync_pending) knocks;
+    hs_invite_rules invite_rules; /* read when there is an invite */
+    bool has_invite_rules;
     hs_account_data_row *data;
     size_t data_n;
     bool push_rules; /* the default ones are told */
