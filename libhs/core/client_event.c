@@ -24,6 +24,8 @@ void hs_client_event_head(hs_buf *b, const hs_event *e)
         hs_json_raw(&j, "content", hs_jv_raw(e->content));
     }
     hs_json_str(&j, "event_id", e->event_id);
+    if (hs_jv_is(e->sticky))
+        hs_json_raw(&j, "msc4354_sticky", hs_jv_raw(e->sticky));
     hs_json_int(&j, "origin_server_ts", e->origin_ts);
     hs_json_opt_str(&j, "redacts", e->redacts);
     hs_json_str(&j, "room_id", e->room_id);

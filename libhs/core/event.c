@@ -53,8 +53,8 @@ static hs_error *read_refs(hs_arena *a, const hs_roomver *rv, hs_jv list, hs_str
 
 /* The members of a PDU that the rules read; absent ones stay { NULL, 0 }. */
 typedef struct {
-    hs_jv auth_events, content, depth, event_id, origin_server_ts, prev_events, redacts, room_id, sender, state_key,
-        type;
+    hs_jv auth_events, content, depth, event_id, sticky, origin_server_ts, prev_events, redacts, room_id, sender,
+        state_key, type;
 } members;
 
 static members gather(hs_jv top)
@@ -68,6 +68,7 @@ static members gather(hs_jv top)
         { HS_S_INIT("content"), &m.content },
         { HS_S_INIT("depth"), &m.depth },
         { HS_S_INIT("event_id"), &m.event_id },
+        { HS_S_INIT("msc4354_sticky"), &m.sticky },
         { HS_S_INIT("origin_server_ts"), &m.origin_server_ts },
         { HS_S_INIT("prev_events"), &m.prev_events },
         { HS_S_INIT("redacts"), &m.redacts },
@@ -160,6 +161,16 @@ static bool is_oversized(const hs_event *e)
     return false;
 }
 
+/* MSC4354: anything but a length of time is none. */
+static int64_t sticky_ms(hs_jv sticky)
+{
+    int64_t ms;
+
+    if (hs_jv_type_of(sticky) != HS_JV_OBJ || !hs_jv_int(hs_jv_get(sticky, HS_S("duration_ms")), &ms) || ms < 0)
+        return -1;
+    return ms < HS_STICKY_MAX_MS ? ms : HS_STICKY_MAX_MS;
+}
+
 /* Fills a struct from canonical bytes. Types are checked, values are not. */
 static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top, hs_event **ret)
 {
@@ -167,7 +178,7 @@ static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top,
     hs_event *e;
 
     HS_TRY(hs_alloc(a, 1, &e));
-    *e = (hs_event){ .rv = rv, .json = json, .top = top, .content = m.content };
+    *e = (hs_event){ .rv = rv, .json = json, .top = top, .content = m.content, .sticky = m.sticky, .sticky_ms = -1 };
 
     if (!hs_jv_str(m.type, &e->type))
         return bad(a, "type must be a string");
@@ -192,6 +203,8 @@ static hs_error *fill(hs_arena *a, const hs_roomver *rv, hs_str json, hs_jv top,
         e->redacts = hs_jv_str_or_null(rv->redacts_in_content ? hs_jv_get(m.content, HS_S("redacts")) : m.redacts);
     HS_TRY(read_refs(a, rv, m.prev_events, &e->prev, &e->prev_n));
     HS_TRY(read_refs(a, rv, m.auth_events, &e->auth, &e->auth_n));
+    if (hs_jv_is(m.sticky))
+        e->sticky_ms = sticky_ms(m.sticky);
     e->oversized = is_oversized(e);
     e->kind = kind_of(e);
     if (e->kind == HS_KIND_MEMBER) {

@@ -26,6 +26,8 @@ typedef enum {
     HS_MEMBER_KNOCK
 } hs_membership;
 
+enum { HS_STICKY_MAX_MS = 3600 * 1000 }; /* MSC4354: an event that says more is sticky for an hour */
+
 typedef struct hs_event {
     const hs_roomver *rv;
     hs_str json; /* canonical bytes of the whole PDU, with hashes and signatures, without unsigned and (v3+) event_id */
@@ -41,6 +43,8 @@ typedef struct hs_event {
     bool oversized; /* before v11: a field of at most 255 characters but more bytes; stored, and refused by the rules */
     hs_str redacts; /* of m.room.redaction, wherever the version keeps it; p NULL otherwise */
     int64_t depth, origin_ts;
+    hs_jv sticky;        /* msc4354_sticky, whatever it is */
+    int64_t sticky_ms;   /* how long it is sticky: at most HS_STICKY_MAX_MS; -1: it is not */
     hs_str *prev, *auth; /* event ids */
     size_t prev_n, auth_n;
     hs_jv top, content;
@@ -70,6 +74,8 @@ typedef struct {
     hs_str content;           /* canonical JSON object */
     hs_str redacts;           /* p NULL: none; versions before 11 put it at the top */
     int64_t depth, origin_ts;
+    bool is_sticky; /* MSC4354 */
+    int64_t sticky_ms;
     const hs_str *prev, *auth;
     size_t prev_n, auth_n;
 } hs_event_draft;

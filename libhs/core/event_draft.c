@@ -3,12 +3,12 @@
  *
  *     before   {"auth_events":…,"content":…,"depth":…,["event_id":…,]
  *              "hashes":…,                                              not in the content hash
- *     middle   "origin_server_ts":…,"prev_events":…,["redacts":…,]["room_id":…,]"sender":…,
+ *     middle   ["msc4354_sticky":…,]"origin_server_ts":…,"prev_events":…,["redacts":…,]["room_id":…,]"sender":…,
  *              "signatures":…,                                          not in any hash
  *     after    ["state_key":…,]"type":…}
  *
- * The redacted form is the same with another content and without redacts; its bytes are signed, and their hash is the
- * event id. */
+ * The redacted form is the same with another content and without redacts and msc4354_sticky; its bytes are signed, and
+ * their hash is the event id. */
 #include "core/event.h"
 #include "core/redact.h"
 #include "core/sign.h"
@@ -130,6 +130,11 @@ typedef enum { FULL, REDACTED } form;
 
 static void put_middle(writer *w, const quoted *q, form f)
 {
+    if (q->d->is_sticky && f == FULL) {
+        put(w, HS_S("\"msc4354_sticky\":{\"duration_ms\":"));
+        put_int(w, q->d->sticky_ms);
+        put(w, HS_S("},"));
+    }
     put(w, HS_S("\"origin_server_ts\":"));
     put_int(w, q->d->origin_ts);
     put(w, HS_S(",\"prev_events\":"));

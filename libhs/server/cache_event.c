@@ -166,7 +166,6 @@ hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, 
     hs_arena *own = hs_arena_open(ARENA_CAP);
     entry *e = NULL;
 
-    (void)c;
     if (!own)
         return HS_ERR_NOMEM;
     hs_error *err = make(own, a, rv, f, json, event_id, &e);
@@ -175,6 +174,7 @@ hs_error *hs_stored_make(struct hs_rooms *c, hs_arena *a, const hs_roomver *rv, 
         hs_arena_close(own);
         return err;
     }
+    e->s.tells_ttl = e->s.ev->sticky_ms >= 0 && c->srv->config->msc4354_enabled;
     e->bytes = hs_stored_bytes(&e->s);
     *ret = &e->s;
     return NULL;

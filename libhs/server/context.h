@@ -57,6 +57,7 @@ struct hs_server {
     struct hs_inboxes *inboxes;         /* todevice.c: which devices may have messages */
     struct hs_push *push;               /* push_eval.c: compiled rule sets */
     struct hs_unreads *unreads;         /* unread.c: counts of those who asked */
+    struct hs_sticky *sticky;           /* sticky.c: which rooms have sticky events; NULL: they are off */
     struct hs_timelines *timelines;     /* timeline_dress.c: what state events replaced, who ignores whom */
     struct hs_leases *leases;           /* leases.c: once-only duties */
     struct hs_jobs *jobs;               /* jobs.c: what takes long or comes later */

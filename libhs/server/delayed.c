@@ -48,7 +48,9 @@ static hs_error *send_event(hs_server *srv, hs_arena *a, const hs_delayed_row *r
                    .txn_id = row->delay_id,
                    .state_key = row->state_key,
                    .has_ts = ts > 0,
-                   .ts = ts };
+                   .ts = ts,
+                   .is_sticky = row->is_sticky,
+                   .sticky_ms = row->sticky_ms };
     hs_session who;
     hs_str event_id;
 
@@ -188,7 +190,9 @@ hs_error *hs_delayed_add(hs_server *srv, const hs_session *who, hs_arena *a, con
                            .state_key = in->state_key,
                            .content = hs_jv_raw(in->content),
                            .delay_ms = delay_ms,
-                           .origin_ts = in->has_ts ? in->ts : 0 };
+                           .origin_ts = in->has_ts ? in->ts : 0,
+                           .is_sticky = in->is_sticky,
+                           .sticky_ms = in->sticky_ms };
     hs_txn_row txn;
     hs_room *room;
     hs_tx *tx;

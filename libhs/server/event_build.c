@@ -24,6 +24,8 @@ hs_error *hs_event_build_local(hs_server *srv, hs_arena *a, const hs_build_in *i
                          .redacts = in->wish->redacts,
                          .depth = in->depth,
                          .origin_ts = in->wish->has_ts ? in->wish->ts : in->facts.received_ts,
+                         .is_sticky = in->wish->is_sticky,
+                         .sticky_ms = in->wish->sticky_ms,
                          .prev = prev,
                          .auth = auth,
                          .prev_n = prev_n,

@@ -11,6 +11,7 @@
 #include "server/event_accept.h"
 #include "server/event_place.h"
 #include "server/names.h"
+#include "server/sticky.h"
 #include "store/events.h"
 #include "store/gaps.h"
 
@@ -502,8 +503,10 @@ static hs_error *add_event(adding *r)
     if (r->refill)
         HS_TRY(hs_store_gap_close(r->w->unit, r->room->nid, r->nid));
     HS_TRY(write_redactions(r));
-    if (r->flags)
+    if (r->flags) {
+        HS_TRY(hs_sticky_soft(r->srv, r->w->unit, r->stored));
         return hs_event_rows_insert(r->w, &in);
+    }
     if (main_was.snap != r->room->snap)
         on_main = r->after;
     HS_TRY(current_state(r, &current));

@@ -27,6 +27,8 @@ typedef struct {
     int64_t ts;
     /* idempotency: scope and answer of the client's transaction; txn_id.p NULL: none */
     hs_str txn_id, device_id;
+    bool is_sticky; /* MSC4354: for sticky_ms */
+    int64_t sticky_ms;
     bool no_push; /* counts for nobody: the initial state of a room */
 } hs_event_wish;
 

@@ -33,6 +33,7 @@ typedef struct hs_stored {
     int32_t line, snap; /* state after it; line -1: outlier */
     hs_nid redacted_by; /* 0: not redacted, or not known to the cache */
     hs_nid replaced;    /* the state event before it; 0: not known yet, HS_REPLACED_NONE: there is none */
+    bool tells_ttl;     /* its `unsigned` says how long it is sticky yet, where sticky events are served */
     bool unrelated;     /* nothing that is shown with it relates to it; kept true by the news (timeline_dress.c) */
     hs_event *ev;       /* of the redacted form when flags say so */
     hs_str client;      /* hs_client_event_head's bytes */

@@ -102,9 +102,13 @@ static hs_error *write_one(hs_server *srv, const hs_session *who, hs_arena *a, h
 
 hs_error *hs_room_send(hs_server *srv, const hs_session *who, hs_arena *a, const hs_send *in, hs_str *ret)
 {
-    hs_event_wish wish = {
-        .type = in->type, .content = in->content, .has_ts = in->has_ts, .ts = in->ts, .txn_id = in->txn_id
-    };
+    hs_event_wish wish = { .type = in->type,
+                           .content = in->content,
+                           .has_ts = in->has_ts,
+                           .ts = in->ts,
+                           .txn_id = in->txn_id,
+                           .is_sticky = in->is_sticky,
+                           .sticky_ms = in->sticky_ms };
     hs_txn *txn;
     hs_str known;
     hs_room *room;

@@ -12,6 +12,8 @@ typedef struct {
     hs_jv content;    /* the body as received: checked here */
     bool has_ts;      /* application services only */
     int64_t ts;
+    bool is_sticky; /* messages only (MSC4354): for sticky_ms */
+    int64_t sticky_ms;
 } hs_send;
 
 /* Sends one message event as `who` and returns when it is durable. The same (device, txn_id) always gives the same id.

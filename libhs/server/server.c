@@ -22,6 +22,7 @@
 #include "server/room.h"
 #include "server/room_delete.h"
 #include "server/session.h"
+#include "server/sticky.h"
 #include "server/sync.h"
 #include "server/sync_wait.h"
 #include "server/timeline.h"
@@ -145,6 +146,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     hs_pushers_open(srv);
     HS_TRY(hs_timeline_open(srv, srv->arena));
     HS_TRY(hs_todevice_open(srv, srv->arena));
+    HS_TRY(hs_sticky_open(srv, srv->arena));
     HS_TRY(hs_waiters_open(srv, srv->arena));
     HS_TRY(hs_presence_open(srv, srv->arena)); /* hears what typing's messages bring */
     HS_TRY(hs_typing_open(srv, srv->arena));   /* wakes who waits */
@@ -168,6 +170,7 @@ void hs_server_close_services(hs_server *srv)
     hs_typing_close(srv);
     hs_presence_close(srv);
     hs_waiters_close(srv);
+    hs_sticky_close(srv);
     hs_todevice_close(srv);
     hs_timeline_close(srv);
     hs_unread_close(srv);

@@ -6,6 +6,7 @@
 #include "server/presence.h"
 #include "server/receipts.h"
 #include "server/relations.h"
+#include "server/sticky.h"
 #include "server/sync_run.h"
 #include "store/members.h"
 
@@ -194,8 +195,8 @@ static bool empty(const hs_sync_job *job, const hs_sync_part *p)
 {
     if (job->in->state_after && (p->has_state || !p->plain))
         return false;
-    return !p->events_n && !p->timeline_json.p && !p->receipts.p && !p->typing.p && !p->account_data.n && !p->full &&
-           !p->always;
+    return !p->events_n && !p->timeline_json.p && !p->receipts.p && !p->typing.p && !p->account_data.n &&
+           !p->sticky_n && !p->full && !p->always;
 }
 
 /* Names of the threads with something unread, for clients that ask. */
@@ -348,6 +349,7 @@ static hs_error *fill(hs_sync_run *s)
             HS_TRY(hs_sync_collect(&s->job, p));
         HS_TRY(room_data(s, p));
         HS_TRY(read_typing(s, p));
+        HS_TRY(hs_sync_sticky_part(s, p));
     }
     HS_TRY(read_receipts(s));
     for (size_t i = 0; i < s->parts.n; i++) {
@@ -518,7 +520,7 @@ static hs_error *write_answer(hs_sync_run *s, hs_buf *b, const hs_sync_token *ne
     if (rooms)
         HS_TRY(write_rooms(s, &j));
     hs_json_end(&j);
-    *ret_empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n;
+    *ret_empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n && next->sticky == next->pos;
     return NULL;
 }
 
@@ -529,6 +531,7 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     hs_sync_token next;
 
     HS_TRY(hs_ignored_users(srv, a, who->user, &s.job.ignores));
+    HS_TRY(hs_sticky_ready(srv, a));
     HS_TRY(copy_rooms(&s));
     HS_TRY(hs_todevice_read(srv, who, a, in->has_since ? in->since.to_device : 0, s.job.upto, &s.letters));
     if (in->filter->state.lazy_load_members) {
@@ -538,10 +541,11 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
             hs_lazy_start(l, in->has_since, in->since.pos);
     }
     HS_TRY(read_data(&s));
+    HS_TRY(hs_sync_sticky_find(&s));
     HS_TRY(hs_sync_choose(&s));
     HS_TRY(fill(&s));
     HS_TRY(read_presence(&s));
-    next = (hs_sync_token){ s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto };
+    next = (hs_sync_token){ s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto, s.sticky_upto };
     HS_TRY(write_answer(&s, b, &next, ret_empty));
     *ret_next = next;
     return NULL;

@@ -6,12 +6,13 @@
 #include "server/session.h"
 #include "server/sync_wait.h"
 
-/* Position of a sync: one stream position, the ephemeral suffix, and how far messages to the device were shown, which
- * is less than the position after an answer that could not hold them all. Synapse's tokens parse too. */
+/* Position of a sync: one stream position, the ephemeral suffix, and how far messages to the device and sticky events
+ * were shown, which is less than the position after an answer that could not hold them all. Synapse's tokens parse too.
+ */
 typedef struct {
     int64_t pos;
     uint64_t boot, serial; /* typing: hs_typing_view; 0: from the start */
-    int64_t to_device;
+    int64_t to_device, sticky;
 } hs_sync_token;
 HS_NODISCARD hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret);
 HS_NODISCARD hs_error *hs_sync_token_write(hs_arena *a, const hs_sync_token *t, hs_str *ret);

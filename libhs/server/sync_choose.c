@@ -40,7 +40,7 @@ static bool has_news(const hs_sync_run *s, const hs_su_room *me, const hs_nids *
     const hs_sync_room *memory;
 
     if (hs_fanout_room_position(srv, me->room) > since || in_set(below->at, below->n, me->room) ||
-        has_data(s, me->room))
+        has_data(s, me->room) || hs_sync_sticky_has(s, me->room))
         return true;
     memory = hs_sync_room_peek(srv, me->room);
     if (memory && memory->receipts_pos > since)

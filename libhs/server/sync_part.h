@@ -51,6 +51,10 @@ typedef struct {
     size_t state_n;
     hs_dressed *state_dressed; /* the same; NULL: too many to look up what they replaced */
 
+    /* sync_sticky.c */
+    hs_dressed *sticky;
+    size_t sticky_n;
+
     /* sync.c */
     hs_str receipts, typing; /* contents; p NULL: none */
     hs_strs account_data;    /* whole events */

@@ -8,6 +8,7 @@
 #include "server/todevice.h"
 #include "server/typing.h"
 #include "store/account_data.h"
+#include "store/sticky.h"
 
 typedef struct {
     hs_su_room me;
@@ -29,11 +30,19 @@ typedef struct {
     hs_su_room *rooms; /* of the user, as they were at upto */
     size_t rooms_n;
     hs_typing_view typing;
-    hs_strs presence; /* whole events */
-    int64_t floor;    /* of what is remembered of rooms, when it was first looked at */
+    hs_strs presence;      /* whole events */
+    hs_sticky_row *sticky; /* of the rooms, after the token */
+    size_t sticky_n;
+    int64_t sticky_upto; /* how far that goes */
+    int64_t floor;       /* of what is remembered of rooms, when it was first looked at */
 } hs_sync_run;
 
 /* sync_choose.c: fills parts, invites and knocks from rooms. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_choose(hs_sync_run *s);
+/* sync_sticky.c */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_sticky_find(hs_sync_run *s);
+bool hs_sync_sticky_has(const hs_sync_run *s, hs_nid room);
+/* The part's own, once its timeline is known. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_sticky_part(hs_sync_run *s, hs_sync_part *p);
 
 #endif

@@ -38,13 +38,13 @@ static bool read_synapse_room(hs_str s, int64_t *ret)
     }
 }
 
-/* Ours: h<pos>_<boot>.<serial>, then _<to-device> where it is not pos */
+/* Ours: h<pos>_<boot>.<serial>, then _<to-device> where it is not pos, or _<to-device>_<sticky> where that is not */
 static bool read_ours(hs_str s, hs_sync_token *ret)
 {
     hs_str rest = hs_str_from(s, 1);
     hs_str pos = hs_str_split(&rest, '_');
     hs_str boot, serial;
-    int64_t p, b, n, d;
+    int64_t p, b, n, d, sticky;
 
     if (!rest.p)
         return false;
@@ -54,10 +54,12 @@ static bool read_ours(hs_str s, hs_sync_token *ret)
     serial = hs_str_split(&rest, '_');
     if (!read_number(pos, &p) || !read_number(boot, &b) || !read_number(serial, &n))
         return false;
-    d = p;
-    if (rest.p && !read_number(rest, &d))
+    d = sticky = p;
+    if (rest.p && !read_number(hs_str_split(&rest, '_'), &d))
         return false;
-    *ret = (hs_sync_token){ p, (uint64_t)b, (uint64_t)n, d };
+    if (rest.p && !read_number(rest, &sticky))
+        return false;
+    *ret = (hs_sync_token){ p, (uint64_t)b, (uint64_t)n, d, sticky };
     return true;
 }
 
@@ -87,12 +89,15 @@ hs_error *hs_sync_token_read(hs_arena *a, hs_str s, hs_sync_token *ret)
     }
     if (rest.p)
         return bad_token(a);
-    *ret = (hs_sync_token){ .pos = pos, .to_device = to_device };
+    *ret = (hs_sync_token){ .pos = pos, .to_device = to_device, .sticky = pos };
     return NULL;
 }
 
 hs_error *hs_sync_token_write(hs_arena *a, const hs_sync_token *t, hs_str *ret)
 {
+    if (t->sticky != t->pos)
+        return hs_str_fmt(a, ret, "h%lld_%llu.%llu_%lld_%lld", (long long)t->pos, (unsigned long long)t->boot,
+                          (unsigned long long)t->serial, (long long)t->to_device, (long long)t->sticky);
     if (t->to_device != t->pos)
         return hs_str_fmt(a, ret, "h%lld_%llu.%llu_%lld", (long long)t->pos, (unsigned long long)t->boot,
                           (unsigned long long)t->serial, (long long)t->to_device);

@@ -233,6 +233,12 @@ void hs_sync_write_part(const hs_sync_job *job, hs_json_out *j, const hs_sync_pa
         write_ephemeral(j, "m.receipt", p->receipts);
         hs_json_end(j);
         hs_json_end(j);
+        if (p->sticky_n) {
+            hs_json_obj_at(j, "msc4354_sticky");
+            hs_json_key(j, HS_S("events"));
+            hs_dressed_show(j, &how, p->sticky, p->sticky_n);
+            hs_json_end(j);
+        }
         write_unread(job, j, p);
         write_summary(j, p);
     }

@@ -82,12 +82,23 @@ static void show_relations(hs_json_out *j, const hs_show *how, const hs_dressed 
     hs_json_end(j);
 }
 
+/* MSC4354. The time of another server counts only as far as it has come. */
+static void show_ttl(hs_json_out *j, const hs_show *how, const hs_event *ev)
+{
+    int64_t from = ev->origin_ts < how->now ? ev->origin_ts : how->now, left = from + ev->sticky_ms - how->now;
+
+    if (ev->sticky_ms > 0 && left > 0)
+        hs_json_int(j, "msc4354_sticky_duration_ttl_ms", left);
+}
+
 static void show_unsigned(hs_json_out *j, const hs_show *how, const hs_dressed *e)
 {
     hs_json_obj(j);
     hs_json_int(j, "age", how->now > e->event->received_ts ? how->now - e->event->received_ts : 0);
     if (e->membership != HS_MEMBER_NONE)
         hs_json_str(j, "membership", hs_membership_str(e->membership));
+    if (e->event->tells_ttl)
+        show_ttl(j, how, e->event->ev);
     hs_json_opt_str(j, "transaction_id", e->txn_id);
     hs_json_opt_str(j, "org.matrix.msc4140.delay_id", e->delay_id);
     if (e->replaced) {

@@ -1,6 +1,7 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
  * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week;
- * authentications that nobody finished; events of other servers that have waited a week for what they name. */
+ * authentications that nobody finished; events of other servers that have waited a week for what they name; which
+ * events were sticky. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
@@ -11,6 +12,7 @@
 #include "store/jobs.h"
 #include "store/media.h"
 #include "store/rooms.h"
+#include "store/sticky.h"
 #include "store/uia.h"
 
 #define FIRST_MS       (INT64_C(60) * 1000)
@@ -92,6 +94,7 @@ hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
     HS_TRY(expire(srv, l, a, hs_store_uia_expire, now - HS_UIA_SESSION_MS));
     HS_TRY(expire(srv, l, a, hs_store_jobs_expire, now - JOB_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_stage_expire, now - STAGE_KEEP_MS));
+    HS_TRY(expire(srv, l, a, hs_store_sticky_expire, now));
     HS_TRY(hs_account_validity_begin(srv, a));
     return censor_due(srv, l, a);
 }

@@ -5,8 +5,8 @@
 
 /* clang-format off */
 #define COLS " d.delay_id, d.user_nid, d.room_nid, u.mxid, r.room_id, d.device_id, d.type, d.state_key, d.content, d.delay_ms," \
-             " d.send_ts, coalesce(d.origin_ts, 0)"
-#define LETTERS "tnntttttbnnn"
+             " d.send_ts, coalesce(d.origin_ts, 0), d.sticky_ms"
+#define LETTERS "tnntttttbnnnn"
 #define NAMES " JOIN user_id u ON u.user_nid = d.user_nid JOIN room r ON r.room_nid = d.room_nid"
 
 static const hs_stmt LOCK_USER = {
@@ -23,8 +23,9 @@ static const hs_stmt COUNT = {
 static const hs_stmt ADD = {
     .name = "delayed_add",
     .sql = "INSERT INTO delayed_event(user_nid, delay_id, device_id, room_nid, type, state_key, content, delay_ms, send_ts,"
-           " origin_ts, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, hs_now_ms() + $8, NULLIF($9, 0), 0)",
-    .params = "nttnttbnn",
+           " origin_ts, sticky_ms, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, hs_now_ms() + $8, NULLIF($9, 0),"
+           " CASE WHEN $10 THEN $11 END, 0)",
+    .params = "nttnttbnnfn",
 };
 static const hs_stmt CANCEL = {
     .name = "delayed_cancel",
@@ -97,6 +98,8 @@ static hs_error *read_rows(const hs_rows *r, hs_arena *a, hs_delayed_row **ret, 
             .delay_ms = hs_rows_i64(r, i, 9),
             .send_ts = hs_rows_i64(r, i, 10),
             .origin_ts = hs_rows_i64(r, i, 11),
+            .is_sticky = !hs_rows_null(r, i, 12),
+            .sticky_ms = hs_rows_i64(r, i, 12),
         };
     *ret = out;
     *ret_n = n;
@@ -117,7 +120,7 @@ hs_error *hs_store_delayed_room(hs_tx *tx, hs_arena *a, hs_nid user, int64_t mos
 hs_error *hs_store_delayed_add(hs_tx *tx, hs_arena *a, const hs_delayed_row *row)
 {
     return hs_tx_exec(tx, a, &ADD, NULL, row->user, row->delay_id, row->device_id, row->room, row->type, row->state_key,
-                      row->content, row->delay_ms, row->origin_ts);
+                      row->content, row->delay_ms, row->origin_ts, row->is_sticky, row->sticky_ms);
 }
 
 static hs_error *touch(hs_db *db, hs_arena *a, const hs_stmt *s, hs_str delay_id, bool *ret_found)

@@ -12,7 +12,9 @@ typedef struct {
     hs_str state_key; /* p NULL: not state */
     hs_str content;   /* JSON */
     int64_t delay_ms;
-    int64_t send_ts;   /* when it is due */
+    int64_t send_ts; /* when it is due */
+    bool is_sticky;  /* for sticky_ms */
+    int64_t sticky_ms;
     int64_t origin_ts; /* as an application service wants it; 0: none */
 } hs_delayed_row;
 

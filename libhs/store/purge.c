@@ -34,6 +34,7 @@ BY_KEY(room_server, server_nid);
 BY_KEY(ban_redaction, user_nid);
 BY_KEY(event_search, event_nid);
 BY_KEY(event_expiry, event_nid);
+BY_KEY(sticky_event, event_nid);
 BY_KEY(room_gap, missing_nid);
 BY_KEY(fed_stage, seq);
 BY_INT(state_line, line);
@@ -53,7 +54,7 @@ static const hs_stmt *const TABLES[] = {
     &PURGE_relation,      &PURGE_thread,        &PURGE_redaction,    &PURGE_receipt,        &PURGE_room_member,
     &PURGE_room_server,   &PURGE_ban_redaction, &PURGE_event_search, &PURGE_event_expiry,   &PURGE_room_gap,
     &PURGE_fed_stage,     &PURGE_txn_id,        &PURGE_account_data, &PURGE_delayed_event,  &PURGE_partial_room,
-    &PURGE_published,     &PURGE_alias,         &PURGE_report,       &PURGE_room_summary,
+    &PURGE_published,     &PURGE_alias,         &PURGE_report,       &PURGE_sticky_event,   &PURGE_room_summary,
 };
 enum { TABLES_N = sizeof TABLES / sizeof *TABLES };
 
@@ -109,6 +110,7 @@ const hs_stmt *const hs_purge_statements[] = {
     &PURGE_ban_redaction,
     &PURGE_event_search,
     &PURGE_event_expiry,
+    &PURGE_sticky_event,
     &PURGE_room_gap,
     &PURGE_fed_stage,
     &PURGE_txn_id,

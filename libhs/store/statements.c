@@ -37,6 +37,7 @@
     X(hs_state_purge_statements) \
     X(hs_state_statements) \
     X(hs_statistics_statements) \
+    X(hs_sticky_statements) \
     X(hs_thread_subs_statements) \
     X(hs_threepids_statements) \
     X(hs_ticket_batch_statements) \

@@ -72,4 +72,5 @@ INSERT INTO threepid SELECT 'email', 'u' || u || '@x', u, 1, 1, NULL FROM genera
 INSERT INTO delayed_event(user_nid, delay_id, room_nid, type, state_key, content, delay_ms, send_ts, status, claim_ts)
   SELECT 1 + d % 20000, 'd' || d, 1000000 + d % 2000, 't' || d % 50, CASE WHEN d % 2 = 0 THEN 'k' || d % 500 END, '{}', 1000, d, CASE WHEN d % 1000 = 0 THEN 1 ELSE 0 END, d
     FROM generate_series(1, 50000) d;
+INSERT INTO sticky_event SELECT 1000000 + s % 2001, 10000000 + s, s, 1 + s % 20000, s, s % 100 = 0 FROM generate_series(1, 100000) s;
 ANALYZE;

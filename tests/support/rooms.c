@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static void open_server(test_rooms *t, hs_bus *bus, const char *name)
+static void open_server(test_rooms *t, hs_bus *bus, const char *name, bool sticky)
 {
     static const hs_config_rule allow = { .allow = true };
     const uint8_t seed[32] = { 7 };
@@ -12,6 +12,7 @@ static void open_server(test_rooms *t, hs_bus *bus, const char *name)
 
     t->config =
         (hs_config){ .default_room_version = HS_S("11"), .cache_factor = 0.5, .include_profile_data_on_invite = true };
+    t->config.msc4354_enabled = sticky;
     t->config.alias_creation_rules = t->config.room_list_publication_rules = (hs_config_rules){ &allow, 1 };
     for (hs_rate_limit *r = &t->config.rc_message; r <= &t->config.rc_presence_per_user; r++)
         *r = (hs_rate_limit){ 1e6, 1000000 };
@@ -35,7 +36,19 @@ static void open_server(test_rooms *t, hs_bus *bus, const char *name)
 void test_rooms_open(test_rooms *t)
 {
     test_db_open(&t->db);
-    open_server(t, NULL, "main");
+    open_server(t, NULL, "main", false);
+}
+
+void test_rooms_open_sticky(test_rooms *t)
+{
+    test_db_open(&t->db);
+    open_server(t, NULL, "main", true);
+}
+
+void test_rooms_restart(test_rooms *t)
+{
+    hs_server_close_services(t->srv);
+    open_server(t, NULL, "main", t->config.msc4354_enabled);
 }
 
 void test_rooms_close(test_rooms *t)
@@ -57,7 +70,7 @@ void test_workers_open(test_rooms *t, size_t n, hs_bus **ret_bus)
                                &t[i].db.db));
         }
         test_ok(hs_str_fmt(t->db.a, &name, "worker%zu%c", i, 0));
-        open_server(&t[i], *ret_bus, name.p);
+        open_server(&t[i], *ret_bus, name.p, false);
     }
 }
 

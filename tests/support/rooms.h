@@ -13,6 +13,10 @@ typedef struct {
 } test_rooms;
 
 void test_rooms_open(test_rooms *t);
+/* … with sticky events. */
+void test_rooms_open_sticky(test_rooms *t);
+/* The same database with a server that has just begun. */
+void test_rooms_restart(test_rooms *t);
 void test_rooms_close(test_rooms *t);
 /* n workers on one database and one loop, telling each other by one bus. */
 void test_workers_open(test_rooms *t, size_t n, hs_bus **ret_bus);

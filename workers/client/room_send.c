@@ -19,6 +19,21 @@ static hs_error *read_ts(hs_req *q, hs_send *in)
     return q->who->is_appservice ? hs_query_i64(q, "ts", &in->has_ts, &in->ts) : NULL;
 }
 
+/* MSC4354. As with Synapse it says so of messages only: that of a state event is not read. */
+static hs_error *read_sticky(hs_req *q, hs_send *in)
+{
+    static const char NAME[] = "org.matrix.msc4354.sticky_duration_ms";
+
+    if (!q->srv->config->msc4354_enabled)
+        return NULL;
+    HS_TRY(hs_query_i64(q, NAME, &in->is_sticky, &in->sticky_ms));
+    if (in->sticky_ms < 0)
+        return hs_err(q->a, 400, HS_M_INVALID_PARAM, "Query parameter %s must be a positive integer.", NAME);
+    if (in->sticky_ms > HS_JSON_INT_MAX) /* an event could not say it */
+        return hs_err(q->a, 400, HS_M_BAD_JSON, "JSON integer out of range");
+    return NULL;
+}
+
 /* PUT …/rooms/{roomId}/send/{eventType}/{txnId} */
 static hs_error *put_send(hs_req *q, hs_res *r)
 {
@@ -30,6 +45,7 @@ static hs_error *put_send(hs_req *q, hs_res *r)
     hs_str event_id;
     bool later;
 
+    HS_TRY(read_sticky(q, &in));
     HS_TRY(hs_delayed_request(q, r, &in, &later));
     if (later)
         return NULL;
@@ -48,6 +64,7 @@ static hs_error *post_send(hs_req *q, hs_res *r)
     hs_str event_id;
     bool later;
 
+    HS_TRY(read_sticky(q, &in));
     HS_TRY(hs_delayed_request(q, r, &in, &later));
     if (later)
         return NULL;

@@ -176,10 +176,11 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
         HS_TRY(hs_fanout_fresh(q->srv, q->a));
     if (in.has_since) {
         /* From a time that this database has not seen (it was restored, or the token is made up): all that is here is
-         * news. Messages to the device are rather shown again than lost. */
+         * news. Messages to the device and sticky events are rather shown again than lost. */
         if (in.since.pos > hs_fanout_position(q->srv)) {
             in.since.pos = hs_fanout_position(q->srv);
             in.since.to_device = 0;
+            in.since.sticky = 0;
         }
         HS_TRY(hs_todevice_acknowledge(q->srv, q->who, q->a, in.since.to_device));
     }

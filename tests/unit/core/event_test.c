@@ -215,6 +215,71 @@ static void a_redaction_names_its_target_where_the_version_wants_it(void **state
     }
 }
 
+/* MSC4354. The id and our signature are of the redacted form, in which it is not. */
+static void a_sticky_event_says_so_until_it_is_redacted(void **state)
+{
+    vectors *v = *state;
+
+    for (const hs_roomver *const *rv = hs_roomver_all(); *rv; rv++) {
+        const hs_str refs[] = { HS_S("$a:x"), HS_S("$b:x") };
+        hs_event_draft d = draft(*rv, refs);
+        hs_event *e, *again;
+        hs_str redacted;
+        bool ok;
+
+        d.is_sticky = true;
+        d.sticky_ms = 5000;
+        assert_null(hs_event_build(v->a, *rv, &d, HS_S("domain"), v->key, &e));
+        assert_int_equal(e->sticky_ms, 5000);
+        assert_null(hs_event_parse(v->a, *rv, e->json, &again));
+        assert_str(again->json, e->json);
+        assert_str(again->event_id, e->event_id);
+        assert_str(hs_jv_raw(again->sticky), HS_S("{\"duration_ms\":5000}"));
+        assert_null(hs_event_hash_ok(v->a, e, &ok));
+        assert_true(ok);
+        assert_null(hs_event_redact(v->a, e, &redacted));
+        assert_null(hs_verify_json(v->a, redacted, HS_S("domain"), HS_S("ed25519:1"), v->public_key, &ok));
+        assert_true(ok);
+        assert_null(memmem(redacted.p, redacted.n, "sticky", 6));
+    }
+}
+
+/* As Synapse reads it. */
+static void what_is_no_length_of_time_is_not_sticky(void **state)
+{
+    static const struct {
+        const char *sticky;
+        int64_t ms;
+    } CASES[] = {
+        { "{\"duration_ms\":0}", 0 },
+        { "{\"duration_ms\":3600000}", 3600000 },
+        { "{\"duration_ms\":3600001}", 3600000 },
+        { "{\"duration_ms\":9007199254740991}", 3600000 },
+        { "{\"duration_ms\":-1}", -1 },
+        { "{\"duration_ms\":\"5\"}", -1 },
+        { "{\"duration_ms\":true}", -1 },
+        { "{}", -1 },
+        { "null", -1 },
+        { "5", -1 },
+        { "[]", -1 },
+    };
+    vectors *v = *state;
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        hs_event *e;
+        hs_str json;
+
+        assert_null(hs_str_fmt(v->a, &json,
+                               "{\"auth_events\":[],\"content\":{},\"depth\":1,\"hashes\":{\"sha256\":\"x\"},"
+                               "\"msc4354_sticky\":%s,\"origin_server_ts\":5,\"prev_events\":[],\"room_id\":\"!r:x\","
+                               "\"sender\":\"@a:x\",\"signatures\":{},\"type\":\"m.x\"}",
+                               CASES[i].sticky));
+        assert_null(hs_event_read(v->a, hs_roomver_find(HS_S("11")), json, HS_S("$e"), &e));
+        if (e->sticky_ms != CASES[i].ms)
+            fail_msg("%s: %lld", CASES[i].sticky, (long long)e->sticky_ms);
+    }
+}
+
 static void a_room_of_version_12_is_named_by_its_create_event(void **state)
 {
     vectors *v = *state;
@@ -426,6 +491,8 @@ int main(void)
         cmocka_unit_test(the_specifications_signatures_are_of_the_redacted_form),
         cmocka_unit_test(what_we_build_reads_back_checks_and_verifies),
         cmocka_unit_test(a_redaction_names_its_target_where_the_version_wants_it),
+        cmocka_unit_test(a_sticky_event_says_so_until_it_is_redacted),
+        cmocka_unit_test(what_is_no_length_of_time_is_not_sticky),
         cmocka_unit_test(a_room_of_version_12_is_named_by_its_create_event),
         cmocka_unit_test(what_is_no_event_is_refused),
         cmocka_unit_test(names_are_measured_in_bytes_from_version_11_on),

@@ -179,7 +179,8 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
                                        "h1_2.x",
                                        "h1_2.3_",
                                        "h1_2.3_x",
-                                       "h1_2.3_4_5",
+                                       "h1_2.3_4_5_6",
+                                       "h1_2.3_4_",
                                        "h1_2.3_-4",
                                        "t1",
                                        "s1_x",
@@ -196,6 +197,7 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
         test_ok(hs_sync_token_read(a, hs_str_c(GOOD[i].text), &t));
         assert_int_equal(t.pos, GOOD[i].pos);
         assert_int_equal(t.to_device, GOOD[i].to_device);
+        assert_int_equal(t.sticky, t.pos);
     }
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         hs_error *e = hs_sync_token_read(a, hs_str_c(BAD[i]), &t);
@@ -203,8 +205,8 @@ static void tokens_are_read_as_written_and_as_synapses(void **state)
             fail_msg("'%s' was accepted", BAD[i]);
         assert_int_equal(e->status, 400);
     }
-    for (int64_t to_device = 98; to_device <= 99; to_device++) {
-        t = (hs_sync_token){ 99, 1234567, 8, to_device };
+    for (int i = 0; i < 4; i++) {
+        t = (hs_sync_token){ 99, 1234567, 8, i & 1 ? 98 : 99, i & 2 ? 97 : 99 };
         test_ok(hs_sync_token_write(a, &t, &text));
         test_ok(hs_sync_token_read(a, text, &same));
         assert_memory_equal(&t, &same, sizeof t);
