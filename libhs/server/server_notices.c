@@ -175,22 +175,42 @@ static hs_error *find_room(notices *n, hs_arena *a)
     return n->room ? NULL : hs_err(a, 503, HS_M_UNKNOWN, "The room of notices is not there yet");
 }
 
+static hs_error *tag(notices *n, hs_arena *a)
+{
+    hs_str tags;
+    hs_jv now, empty;
+
+    HS_TRY(hs_tags_get(n->srv, a, &n->target, n->room->id, &tags));
+    HS_TRY(hs_tape_parse(a, tags, HS_JSON_OBJECT, &now));
+    if (hs_jv_is(hs_jv_get(hs_jv_get(now, HS_S("tags")), HS_S(TAG))))
+        return NULL;
+    HS_TRY(hs_tape_parse(a, HS_S("{}"), HS_JSON_OBJECT, &empty));
+    return hs_tag_put(n->srv, a, &n->target, n->room->id, HS_S(TAG), empty);
+}
+
+/* What follows an invite is done for who has been invited before, too: that notice may have been cut off by a crash.
+ */
 static hs_error *invite(notices *n, hs_arena *a)
 {
     hs_member_change in = { .action = HS_CHANGE_INVITE, .room_id = n->room->id, .target = n->target.user_id };
     hs_member_change join = { .action = HS_CHANGE_JOIN, .room_id = n->room->id };
+    hs_membership known;
     hs_user_room row;
-    bool found;
-    hs_jv tag;
+    bool found, invited;
 
     HS_TRY(hs_store_user_room(n->srv->db, a, n->target.user, n->room->nid, &row, &found));
-    if (found && (row.membership == HS_MEMBER_JOIN || row.membership == HS_MEMBER_INVITE))
+    invited = found && row.membership == HS_MEMBER_INVITE;
+    if (found && row.membership == HS_MEMBER_JOIN)
         return NULL;
-    HS_TRY(hs_room_member_change(n->srv, &n->sender, a, &in, NULL));
-    if (!found) {
-        HS_TRY(hs_tape_parse(a, HS_S("{}"), HS_JSON_OBJECT, &tag));
-        HS_TRY(hs_tag_put(n->srv, a, &n->target, n->room->id, HS_S(TAG), tag));
+    if (invited) {
+        HS_TRY(hs_room_membership(n->srv, a, n->room, n->target.user_id, &known));
+        if (known != HS_MEMBER_INVITE) /* stored this moment, by another notice, which goes on by itself */
+            return NULL;
+    } else {
+        HS_TRY(hs_room_member_change(n->srv, &n->sender, a, &in, NULL));
     }
+    if (!found || invited)
+        HS_TRY(tag(n, a));
     return n->srv->config->server_notices.auto_join ? hs_room_member_change(n->srv, &n->target, a, &join, NULL) : NULL;
 }
 
