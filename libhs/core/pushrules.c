@@ -19,7 +19,8 @@ typedef enum {
     SENDER_PERMISSION,
     IN_ROOM,
     FROM_SENDER,
-    NEVER, /* an unknown condition matches nothing */
+    FOLLOWED, /* MSC4306 */
+    NEVER,    /* an unknown condition matches nothing */
 } condition_kind;
 
 /* Whose name stands in the place of a condition's text. */
@@ -33,7 +34,8 @@ typedef struct {
     hs_jv value;     /* property conditions */
     char compare[2]; /* member count: '<', '>', '=' and whether '=' follows */
     int64_t count;
-    bool body; /* content.body: matched at word boundaries */
+    bool body;                 /* content.body: matched at word boundaries */
+    hs_push_followed followed; /* what it asks for */
 } condition;
 
 typedef struct {
@@ -126,6 +128,13 @@ static hs_error *read_condition(hs_arena *a, hs_jv v, condition *c)
             c->kind = MEMBER_COUNT;
     } else if (hs_str_eq(kind, HS_S("sender_notification_permission"))) {
         c->kind = hs_str_eq(key, HS_S("room")) ? SENDER_PERMISSION : NEVER;
+    } else if (hs_str_eq(kind, HS_S("io.element.msc4306.thread_subscription"))) {
+        bool is;
+
+        if (hs_jv_bool(hs_jv_get(v, HS_S("subscribed")), &is)) {
+            c->kind = FOLLOWED;
+            c->followed = is ? HS_PUSH_FOLLOWED : HS_PUSH_NOT_FOLLOWED;
+        }
     }
     return c->kind != NEVER && key.p ? split_path(a, key, &c->path) : NULL;
 }
@@ -227,8 +236,8 @@ static hs_error *add_rule(compiler *k, hs_str kind, hs_jv v)
 hs_error *hs_pushrules_compile_onto(hs_arena *a, hs_arena *scratch, const hs_pushrules *base, hs_str rules_json,
                                     hs_pushrules **ret)
 {
-    static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("room"), HS_S_INIT("sender"),
-                                    HS_S_INIT("underride") };
+    static const hs_str KINDS[] = { HS_S_INIT("override"), HS_S_INIT("content"), HS_S_INIT("postcontent"),
+                                    HS_S_INIT("room"),     HS_S_INIT("sender"),  HS_S_INIT("underride") };
     compiler k = { .a = a, .scratch = scratch, .base = base };
     const rule **rules;
     hs_pushrules *r;
@@ -347,6 +356,8 @@ static bool holds(const condition *c, const hs_event *e, const hs_push_ctx *ctx,
         return hs_str_eq(c->text, e->room_id);
     case FROM_SENDER:
         return hs_str_eq(c->text, e->sender);
+    case FOLLOWED:
+        return ctx->followed == c->followed;
     case NEVER:
         break;
     }

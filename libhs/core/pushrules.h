@@ -7,12 +7,21 @@
 
 typedef struct hs_pushrules hs_pushrules;
 
+/* What the default rules are there for, beside the specification's. */
+enum {
+    HS_PUSH_POLLS = 1,         /* MSC3930 */
+    HS_PUSH_ENCRYPTED = 2,     /* MSC4028 */
+    HS_PUSH_CALLS = 4,         /* MSC4075 */
+    HS_PUSH_ONLY_MENTIONS = 8, /* MSC4210: names in a text are nothing */
+    HS_PUSH_THREADS = 16,      /* MSC4306 */
+};
+
 /* In the place of a user's id: the rule set of whoever they are evaluated for. */
 extern const hs_str hs_push_anybody;
 
 /* The rules of a user as a client reads them ({"global":{…}}). `changes`: what the functions below have made, empty
- * when the user has changed nothing. */
-HS_NODISCARD hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, hs_str *ret);
+ * when the user has changed nothing. What they say of a default rule whose feature is off is kept and not shown. */
+HS_NODISCARD hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, unsigned features, hs_str *ret);
 /* From that form. Unknown conditions never match; disabled rules are dropped. `rules_json` is borrowed. */
 HS_NODISCARD hs_error *hs_pushrules_compile(hs_arena *a, hs_str rules_json, hs_pushrules **ret);
 /* The same, with little memory of its own: default rules that are as in `base` are shared with it (it must outlive the
@@ -51,11 +60,15 @@ HS_NODISCARD hs_error *hs_pushrules_move_room(hs_arena *a, hs_str changes, hs_st
                                               const hs_push_limits *limits, bool *ret_changed, hs_str *ret);
 
 /* ── evaluation ── */
+/* Whether the user follows the thread that the event is in. */
+typedef enum { HS_PUSH_NO_THREAD, HS_PUSH_NOT_FOLLOWED, HS_PUSH_FOLLOWED } hs_push_followed;
+
 typedef struct {
     /* user_id.p NULL: somebody who is not meant by name. display_name.p NULL: none */
     hs_str user_id, localpart, display_name;
     int64_t room_members;
     size_t *steps; /* what judging the event may still cost, by whomever's rules; NULL: nobody counts */
+    hs_push_followed followed;
     int64_t sender_power, room_notification_power; /* for sender_notification_permission of "room" */
 } hs_push_ctx;
 

@@ -1,4 +1,5 @@
-/* The rules that everybody has until they change them, as a table. Spec: Client-Server API, "Predefined Rules". */
+/* The rules that everybody has until they change them, as a table. Spec: Client-Server API, "Predefined Rules"; those
+ * of proposals are there when their feature is. */
 #include "base/json_out.h"
 #include "core/pushrules_set.h"
 
@@ -14,11 +15,16 @@ const hs_str hs_push_anybody = HS_S_INIT("@\x01:\x01");
     "[\"notify\",{\"set_tweak\":\"highlight\",\"value\":false},{\"set_tweak\":\"sound\",\"value\":\"default\"}]"
 #define HIGHLIGHT       "[\"notify\",{\"set_tweak\":\"highlight\"}]"
 #define HIGHLIGHT_SOUND "[\"notify\",{\"set_tweak\":\"highlight\"},{\"set_tweak\":\"sound\",\"value\":\"default\"}]"
+#define NOTIFY_PLAIN    "[\"notify\"]"
+#define NOTIFY_SOUND    "[\"notify\",{\"set_tweak\":\"sound\",\"value\":\"default\"}]"
+#define NOTIFY_CALL     "[\"notify\",{\"set_tweak\":\"sound\",\"value\":\"ring\"}]"
 #define NOTHING         "[]"
 
 #define MATCH(key, pattern) "{\"kind\":\"event_match\",\"key\":\"" key "\",\"pattern\":" pattern "}"
 #define IS(key, value)      "{\"kind\":\"event_property_is\",\"key\":\"" key "\",\"value\":" value "}"
 #define MAY_ROOM            "{\"kind\":\"sender_notification_permission\",\"key\":\"room\"}"
+#define MENTIONS_ME         "{\"kind\":\"event_property_contains\",\"key\":\"content.m\\\\.mentions.user_ids\",\"value\":~}"
+#define FOLLOWED(is)        "{\"kind\":\"io.element.msc4306.thread_subscription\",\"subscribed\":" is "}"
 #define TWO                 "{\"kind\":\"room_member_count\",\"is\":\"2\"}"
 
 typedef struct {
@@ -26,31 +32,47 @@ typedef struct {
     const char *conditions; /* of a content rule: its pattern */
     const char *actions;
     bool off;
+    unsigned with, without; /* features */
 } rule;
 
 /* clang-format off */
 static const rule OVERRIDE[] = {
     { .id = ".m.rule.master", .conditions = "", .actions = NOTHING, .off = true },
+    { .id = ".org.matrix.msc4028.encrypted_event", .conditions = MATCH("type", "\"m.room.encrypted\""), .actions = NOTIFY_PLAIN,
+      .with = HS_PUSH_ENCRYPTED },
     { .id = ".m.rule.suppress_notices", .conditions = MATCH("content.msgtype", "\"m.notice\""), .actions = NOTHING },
     { .id = ".m.rule.invite_for_me",
       .conditions = MATCH("type", "\"m.room.member\"") "," MATCH("content.membership", "\"invite\"") "," MATCH("state_key", "~"),
       .actions = NOTIFY_INVITE },
     { .id = ".m.rule.member_event", .conditions = MATCH("type", "\"m.room.member\""), .actions = NOTHING },
-    { .id = ".m.rule.is_user_mention",
-      .conditions = "{\"kind\":\"event_property_contains\",\"key\":\"content.m\\\\.mentions.user_ids\",\"value\":~}",
-      .actions = HIGHLIGHT_SOUND },
-    { .id = ".m.rule.contains_display_name", .conditions = "{\"kind\":\"contains_display_name\"}", .actions = HIGHLIGHT_SOUND },
+    { .id = ".org.matrix.msc4075.rule.rtc.invite_for_me", .conditions = MATCH("type", "\"org.matrix.msc4075.rtc.notification\"") "," MENTIONS_ME,
+      .actions = NOTIFY_CALL, .with = HS_PUSH_CALLS },
+    { .id = ".org.matrix.msc4075.rule.rtc.invite_for_room",
+      .conditions = MATCH("type", "\"org.matrix.msc4075.rtc.notification\"") "," IS("content.m\\\\.mentions.room", "true") "," MAY_ROOM,
+      .actions = NOTIFY_CALL, .with = HS_PUSH_CALLS },
+    { .id = ".m.rule.is_user_mention", .conditions = MENTIONS_ME, .actions = HIGHLIGHT_SOUND },
+    { .id = ".m.rule.contains_display_name", .conditions = "{\"kind\":\"contains_display_name\"}", .actions = HIGHLIGHT_SOUND,
+      .without = HS_PUSH_ONLY_MENTIONS },
     { .id = ".m.rule.is_room_mention", .conditions = IS("content.m\\\\.mentions.room", "true") "," MAY_ROOM, .actions = HIGHLIGHT },
-    { .id = ".m.rule.roomnotif", .conditions = MAY_ROOM "," MATCH("content.body", "\"@room\""), .actions = HIGHLIGHT },
+    { .id = ".m.rule.roomnotif", .conditions = MAY_ROOM "," MATCH("content.body", "\"@room\""), .actions = HIGHLIGHT,
+      .without = HS_PUSH_ONLY_MENTIONS },
     { .id = ".m.rule.tombstone", .conditions = MATCH("type", "\"m.room.tombstone\"") "," MATCH("state_key", "\"\""), .actions = HIGHLIGHT },
     { .id = ".m.rule.reaction", .conditions = MATCH("type", "\"m.reaction\""), .actions = NOTHING },
     { .id = ".m.rule.room.server_acl", .conditions = MATCH("type", "\"m.room.server_acl\"") "," MATCH("state_key", "\"\""), .actions = NOTHING },
     { .id = ".m.rule.suppress_edits", .conditions = IS("content.m\\\\.relates_to.rel_type", "\"m.replace\""), .actions = NOTHING },
+    { .id = ".org.matrix.msc3930.rule.poll_response", .conditions = MATCH("type", "\"org.matrix.msc3381.poll.response\""), .actions = NOTHING,
+      .with = HS_PUSH_POLLS },
     { 0 },
 };
 
 static const rule CONTENT[] = {
-    { .id = ".m.rule.contains_user_name", .conditions = "^", .actions = HIGHLIGHT_SOUND },
+    { .id = ".m.rule.contains_user_name", .conditions = "^", .actions = HIGHLIGHT_SOUND, .without = HS_PUSH_ONLY_MENTIONS },
+    { 0 },
+};
+
+static const rule POSTCONTENT[] = {
+    { .id = ".io.element.msc4306.rule.unsubscribed_thread", .conditions = FOLLOWED("false"), .actions = NOTHING, .with = HS_PUSH_THREADS },
+    { .id = ".io.element.msc4306.rule.subscribed_thread", .conditions = FOLLOWED("true"), .actions = NOTIFY_SOUND, .with = HS_PUSH_THREADS },
     { 0 },
 };
 
@@ -63,6 +85,14 @@ static const rule UNDERRIDE[] = {
     { .id = ".im.vector.jitsi",
       .conditions = MATCH("type", "\"im.vector.modular.widgets\"") "," MATCH("content.type", "\"jitsi\"") "," MATCH("state_key", "\"*\""),
       .actions = NOTIFY },
+    { .id = ".org.matrix.msc3930.rule.poll_start_one_to_one", .conditions = TWO "," MATCH("type", "\"org.matrix.msc3381.poll.start\""),
+      .actions = NOTIFY_SOUND, .with = HS_PUSH_POLLS },
+    { .id = ".org.matrix.msc3930.rule.poll_start", .conditions = MATCH("type", "\"org.matrix.msc3381.poll.start\""), .actions = NOTIFY_PLAIN,
+      .with = HS_PUSH_POLLS },
+    { .id = ".org.matrix.msc3930.rule.poll_end_one_to_one", .conditions = TWO "," MATCH("type", "\"org.matrix.msc3381.poll.end\""),
+      .actions = NOTIFY_SOUND, .with = HS_PUSH_POLLS },
+    { .id = ".org.matrix.msc3930.rule.poll_end", .conditions = MATCH("type", "\"org.matrix.msc3381.poll.end\""), .actions = NOTIFY_PLAIN,
+      .with = HS_PUSH_POLLS },
     { 0 },
 };
 /* clang-format on */
@@ -94,6 +124,7 @@ static const rule *defaults_of(hs_push_kind kind)
     case HS_PUSH_UNDERRIDE:
         return UNDERRIDE;
     case HS_PUSH_POSTCONTENT:
+        return POSTCONTENT;
     case HS_PUSH_ROOM:
     case HS_PUSH_SENDER:
     case HS_PUSH_KINDS:
@@ -148,7 +179,8 @@ static void add_own(hs_buf *b, const hs_push_own *own)
 }
 
 /* The user's own rules come before the default ones of their kind, but after the one that turns all off. */
-static void add_kind(hs_buf *b, hs_push_kind kind, const hs_push_set *set, hs_str user_id, hs_str localpart)
+static void add_kind(hs_buf *b, hs_push_kind kind, const hs_push_set *set, unsigned features, hs_str user_id,
+                     hs_str localpart)
 {
     const rule *r = defaults_of(kind);
     bool content = kind == HS_PUSH_CONTENT, some = false;
@@ -165,15 +197,18 @@ static void add_kind(hs_buf *b, hs_push_kind kind, const hs_push_set *set, hs_st
             hs_buf_addc(b, ',');
         add_own(b, &set->own[kind].at[i]);
     }
-    for (; r->id; r++, some = true) {
+    for (; r->id; r++) {
+        if ((r->with & ~features) || (r->without & features))
+            continue;
         if (some)
             hs_buf_addc(b, ',');
         add_default(b, r, hs_push_set_changed(set, kind, hs_str_c(r->id)), content, user_id, localpart);
+        some = true;
     }
     hs_buf_addc(b, ']');
 }
 
-hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, hs_str *ret)
+hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, unsigned features, hs_str *ret)
 {
     hs_str local = hs_str_make(user_id.p + 1, hs_str_find(user_id, ':', 0) - 1);
     hs_push_set set;
@@ -185,7 +220,7 @@ hs_error *hs_pushrules_json(hs_arena *a, hs_str user_id, hs_str changes, hs_str 
     for (int k = 0; k < HS_PUSH_KINDS; k++) {
         if (k)
             hs_buf_addc(&b, ',');
-        add_kind(&b, (hs_push_kind)k, &set, user_id, local);
+        add_kind(&b, (hs_push_kind)k, &set, features, user_id, local);
     }
     hs_buf_add(&b, HS_S("}}"));
     return hs_buf_flatten(&b, ret);

@@ -127,6 +127,7 @@ typedef struct hs_config {
     hs_str default_room_version;
     bool msc3026_enabled, msc3391_enabled, msc3890_enabled, msc3912_enabled, msc4155_enabled, msc4222_enabled,
         msc4306_enabled, msc4354_enabled;
+    bool msc3381_polls_enabled, msc4028_push_encrypted_events, msc4075_enabled, msc4210_enabled; /* push rules */
     bool user_directory_enabled, user_directory_exclude_remote, user_directory_prefer_local, user_directory_search_all,
         user_directory_show_locked;
     bool require_auth_for_profile_requests, limit_profile_requests_to_users_who_share_rooms,

@@ -8,8 +8,10 @@
 #include "server/invite_rules.h"
 #include "server/names.h"
 #include "server/nid_lists.h"
+#include "server/push_rules.h"
 #include "server/push_users.h"
 #include "server/relations.h"
+#include "store/thread_subs.h"
 #include "store/unread.h"
 
 #include <stdlib.h>
@@ -334,8 +336,9 @@ typedef struct {
     hs_push_ctx ctx;
     hs_push_result base;
     hs_nid thread;
-    hs_nids own;      /* members who may have rules of their own */
-    meant_list meant; /* those whose names matter: copied, since what is remembered of a room may change meanwhile */
+    hs_nids followers; /* of the thread, in order (MSC4306) */
+    hs_nids own;       /* members who may have rules of their own */
+    meant_list meant;  /* those whose names matter: copied, since what is remembered of a room may change meanwhile */
     bool ask_name, ask_power;
     HS_VEC(hs_news_note) notes;
 } evaluation;
@@ -377,7 +380,22 @@ static hs_error *judge_untold(evaluation *v, hs_nids ignorers)
     return NULL;
 }
 
-/* Users who may be meant by name: their own verdicts against everybody's. */
+static bool follows(const evaluation *v, hs_nid user)
+{
+    size_t low = 0, high = v->followers.n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (v->followers.at[mid] < user)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < v->followers.n && v->followers.at[low] == user;
+}
+
+/* Users who may be meant by name, or follow the thread: their own verdicts against everybody's. */
 static hs_error *judge_meant(evaluation *v)
 {
     for (size_t i = 0; i < v->meant.n; i++) {
@@ -391,6 +409,8 @@ static hs_error *judge_meant(evaluation *v)
         ctx.user_id = m->id;
         ctx.localpart = id.local;
         ctx.display_name = m->name;
+        if (follows(v, m->user))
+            ctx.followed = HS_PUSH_FOLLOWED;
         HS_TRY(add_note(v, m->user, hs_push_eval(u->shape ? u->shape->rules : v->srv->push->base, v->ev, &ctx)));
     }
     return NULL;
@@ -468,6 +488,19 @@ static hs_error *find_named(evaluation *v, hs_str body, hs_room *room)
         if (has_word(&words, m->name_word) || has_word(&words, m->local_word))
             HS_TRY(add_meant(v, m));
     }
+    return NULL;
+}
+
+/* Everybody else does not follow it. */
+static hs_error *find_followers(evaluation *v, const hs_room *room)
+{
+    if (!v->srv->config->msc4306_enabled || !v->thread)
+        return NULL;
+    v->ctx.followed = HS_PUSH_NOT_FOLLOWED;
+    HS_TRY(hs_store_thread_followers(v->srv->db, v->a, room->nid, v->thread, &v->followers));
+    for (size_t i = 0; i < v->followers.n; i++)
+        if (hs_room_has_local(room, v->followers.at[i]))
+            HS_TRY(hs_vec_push(v->a, &v->meant, (meant){ .user = v->followers.at[i] }));
     return NULL;
 }
 
@@ -568,6 +601,7 @@ static hs_error *judge_all(evaluation *v, hs_room *room)
         HS_TRY(find_mentions(v, mentions, room));
     if (body.n && (v->ask_name || !hs_jv_is(mentions)))
         HS_TRY(find_named(v, body, room));
+    HS_TRY(find_followers(v, room)); /* after those of whom more is known */
     HS_TRY(names_of_meant(v));
     if (v->meant.n || !hs_push_users_known(&p->users, room->nid))
         HS_TRY(need_rules(v));
@@ -632,6 +666,21 @@ static hs_error *clean_actions(hs_arena *a, hs_str actions, hs_str *ret)
     return hs_buf_flatten(&b, ret);
 }
 
+static hs_error *see_thread(evaluation *v, hs_room *room, hs_nid user)
+{
+    hs_thread_sub sub;
+    bool found;
+
+    if (!v->srv->config->msc4306_enabled)
+        return NULL;
+    HS_TRY(hs_thread_of(v->srv, v->a, room, v->ev->content, &v->thread));
+    if (!v->thread)
+        return NULL;
+    HS_TRY(hs_store_thread_sub_get(v->srv->db, v->a, user, room->nid, v->thread, &sub, &found));
+    v->ctx.followed = found && sub.subscribed ? HS_PUSH_FOLLOWED : HS_PUSH_NOT_FOLLOWED;
+    return NULL;
+}
+
 hs_error *hs_push_actions(hs_server *srv, hs_arena *a, hs_room *room, const hs_stored *event, const hs_session *who,
                           bool highlight, hs_str *ret)
 {
@@ -645,6 +694,7 @@ hs_error *hs_push_actions(hs_server *srv, hs_arena *a, hs_room *room, const hs_s
     see_what_is_asked(&v);
     HS_TRY(read_power(&v, room, hs_jv_get(v.ev->content, HS_S("m.mentions")), body));
     HS_TRY(hs_room_state_get(srv, a, room, HS_S("m.room.member"), who->user_id, &member));
+    HS_TRY(see_thread(&v, room, who->user));
     HS_TRY(need_rules(&v));
     v.ctx.room_members = room->joined;
     v.ctx.user_id = who->user_id;
@@ -705,7 +755,7 @@ hs_error *hs_push_open(hs_server *srv, hs_arena *a)
         return HS_ERR_NOMEM;
     hs_cache_open(srv->caches, &p->rooms_cache, "push_names", NAMES_BYTES, trim_names, p);
     HS_TRY(hs_nid_lists_open(srv, &p->ignorers, "ignorers", IGNORERS_BYTES));
-    HS_TRY(hs_pushrules_json(p->a, hs_push_anybody, HS_S(""), &json));
+    HS_TRY(hs_pushrules_json(p->a, hs_push_anybody, HS_S(""), hs_push_features(srv->config), &json));
     HS_TRY(hs_pushrules_compile(p->a, json, &p->base));
     HS_TRY(hs_push_users_open(srv, p->base, &p->users));
     return hs_fanout_listen(srv, hear, srv);

@@ -10,12 +10,19 @@
 #define CHANGES_MAX HS_MIB(1) /* of all rules of a user */
 #define ROUNDS      10
 
+unsigned hs_push_features(const hs_config *c)
+{
+    return (c->msc3381_polls_enabled ? HS_PUSH_POLLS : 0) | (c->msc4028_push_encrypted_events ? HS_PUSH_ENCRYPTED : 0) |
+           (c->msc4075_enabled ? HS_PUSH_CALLS : 0) | (c->msc4210_enabled ? HS_PUSH_ONLY_MENTIONS : 0) |
+           (c->msc4306_enabled ? HS_PUSH_THREADS : 0);
+}
+
 hs_error *hs_push_rules_json(hs_server *srv, hs_arena *a, const hs_session *who, hs_str *ret)
 {
     hs_push_rules_row row;
 
     HS_TRY(hs_store_push_rules_get(srv->db, a, who->user, &row));
-    return hs_pushrules_json(a, who->user_id, row.changes, ret);
+    return hs_pushrules_json(a, who->user_id, row.changes, hs_push_features(srv->config), ret);
 }
 
 static hs_error *unrecognized(hs_arena *a)
@@ -104,14 +111,14 @@ static hs_error *write_changes(hs_server *srv, hs_arena *a, hs_nid user, int64_t
 }
 
 /* What is stored must be readable by whoever evaluates it. */
-static hs_error *check_usable(hs_arena *a, hs_str changes)
+static hs_error *check_usable(hs_arena *a, hs_str changes, unsigned features)
 {
     hs_pushrules *compiled;
     hs_str json;
 
     if (changes.n > CHANGES_MAX)
         return hs_err(a, 400, HS_M_UNKNOWN, "The push rules of an account may have %zu bytes at most", CHANGES_MAX);
-    HS_TRY(hs_pushrules_json(a, hs_push_anybody, changes, &json));
+    HS_TRY(hs_pushrules_json(a, hs_push_anybody, changes, features, &json));
     return hs_pushrules_compile(a, json, &compiled);
 }
 
@@ -128,7 +135,7 @@ static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, change 
         HS_TRY(c.edit(a, c.ud, row.changes, &changed, &next));
         if (!changed)
             return NULL;
-        HS_TRY(check_usable(a, next));
+        HS_TRY(check_usable(a, next, hs_push_features(srv->config)));
         HS_TRY(write_changes(srv, a, user, row.pos, next, &result));
         if (result.status == HS_WRITE_OK)
             return NULL;

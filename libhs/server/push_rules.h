@@ -5,6 +5,9 @@
 #include "core/pushrules.h"
 #include "server/session.h"
 
+/* Of which the default rules are; core/pushrules.h. */
+unsigned hs_push_features(const hs_config *c);
+
 /* {"global":{"override":[…],…}} */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_push_rules_json(hs_server *srv, hs_arena *a, const hs_session *who, hs_str *ret);
 /* The part of it that is named: kind alone, one rule, or an attribute of a rule ("enabled", "actions") as an object. p

@@ -56,7 +56,7 @@ static hs_error *compile(hs_push_users *u, hs_arena *own, hs_str changes, hs_pus
     hs_str json;
 
     hs_arena_reset(u->scratch);
-    HS_TRY(hs_pushrules_json(u->scratch, hs_push_anybody, changes, &json));
+    HS_TRY(hs_pushrules_json(u->scratch, hs_push_anybody, changes, u->features, &json));
     return hs_pushrules_compile_onto(own, u->scratch, u->base, json, ret);
 }
 
@@ -427,6 +427,7 @@ void hs_push_users_hear(hs_server *srv, hs_push_users *u, const hs_news *news)
 hs_error *hs_push_users_open(hs_server *srv, const hs_pushrules *base, hs_push_users *u)
 {
     u->base = base;
+    u->features = hs_push_features(srv->config);
     u->version = 1; /* 0: a list of which nothing is known */
     u->scratch = hs_arena_open(RULES_ARENA);
     u->users = hs_map_open(srv->hash_seed);

@@ -29,6 +29,7 @@ typedef struct {
 
 typedef struct {
     const hs_pushrules *base; /* the default rules */
+    unsigned features;        /* that `base` has been made with */
     hs_arena *scratch;
     hs_map *users, *shapes, *rooms;
     uint64_t version; /* moves whenever something of a user may be unknown that was known */

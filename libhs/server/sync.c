@@ -2,8 +2,8 @@
  * on. */
 #include "server/sync.h"
 
-#include "core/pushrules.h"
 #include "server/presence.h"
+#include "server/push_rules.h"
 #include "server/receipts.h"
 #include "server/relations.h"
 #include "server/sticky.h"
@@ -69,7 +69,8 @@ static hs_error *read_data(hs_sync_run *s)
     for (size_t i = 0; i < s->data_n; i++) {
         if (s->data[i].room || !hs_str_eq(s->data[i].type, HS_S("m.push_rules")))
             continue;
-        HS_TRY(hs_pushrules_json(s->job.a, s->job.who->user_id, s->data[i].content, &s->data[i].content));
+        HS_TRY(hs_pushrules_json(s->job.a, s->job.who->user_id, s->data[i].content,
+                                 hs_push_features(s->job.srv->config), &s->data[i].content));
         s->push_rules = false;
     }
     return NULL;
@@ -423,7 +424,8 @@ static hs_error *global_data(hs_sync_run *s, hs_strs *ret)
     if (s->push_rules && hs_event_filter_type(f, HS_S("m.push_rules"))) {
         hs_str rules;
 
-        HS_TRY(hs_pushrules_json(s->job.a, s->job.who->user_id, HS_S(""), &rules));
+        HS_TRY(
+            hs_pushrules_json(s->job.a, s->job.who->user_id, HS_S(""), hs_push_features(s->job.srv->config), &rules));
         HS_TRY(data_event(s->job.a, HS_S("m.push_rules"), rules, &event));
         HS_TRY(hs_vec_push(s->job.a, &out, event));
     }

@@ -23,9 +23,14 @@ static const hs_stmt SUB_LIST = {
            " ORDER BY s.pos DESC",
     .params = "nnni", .cols = "nttff", .big = "thread_sub room event",
 };
+static const hs_stmt FOLLOWERS = {
+    .name = "thread_followers",
+    .sql = "SELECT user_nid FROM thread_sub WHERE room_nid = $1 AND root_nid = $2 AND subscribed ORDER BY user_nid",
+    .params = "nn", .cols = "n", .big = "thread_sub",
+};
 /* clang-format on */
 
-const hs_stmt *const hs_thread_subs_statements[] = { &SUB_GET, &SUB_PUT, &SUB_LIST, NULL };
+const hs_stmt *const hs_thread_subs_statements[] = { &SUB_GET, &SUB_PUT, &SUB_LIST, &FOLLOWERS, NULL };
 
 hs_error *hs_store_thread_sub_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_nid root, hs_thread_sub *ret,
                                   bool *ret_found)
@@ -66,5 +71,19 @@ hs_error *hs_store_thread_subs(hs_db *db, hs_arena *a, hs_nid user, int64_t afte
 
     *ret = out;
     *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_thread_followers(hs_db *db, hs_arena *a, hs_nid room, hs_nid root, hs_nids *ret)
+{
+    hs_rows *rows;
+    hs_nid *at;
+
+    HS_TRY(hs_db_query(db, a, &FOLLOWERS, &rows, room, root));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &at));
+    for (size_t i = 0; i < n; i++)
+        at[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ at, n };
     return NULL;
 }

@@ -25,5 +25,8 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_thread_subs(hs_db *db, hs_arena *a, hs_nid user, int64_t after,
                                                         int64_t upto, int32_t limit, hs_thread_sub_row **ret,
                                                         size_t *ret_n);
+/* Who follows the thread, in order; some may have left the room. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_thread_followers(hs_db *db, hs_arena *a, hs_nid room, hs_nid root,
+                                                             hs_nids *ret);
 
 #endif

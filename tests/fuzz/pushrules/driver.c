@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         hs_push_result got = hs_push_eval(r, &e, &CTX);
         must(got.notify || !got.highlight);
     }
-    must(!hs_pushrules_json(a, CTX.user_id, HS_S(""), &defaults));
+    must(!hs_pushrules_json(a, CTX.user_id, HS_S(""), HS_PUSH_POLLS | HS_PUSH_THREADS, &defaults));
     must(!hs_pushrules_compile(a, defaults, &r));
     (void)hs_push_eval(r, &e, &CTX);
     return 0;

@@ -164,7 +164,7 @@ static hs_error *clients(hs_arena *a)
                            "\"not_senders\":[\"@u:x\"],\"related_by_rel_types\":[\"m.thread\"]}}}"),
                       HS_JSON_OBJECT, &v));
     HS_TRY(hs_filter_read(a, v, &filter));
-    HS_TRY(hs_pushrules_json(a, HS_S("@u:x"), HS_S(""), &json));
+    HS_TRY(hs_pushrules_json(a, HS_S("@u:x"), HS_S(""), 0, &json));
     HS_TRY(hs_pushrules_compile(a, json, &rules));
     HS_TRY(hs_event_parse(a, hs_roomver_find(HS_S("1")), HS_S(V1_EVENT), &e));
     hs_buf_init(&b, a);

@@ -46,7 +46,7 @@ static hs_pushrules *defaults(void)
     hs_str json;
     hs_pushrules *r = NULL;
 
-    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), &json));
+    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), 0, &json));
     assert_null(hs_pushrules_compile(a, json, &r));
     return r;
 }
@@ -242,7 +242,7 @@ static void the_defaults_are_shown_in_the_order_of_the_specification(void **stat
     bool enabled = true;
     (void)state;
 
-    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), &json));
+    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), 0, &json));
     assert_null(hs_tape_parse(a, json, HS_JSON_CANONICAL, &v));
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_path(v, "global", "override", NULL), &it); n++) {
         assert_true(hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("rule_id"))), hs_str_c(OVERRIDES[n])));
@@ -254,6 +254,127 @@ static void the_defaults_are_shown_in_the_order_of_the_specification(void **stat
     hs_jv_iter it = { 0 };
     assert_true(hs_jv_next(hs_jv_path(v, "global", "content", NULL), &it));
     assert_true(hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("pattern"))), BOB.localpart));
+}
+
+static bool has_rule(unsigned features, const char *kind, const char *id)
+{
+    hs_str text;
+    hs_jv v;
+
+    assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), features, &text));
+    assert_null(hs_tape_parse(a, text, HS_JSON_CANONICAL, &v));
+    for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_path(v, "global", kind, NULL), &it);)
+        if (hs_str_eq(hs_jv_str_or_null(hs_jv_get(it.value, HS_S("rule_id"))), hs_str_c(id)))
+            return true;
+    return false;
+}
+
+static void rules_of_a_proposal_are_there_when_it_is_on(void **state)
+{
+    static const struct {
+        unsigned feature;
+        const char *kind, *id;
+        bool there; /* with the feature; without it the other way round */
+    } CASES[] = {
+        { HS_PUSH_POLLS, "override", ".org.matrix.msc3930.rule.poll_response", true },
+        { HS_PUSH_POLLS, "underride", ".org.matrix.msc3930.rule.poll_start_one_to_one", true },
+        { HS_PUSH_POLLS, "underride", ".org.matrix.msc3930.rule.poll_start", true },
+        { HS_PUSH_POLLS, "underride", ".org.matrix.msc3930.rule.poll_end_one_to_one", true },
+        { HS_PUSH_POLLS, "underride", ".org.matrix.msc3930.rule.poll_end", true },
+        { HS_PUSH_ENCRYPTED, "override", ".org.matrix.msc4028.encrypted_event", true },
+        { HS_PUSH_CALLS, "override", ".org.matrix.msc4075.rule.rtc.invite_for_me", true },
+        { HS_PUSH_CALLS, "override", ".org.matrix.msc4075.rule.rtc.invite_for_room", true },
+        { HS_PUSH_THREADS, "postcontent", ".io.element.msc4306.rule.unsubscribed_thread", true },
+        { HS_PUSH_THREADS, "postcontent", ".io.element.msc4306.rule.subscribed_thread", true },
+        { HS_PUSH_ONLY_MENTIONS, "override", ".m.rule.contains_display_name", false },
+        { HS_PUSH_ONLY_MENTIONS, "override", ".m.rule.roomnotif", false },
+        { HS_PUSH_ONLY_MENTIONS, "content", ".m.rule.contains_user_name", false },
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const unsigned all =
+            HS_PUSH_POLLS | HS_PUSH_ENCRYPTED | HS_PUSH_CALLS | HS_PUSH_ONLY_MENTIONS | HS_PUSH_THREADS;
+        unsigned with = CASES[i].feature, without = all & ~with;
+
+        if (has_rule(with, CASES[i].kind, CASES[i].id) != CASES[i].there ||
+            has_rule(without, CASES[i].kind, CASES[i].id) == CASES[i].there)
+            fail_msg("%s", CASES[i].id);
+    }
+}
+
+static void rules_of_proposals_decide_as_they_say(void **state)
+{
+    static const struct {
+        unsigned features;
+        push_case is;
+        hs_push_followed followed;
+        const char *actions;
+    } CASES[] = {
+        { HS_PUSH_POLLS,
+          { "org.matrix.msc3381.poll.response", NULL, "{'body':'bob.b'}", 3, 0, false, false },
+          0,
+          "[]" },
+        { HS_PUSH_POLLS, { "org.matrix.msc3381.poll.start", NULL, "{}", 3, 0, true, false }, 0, "['notify']" },
+        { HS_PUSH_POLLS,
+          { "org.matrix.msc3381.poll.end", NULL, "{}", 2, 0, true, false },
+          0,
+          "['notify',{'set_tweak':'sound','value':'default'}]" },
+        { 0, { "org.matrix.msc3381.poll.start", NULL, "{}", 3, 0, false, false }, 0, "" },
+        { HS_PUSH_ENCRYPTED, { "m.room.encrypted", NULL, "{}", 2, 0, true, false }, 0, "['notify']" },
+        { HS_PUSH_CALLS,
+          { "org.matrix.msc4075.rtc.notification", NULL, "{'m.mentions':{'user_ids':['@bob.b:x']}}", 3, 0, true,
+            false },
+          0,
+          "['notify',{'set_tweak':'sound','value':'ring'}]" },
+        { HS_PUSH_CALLS,
+          { "org.matrix.msc4075.rtc.notification", NULL, "{'m.mentions':{'room':true}}", 3, 49, false, false },
+          0,
+          "" },
+        { HS_PUSH_CALLS,
+          { "org.matrix.msc4075.rtc.notification", NULL, "{'m.mentions':{'room':true}}", 3, 50, true, false },
+          0,
+          "['notify',{'set_tweak':'sound','value':'ring'}]" },
+        { HS_PUSH_ONLY_MENTIONS,
+          { "m.room.message", NULL, "{'body':'bob.b Bobby @room'}", 3, 50, true, false },
+          0,
+          "['notify',{'set_tweak':'highlight','value':false}]" },
+        { HS_PUSH_THREADS, { "m.room.message", NULL, "{'body':'x'}", 3, 0, false, false }, HS_PUSH_NOT_FOLLOWED, "[]" },
+        { HS_PUSH_THREADS,
+          { "m.room.message", NULL, "{'body':'x'}", 3, 0, true, false },
+          HS_PUSH_FOLLOWED,
+          "['notify',{'set_tweak':'sound','value':'default'}]" },
+        { HS_PUSH_THREADS,
+          { "m.room.message", NULL, "{'body':'x'}", 3, 0, true, false },
+          HS_PUSH_NO_THREAD,
+          "['notify',{'set_tweak':'highlight','value':false}]" },
+        { HS_PUSH_THREADS,
+          { "m.room.message", NULL, "{'body':'bob.b'}", 3, 0, true, true },
+          HS_PUSH_NOT_FOLLOWED,
+          "['notify',{'set_tweak':'highlight'},{'set_tweak':'sound','value':'default'}]" },
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        hs_push_ctx ctx = BOB;
+        hs_push_result got;
+        hs_pushrules *r;
+        hs_str text;
+        char actions[200];
+        size_t n = 0;
+
+        ctx.room_members = CASES[i].is.members;
+        ctx.sender_power = CASES[i].is.power;
+        ctx.followed = CASES[i].followed;
+        for (; CASES[i].actions[n]; n++)
+            actions[n] = CASES[i].actions[n] == '\'' ? '"' : CASES[i].actions[n];
+        assert_null(hs_pushrules_json(a, BOB.user_id, HS_S(""), CASES[i].features, &text));
+        assert_null(hs_pushrules_compile(a, text, &r));
+        got = hs_push_eval(r, event(CASES[i].is.type, NULL, CASES[i].is.content), &ctx);
+        if (got.notify != CASES[i].is.notify || got.highlight != CASES[i].is.highlight ||
+            !hs_str_eq(got.actions, hs_str_make(actions, n)))
+            fail_msg("case %zu: %.*s", i, HS_FMT(got.actions));
+    }
 }
 
 /* ── changes ── */
@@ -280,7 +401,7 @@ static hs_str own_ids(hs_str changes, const char *kind)
     hs_str text, all = HS_S("");
     hs_jv v;
 
-    assert_null(hs_pushrules_json(a, BOB.user_id, changes, &text));
+    assert_null(hs_pushrules_json(a, BOB.user_id, changes, 0, &text));
     assert_null(hs_tape_parse(a, text, HS_JSON_OBJECT, &v));
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_path(v, "global", kind, NULL), &it);) {
         bool is_default = true;
@@ -298,7 +419,7 @@ static hs_push_result judge(hs_str changes, const hs_event *e, const hs_push_ctx
     hs_pushrules *r;
     hs_str text;
 
-    assert_null(hs_pushrules_json(a, hs_push_anybody, changes, &text));
+    assert_null(hs_pushrules_json(a, hs_push_anybody, changes, 0, &text));
     assert_null(hs_pushrules_compile(a, text, &r));
     return hs_push_eval(r, e, ctx);
 }
@@ -444,6 +565,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_arena, close_arena)
     const struct CMUnitTest tests[] = {
+        CASE(rules_of_a_proposal_are_there_when_it_is_on),
+        CASE(rules_of_proposals_decide_as_they_say),
         CASE(the_default_rules_decide_as_specified),
         CASE(stated_mentions_replace_guessed_ones),
         CASE(conditions_hold_as_specified),
