@@ -11,6 +11,7 @@
 #include "runtime/metrics.h"
 #include "runtime/random.h"
 #include "store/db.h"
+#include "store/note_upkeep.h"
 #include "store/write.h"
 
 /* What a worker does: sets of routes and of loops. */
@@ -42,6 +43,8 @@ struct hs_server {
     uint8_t slot_key[16];
     uint64_t hash_seed; /* for hs_map_open */
     hs_arena *arena;    /* for what lives as long as the server */
+
+    hs_note_key notes_at; /* upkeep.c: up to where old notes have been looked at */
 
     struct hs_gauges *gauges;           /* gauges.c: metrics of the whole */
     struct hs_caches *caches;           /* caches.c: what the caches may take */

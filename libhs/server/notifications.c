@@ -2,13 +2,17 @@
  * notified everybody, and notes say for whom it was otherwise (store/unread.h). So the list is made when somebody asks,
  * from the rooms with the newest events. Of ROOMS_AT_ONCE rooms ROWS_AT_ONCE rows are read; what is older than the
  * oldest row that was read of any of them, or than the newest row of the next room, is not known yet and comes in the
- * next step. A page that would need more than STEPS of them is given short, and the next one goes on from there. */
+ * next step. A page that would need more than STEPS of them is given short, and the next one goes on from there.
+ *
+ * Notes do not stay for ever (store/note_upkeep.h), and the list ends where they do: what does not highlight a day back
+ * or so, highlights after a month. */
 #include "server/notifications.h"
 
 #include "base/vec.h"
 #include "server/names.h"
 #include "server/news.h"
 #include "server/push_eval.h"
+#include "store/note_upkeep.h"
 #include "store/notifications.h"
 
 #include <stdlib.h>
@@ -28,6 +32,7 @@ typedef struct {
     const hs_session *who;
     bool highlights;
     int64_t horizon; /* what is after it is known */
+    hs_note_horizon kept;
     found_list found;
 } search;
 
@@ -64,7 +69,10 @@ static void take_notes(const hs_notify_row *notes, size_t n, size_t *at, int64_t
 
 static hs_error *add(search *s, const hs_notify_room *r, hs_nid event, int64_t pos, int64_t notify, int64_t high)
 {
-    if (notify <= 0 || (s->highlights && high <= 0) || !event)
+    /* Notes that made other things of an event may be gone, but never of one that highlights. */
+    bool told = high > 0 || (notify > 0 && !s->highlights && pos >= s->kept.plain);
+
+    if (!told || !event)
         return NULL;
     return hs_vec_push(s->a, &s->found, (found){ r->room, event, pos, r->read, high > 0 });
 }
@@ -119,16 +127,17 @@ static hs_error *search_step(search *s, int64_t before)
     size_t n, row = 0, note = 0;
 
     s->horizon = 0;
-    HS_TRY(hs_store_notify_rooms(s->srv->db, s->a, s->who->user, before, ROOMS_AT_ONCE + 1, &rooms, &n));
+    HS_TRY(hs_store_notify_rooms(s->srv->db, s->a, s->who->user, s->kept.high, before, ROOMS_AT_ONCE + 1, &rooms, &n));
     if (n > ROOMS_AT_ONCE)
         not_before(s, rooms[--n].pos);
     for (size_t i = 0; i < n; i++) {
         nids[i] = rooms[i].room;
-        since[i] =
-            rooms[i].membership == HS_MEMBER_JOIN ? rooms[i].since : INT64_MAX; /* an invited one reads nothing */
+        since[i] = rooms[i].since > s->kept.high ? rooms[i].since : s->kept.high;
+        if (rooms[i].membership != HS_MEMBER_JOIN)
+            since[i] = INT64_MAX; /* an invited one reads nothing */
     }
-    HS_TRY(hs_store_notify_rows(s->srv->db, s->a, s->who->user, (hs_nids){ nids, n }, (hs_nids){ since, n }, before,
-                                ROWS_AT_ONCE, &rows));
+    HS_TRY(hs_store_notify_rows(s->srv->db, s->a, s->who->user, (hs_nids){ nids, n }, (hs_nids){ since, n },
+                                s->kept.high, before, ROWS_AT_ONCE, &rows));
     for (size_t i = 0; i < n; i++) {
         const hs_notify_row *first = rows.rows + row, *first_note = rows.notes + note;
         size_t rows_n = cut(rows.rows, rows.rows_n, &row, rooms[i].room);
@@ -187,7 +196,8 @@ hs_error *hs_notifications_get(hs_server *srv, hs_arena *a, const hs_session *wh
 
     *ret = (hs_notifications){ 0 };
     before = before && before <= newest ? before : newest + 1;
-    for (int step = 0; step < STEPS && before > 1 && s.found.n < limit; step++) {
+    HS_TRY(hs_store_note_horizon(srv->db, a, hs_loop_wall(srv->loop), &s.kept));
+    for (int step = 0; step < STEPS && before > 1 && before > s.kept.high && s.found.n < limit; step++) {
         size_t from = s.found.n;
 
         HS_TRY(search_step(&s, before));
@@ -198,7 +208,7 @@ hs_error *hs_notifications_get(hs_server *srv, hs_arena *a, const hs_session *wh
         s.found.n = limit;
         before = limit ? s.found.at[limit - 1].pos : 0;
     }
-    ret->next = limit && before > 1 ? before : 0;
+    ret->next = limit && before > 1 && before > s.kept.high ? before : 0;
     HS_TRY(hs_alloc(a, s.found.n, &ret->at));
     HS_TRY(hs_alloc(a, s.found.n, &dressed));
     for (size_t i = 0; i < s.found.n; i++) {

@@ -4,6 +4,7 @@
 #include "server/caches.h"
 #include "server/event_persist.h"
 #include "server/names.h"
+#include "store/note_upkeep.h"
 #include "store/receipts.h"
 #include "store/timeline.h"
 #include "store/unread.h"
@@ -333,6 +334,7 @@ static void hear(void *ud, int64_t first, const hs_news *news)
 /* ── rows ── */
 static hs_error *persist_redaction(hs_server *srv, hs_arena *a, hs_write *w, const hs_persist_event *e)
 {
+    hs_note_horizon horizon;
     hs_timeline_row row;
     hs_stored *target;
 
@@ -340,9 +342,10 @@ static hs_error *persist_redaction(hs_server *srv, hs_arena *a, hs_write *w, con
     if (!target || target->room != e->room->nid)
         return NULL;
     HS_TRY(hs_store_timeline_of(srv->db, a, e->room->nid, &target->nid, 1, &row));
-    if (!row.pos)
+    HS_TRY(hs_store_note_horizon(srv->db, a, hs_loop_wall(srv->loop), &horizon));
+    if (!row.pos || row.pos < horizon.high)
         return NULL;
-    return hs_store_notes_redact(w, e->room->nid, target->nid, row.pos, e->room->local_members,
+    return hs_store_notes_redact(w, e->room->nid, target->nid, row.pos, horizon.plain, e->room->local_members,
                                  e->room->local_members_n);
 }
 

@@ -1,16 +1,20 @@
 /* Rounds of upkeep: transaction ids after a day, rows of the feed after a week, the content of redacted events after
  * what redaction_retention_period says; media ids that nothing was uploaded to; jobs that have ended, after a week;
  * authentications that nobody finished; events of other servers that have waited a week for what they name; which
- * events were sticky. */
+ * events were sticky.
+ * Old push notes go or become one, NOTES_AT_ONCE of them a transaction and NOTES_A_ROUND a round, which begins where
+ * the one before ended. */
 #include "server/upkeep.h"
 
 #include "core/event.h"
 #include "server/account_validity.h"
+#include "server/news.h"
 #include "server/uia.h"
 #include "store/events.h"
 #include "store/gaps.h"
 #include "store/jobs.h"
 #include "store/media.h"
+#include "store/note_upkeep.h"
 #include "store/rooms.h"
 #include "store/sticky.h"
 #include "store/uia.h"
@@ -22,6 +26,8 @@
 #define JOB_KEEP_MS    (INT64_C(7) * 24 * 3600 * 1000)
 #define STAGE_KEEP_MS  (INT64_C(7) * 24 * 3600 * 1000)
 #define CENSOR_AT_ONCE 100
+#define NOTES_AT_ONCE  2000
+#define NOTES_A_ROUND  100000
 
 static bool goes_on(const hs_lease *l)
 {
@@ -84,11 +90,43 @@ static hs_error *censor_due(hs_server *srv, hs_lease *l, hs_arena *a)
     return NULL;
 }
 
+static hs_error *mark_position(hs_server *srv, hs_lease *l, hs_arena *a, int64_t now)
+{
+    hs_tx *tx;
+
+    HS_TRY(hs_tx_begin(srv->db, a, &tx));
+    if (l)
+        HS_TRY(hs_lease_fence_tx(l, a, tx));
+    HS_TRY(hs_store_note_mark(tx, a, now, hs_fanout_position(srv)));
+    return hs_tx_commit(tx);
+}
+
+static hs_error *expire_notes(hs_server *srv, hs_lease *l, hs_arena *a, int64_t now)
+{
+    hs_note_horizon horizon;
+    bool end = false;
+    hs_tx *tx;
+
+    HS_TRY(mark_position(srv, l, a, now));
+    HS_TRY(hs_store_note_horizon(srv->db, a, now, &horizon));
+    for (int n = 0; horizon.plain && !end && n < NOTES_A_ROUND && goes_on(l); n += NOTES_AT_ONCE) {
+        HS_TRY(hs_tx_begin(srv->db, a, &tx));
+        if (l)
+            HS_TRY(hs_lease_fence_tx(l, a, tx));
+        HS_TRY(hs_store_notes_slice(tx, a, &horizon, NOTES_AT_ONCE, &srv->notes_at, &end));
+        HS_TRY(hs_tx_commit(tx));
+    }
+    if (end)
+        srv->notes_at = (hs_note_key){ 0 };
+    return NULL;
+}
+
 hs_error *hs_upkeep_run(hs_server *srv, hs_lease *l, hs_arena *a)
 {
     int64_t now = hs_loop_wall(srv->loop);
 
     HS_TRY(expire(srv, l, a, hs_store_txns_expire, now - TXN_KEEP_MS));
+    HS_TRY(expire_notes(srv, l, a, now));
     HS_TRY(expire(srv, l, a, hs_store_feed_expire, now - FEED_KEEP_MS));
     HS_TRY(expire(srv, l, a, hs_store_media_expire_unused, now));
     HS_TRY(expire(srv, l, a, hs_store_uia_expire, now - HS_UIA_SESSION_MS));

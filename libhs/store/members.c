@@ -17,14 +17,14 @@ static const hs_stmt MEMBER_REMOVE = {
 /* 2: join, 3: leave, 4: ban; flag 1: forgotten */
 static const hs_stmt USER_ROOM_PUT = {
     .name = "user_room_put",
-    .sql = "INSERT INTO user_room AS u (user_nid, room_nid, membership, event_nid, sender_nid, pos, flags, notify_base, stripped)"
-           " VALUES ($1, $2, $3, $4, $5, hs_pos($6), $7, $8, $9)"
+    .sql = "INSERT INTO user_room AS u (user_nid, room_nid, membership, event_nid, sender_nid, pos, flags, stripped)"
+           " VALUES ($1, $2, $3, $4, $5, hs_pos($6), $7, $8)"
            " ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,"
            " event_nid = excluded.event_nid, sender_nid = excluded.sender_nid, pos = excluded.pos,"
            " flags = u.flags & ~1 | excluded.flags, stripped = excluded.stripped,"
            " left_pos = CASE WHEN excluded.membership = 2 THEN NULL"
            "   WHEN u.membership = 2 AND excluded.membership IN (3, 4) THEN excluded.pos ELSE u.left_pos END",
-    .params = "nnsnnpisb",
+    .params = "nnsnnpib",
 };
 static const hs_stmt USER_ROOM_FLAGS = {
     .name = "user_room_flags",
@@ -32,8 +32,8 @@ static const hs_stmt USER_ROOM_FLAGS = {
     .params = "nniip", .big = "user_room",
 };
 #define USER_ROOM_COLS                                                                                                 \
-    " user_nid, room_nid, membership, event_nid, sender_nid, pos, flags, notify_base, stripped, left_pos FROM user_room"
-#define USER_ROOM_LETTERS "nnsnnnisbn"
+    " user_nid, room_nid, membership, event_nid, sender_nid, pos, flags, stripped, left_pos FROM user_room"
+#define USER_ROOM_LETTERS "nnsnnnibn"
 static const hs_stmt USER_ROOM = {
     .name = "user_room",
     .sql = "SELECT" USER_ROOM_COLS " WHERE user_nid = $1 AND room_nid = $2",
@@ -148,7 +148,7 @@ hs_error *hs_store_member_remove(hs_write *w, hs_nid room, hs_nid user)
 hs_error *hs_store_user_room_put(hs_write *w, uint32_t at, const hs_user_room *row)
 {
     return hs_write_after(w, &USER_ROOM_PUT, row->user, row->room, (int32_t)row->membership, row->event, row->sender,
-                          at, row->flags, row->notify_base, row->stripped);
+                          at, row->flags, row->stripped);
 }
 
 hs_error *hs_store_room_is_forgotten(hs_db *db, hs_arena *a, hs_nid room, bool *ret)
@@ -198,9 +198,8 @@ static void read_user_room(const hs_rows *r, size_t row, hs_user_room *ret)
         .sender = hs_rows_i64(r, row, 4),
         .pos = hs_rows_i64(r, row, 5),
         .flags = (int32_t)hs_rows_i64(r, row, 6),
-        .notify_base = (int32_t)hs_rows_i64(r, row, 7),
-        .stripped = hs_rows_str(r, row, 8),
-        .left_pos = hs_rows_i64(r, row, 9),
+        .stripped = hs_rows_str(r, row, 7),
+        .left_pos = hs_rows_i64(r, row, 8),
     };
 }
 

@@ -33,7 +33,7 @@ typedef struct {
     hs_membership membership;
     hs_nid event, sender; /* the member event and who sent it (kicked or left) */
     int64_t pos;
-    int32_t flags, notify_base;
+    int32_t flags;
     hs_str stripped;  /* invite and knock: the stripped state, a JSON array; p NULL: none */
     int64_t left_pos; /* position of the leave or ban that ended the last stay; 0: none */
 } hs_user_room;

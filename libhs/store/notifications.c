@@ -6,14 +6,15 @@
 /* clang-format off */
 static const hs_stmt ROOMS = {
     .name = "notify_rooms",
-    .sql = "SELECT u.room_nid, u.membership, t.pos, coalesce(r.since, 0), coalesce(r.seen, 0) FROM"
-           " (SELECT room_nid, membership FROM user_room WHERE user_nid = $1 AND membership IN (1, 2) AND flags & 1 = 0) u"
-           " CROSS JOIN LATERAL (SELECT pos FROM timeline WHERE room_nid = u.room_nid AND pos > 0 AND pos < $2 ORDER BY pos DESC LIMIT 1) t"
+    .sql = "SELECT u.room_nid, u.membership, u.pos, coalesce(r.since, 0), coalesce(r.seen, 0) FROM"
+           " (SELECT m.room_nid, m.membership, t.pos FROM user_room m"
+           "   CROSS JOIN LATERAL (SELECT pos FROM timeline WHERE room_nid = m.room_nid AND pos >= $4 AND pos < $2 ORDER BY pos DESC LIMIT 1) t"
+           "   WHERE m.user_nid = $1 AND m.membership IN (1, 2) AND m.flags & 1 = 0 ORDER BY t.pos DESC LIMIT $3) u"
            " CROSS JOIN LATERAL (SELECT max(event_pos) FILTER (WHERE type = '') since,"
            "   max(event_pos) FILTER (WHERE type IN ('m.read', 'm.read.private')) seen"
            "   FROM receipt WHERE room_nid = u.room_nid AND user_nid = $1) r"
-           " ORDER BY t.pos DESC LIMIT $3",
-    .params = "nni", .cols = "nsnnn", .big = "user_room timeline receipt",
+           " ORDER BY u.pos DESC",
+    .params = "nnin", .cols = "nsnnn", .big = "user_room timeline receipt",
 };
 static const hs_stmt ROWS = {
     .name = "notify_rows",
@@ -27,22 +28,22 @@ static const hs_stmt NOTES = {
     .name = "notify_notes",
     .sql = "SELECT w.room, n.pos, n.event_nid, u.user_nid, n.d_notify, n.d_high"
            " FROM unnest($1::bigint[]) WITH ORDINALITY AS w(room, i) CROSS JOIN (VALUES (0::bigint), ($2)) u(user_nid) CROSS JOIN LATERAL"
-           " (SELECT pos, event_nid, d_notify, d_high FROM push_note WHERE user_nid = u.user_nid AND room_nid = w.room AND pos < $3"
+           " (SELECT pos, event_nid, d_notify, d_high FROM push_note WHERE user_nid = u.user_nid AND room_nid = w.room AND pos >= $5 AND pos < $3"
            "   ORDER BY pos DESC LIMIT $4) n ORDER BY w.i, n.pos DESC",
-    .params = "Nnni", .cols = "nnnnss", .big = "push_note",
+    .params = "Nnnin", .cols = "nnnnss", .big = "push_note",
 };
 /* clang-format on */
 
 const hs_stmt *const hs_notifications_statements[] = { &ROOMS, &ROWS, &NOTES, NULL };
 
-hs_error *hs_store_notify_rooms(hs_db *db, hs_arena *a, hs_nid user, int64_t before, int32_t limit,
+hs_error *hs_store_notify_rooms(hs_db *db, hs_arena *a, hs_nid user, int64_t from, int64_t before, int32_t limit,
                                 hs_notify_room **ret, size_t *ret_n)
 {
     hs_notify_room *out;
     hs_rows *rows;
     size_t n;
 
-    HS_TRY(hs_db_query(db, a, &ROOMS, &rows, user, before, limit));
+    HS_TRY(hs_db_query(db, a, &ROOMS, &rows, user, before, limit, from));
     n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)
@@ -56,15 +57,15 @@ hs_error *hs_store_notify_rooms(hs_db *db, hs_arena *a, hs_nid user, int64_t bef
     return NULL;
 }
 
-hs_error *hs_store_notify_rows(hs_db *db, hs_arena *a, hs_nid user, hs_nids rooms, hs_nids since, int64_t before,
-                               int32_t limit, hs_notify_rows *ret)
+hs_error *hs_store_notify_rows(hs_db *db, hs_arena *a, hs_nid user, hs_nids rooms, hs_nids since, int64_t from,
+                               int64_t before, int32_t limit, hs_notify_rows *ret)
 {
     hs_rows *rows, *notes;
     hs_pipe *p;
 
     HS_TRY(hs_pipe_open(db, a, &p));
     HS_TRY(hs_pipe_add(p, &ROWS, &rows, rooms, since, before, limit));
-    HS_TRY(hs_pipe_add(p, &NOTES, &notes, rooms, user, before, limit));
+    HS_TRY(hs_pipe_add(p, &NOTES, &notes, rooms, user, before, limit, from));
     HS_TRY(hs_pipe_run(p));
     *ret = (hs_notify_rows){ .rows_n = hs_rows_count(rows), .notes_n = hs_rows_count(notes) };
     HS_TRY(hs_alloc(a, ret->rows_n, &ret->rows));

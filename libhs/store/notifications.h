@@ -13,9 +13,10 @@ typedef struct {
     int64_t since;            /* position of the join; 0: not known */
     int64_t read;             /* position up to which the user has read; 0: nothing */
 } hs_notify_room;
-/* The user's rooms in which something is before a position, newest first. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_notify_rooms(hs_db *db, hs_arena *a, hs_nid user, int64_t before,
-                                                         int32_t limit, hs_notify_room **ret, size_t *ret_n);
+/* The user's rooms in which something is at or after position `from` and before `before`, newest first. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_notify_rooms(hs_db *db, hs_arena *a, hs_nid user, int64_t from,
+                                                         int64_t before, int32_t limit, hs_notify_room **ret,
+                                                         size_t *ret_n);
 
 /* A timeline row with its room's totals, or a note. */
 typedef struct {
@@ -31,9 +32,9 @@ typedef struct {
     size_t rows_n, notes_n;
 } hs_notify_rows;
 /* Of each room the newest `limit` rows before the position and not before since[i], and the newest `limit` notes for
- * the user and for everybody. */
+ * the user and for everybody that are not before `from`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_notify_rows(hs_db *db, hs_arena *a, hs_nid user, hs_nids rooms,
-                                                        hs_nids since, int64_t before, int32_t limit,
+                                                        hs_nids since, int64_t from, int64_t before, int32_t limit,
                                                         hs_notify_rows *ret);
 
 #endif

@@ -17,6 +17,7 @@
     X(hs_media_statements) \
     X(hs_members_statements) \
     X(hs_names_statements) \
+    X(hs_note_upkeep_statements) \
     X(hs_notifications_statements) \
     X(hs_purge_history_statements) \
     X(hs_purge_statements) \

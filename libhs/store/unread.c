@@ -38,32 +38,34 @@ hs_error *hs_store_notes_insert(hs_write *w, uint32_t at, hs_nid room, hs_nid ev
 
 static const hs_stmt NOTES_REMOVE = {
     .name = "notes_remove",
-    .sql = "DELETE FROM push_note WHERE user_nid = ANY($4::bigint[]) AND room_nid = $1 AND pos = $3 AND event_nid = $2",
-    .params = "nnnN",
+    .sql = "DELETE FROM push_note WHERE user_nid = ANY($4::bigint[]) AND room_nid = $1 AND pos = $3 AND event_nid = $2"
+           " AND (pos >= $5 OR d_high <> 0)",
+    .params = "nnnNn",
     .big = "push_note",
 };
 
 static const hs_stmt NOTE_REDACT = {
     .name = "note_redact",
-    /* What the event added to the totals, taken back from everybody who has not read it. */
+    /* What the event added to the totals, taken back from everybody who has not read it. Of one before position $4 the
+     * notes of those whom it notified otherwise may have become part of others, unless it highlights. */
     .sql =
         "INSERT INTO push_note(user_nid, room_nid, pos, event_nid, thread_nid, d_notify, d_high, actions)"
         " SELECT 0, $1, $3, $2, 0, p.n_notify - t.n_notify, p.n_high - t.n_high, 0 FROM timeline t,"
         " LATERAL (SELECT n_notify, n_high FROM timeline WHERE room_nid = $1 AND pos < $3 ORDER BY pos DESC LIMIT 1) p"
-        " WHERE t.room_nid = $1 AND t.pos = $3 AND (p.n_notify <> t.n_notify OR p.n_high <> t.n_high)"
+        " WHERE t.room_nid = $1 AND t.pos = $3 AND (p.n_high <> t.n_high OR (p.n_notify <> t.n_notify AND $3 >= $4))"
         " ON CONFLICT (user_nid, room_nid, pos) DO NOTHING",
-    .params = "nnn",
+    .params = "nnnn",
     .big = "timeline push_note",
 };
 
-hs_error *hs_store_notes_redact(hs_write *w, hs_nid room, hs_nid event, int64_t event_pos, const hs_nid *members,
-                                size_t n)
+hs_error *hs_store_notes_redact(hs_write *w, hs_nid room, hs_nid event, int64_t event_pos, int64_t plain,
+                                const hs_nid *members, size_t n)
 {
     hs_nid everybody = 0;
 
-    HS_TRY(hs_write_after(w, &NOTES_REMOVE, room, event, event_pos, (hs_nids){ members, n }));
-    HS_TRY(hs_write_after(w, &NOTES_REMOVE, room, event, event_pos, (hs_nids){ &everybody, 1 }));
-    return hs_write_after(w, &NOTE_REDACT, room, event, event_pos);
+    HS_TRY(hs_write_after(w, &NOTES_REMOVE, room, event, event_pos, (hs_nids){ members, n }, plain));
+    HS_TRY(hs_write_after(w, &NOTES_REMOVE, room, event, event_pos, (hs_nids){ &everybody, 1 }, plain));
+    return hs_write_after(w, &NOTE_REDACT, room, event, event_pos, plain);
 }
 
 #define READ_TYPES "type IN ('m.read', 'm.read.private', '')"

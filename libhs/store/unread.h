@@ -18,8 +18,8 @@ typedef struct {
 HS_NODISCARD hs_error *hs_store_notes_insert(hs_write *w, uint32_t at, hs_nid room, hs_nid event, const hs_note *notes,
                                              size_t n);
 /* The event at event_pos was redacted: it counts for nobody any more. `members`: local users who may have a note about
- * it. */
-HS_NODISCARD hs_error *hs_store_notes_redact(hs_write *w, hs_nid room, hs_nid event, int64_t event_pos,
+ * it. Before `plain` (note_upkeep.h) only its highlights are taken back. */
+HS_NODISCARD hs_error *hs_store_notes_redact(hs_write *w, hs_nid room, hs_nid event, int64_t event_pos, int64_t plain,
                                              const hs_nid *members, size_t n);
 
 /* Where a user has read to, and the notes since. */

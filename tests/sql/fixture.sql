@@ -52,6 +52,7 @@ INSERT INTO receipt(room_nid, user_nid, type, thread_nid, event_nid, ts, pos, ev
 INSERT INTO relation SELECT 1000000, 10000000 + e / 5, 'm.annotation', 10000000 + e, 1, 'x', e, 0 FROM generate_series(100000, 150000) e;
 INSERT INTO thread SELECT 1000000, 10000000 + e, 10000000 + e, e, e, 1, 0 FROM generate_series(100000, 120000) e;
 INSERT INTO push_note SELECT 1 + e % 20000, 1000000, e, 10000000 + e, 0, 1, 0, 0 FROM generate_series(100000, 150000) e;
+INSERT INTO note_mark SELECT m * 900000::bigint, m FROM generate_series(1, 4000) m;
 INSERT INTO push_ruleset SELECT u, 1, '{}', u FROM generate_series(1, 5000) u;
 INSERT INTO thread_sub SELECT 1 + e % 20000, 1000000, 10000000 + e, e % 3 > 0, false, NULL, e FROM generate_series(100000, 150000) e;
 INSERT INTO presence SELECT u, 0, NULL, u FROM generate_series(1, 20000) u;

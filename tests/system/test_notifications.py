@@ -1,5 +1,7 @@
 """What one was notified of: the list, its pages, and what is not in it."""
 
+import pytest
+
 from mx import Client, quote, refusal
 
 HIGHLIGHT = ["notify", {"set_tweak": "highlight"}]
@@ -106,6 +108,61 @@ def test_an_invite_is_a_notification_and_what_was_before_a_join_is_not(alice, bo
     assert counts == {"notification_count": 1, "highlight_count": 0}
     bob.leave(room)
     assert listed(bob) == []
+
+
+def position(server):
+    return int(server.sql("SELECT coalesce(max(pos), 0) FROM timeline"))
+
+
+def forgets(server, plain, high=None):
+    """As if `plain` had been the newest position a day ago, `high` a month ago."""
+    server.sql("DELETE FROM note_mark")
+    for days, pos in ((1, plain), (30, high)):
+        if pos is not None:
+            server.sql(f"INSERT INTO note_mark SELECT (extract(epoch FROM now()) * 1000)::bigint - {days * 86_400_000 + 60_000}, {pos}")
+
+
+@pytest.fixture
+def forgetful(server):
+    yield server
+    server.sql("DELETE FROM note_mark")
+
+
+def test_what_does_not_highlight_is_listed_for_a_day_and_highlights_for_a_month(alice, bob, room, forgetful):
+    mentions = {"m.mentions": {"user_ids": [bob.user_id]}}
+    alice.text(room, "long ago", **mentions)
+    month = position(forgetful) + 1
+    alice.text(room, "plain, old")
+    alice.text(room, "you, old", **mentions)
+    alice.text(room, "@room, old")
+    gone = alice.text(room, "redacted", **mentions)
+    day = position(forgetful) + 1
+    alice.text(room, "plain")
+    alice.text(room, "you", **mentions)
+    forgets(forgetful, day, month)
+    alice.redact(room, gone)
+    assert bodies(bob) == ["you", "plain", "@room, old", "you, old"]
+    assert bodies(bob, only="highlight") == ["you", "@room, old", "you, old"]
+    pages, query = [], {"limit": 1}
+    for _ in range(6):
+        page = bob.get("/notifications", query)
+        pages += [n["event"]["content"]["body"] for n in page["notifications"]]
+        if "next_token" not in page:
+            break
+        query["from"] = page["next_token"]
+    assert pages == ["you", "plain", "@room, old", "you, old"] and "next_token" not in page
+    assert listed(alice) == []
+
+
+def test_a_redaction_of_something_old_takes_back_its_highlights(alice, bob, room, forgetful):
+    counts = lambda: bob.sync()["rooms"]["join"][room]["unread_notifications"]
+    plain, mention = alice.text(room, "plain"), alice.text(room, "you", **{"m.mentions": {"user_ids": [bob.user_id]}})
+    everybody, new = alice.text(room, "@room"), alice.text(room, "more")
+    forgets(forgetful, position(forgetful))
+    assert counts() == {"notification_count": 4, "highlight_count": 2}
+    for event, left in ((mention, (4, 1)), (everybody, (3, 0)), (plain, (3, 0)), (new, (2, 0))):
+        alice.redact(room, event)
+        assert tuple(counts().values()) == left
 
 
 # X08 bad and extreme queries
