@@ -135,6 +135,8 @@ typedef struct hs_config {
     bool allow_public_rooms_without_auth, allow_public_rooms_over_federation, enable_room_list_search;
     bool encryption_default_all, encryption_default_invite;
     int64_t filter_timeline_limit;
+    bool dummy_events; /* tie rooms together that have more heads than … */
+    int64_t dummy_events_threshold;
     bool presence_enabled, block_non_admin_invites;
     int64_t redaction_retention_ms, forgotten_room_retention_ms, user_ips_max_age_ms;
     bool require_membership_for_aliases, forget_rooms_on_leave, allow_per_room_profiles;

@@ -21,6 +21,7 @@
 #include "server/retention.h"
 #include "server/room.h"
 #include "server/room_delete.h"
+#include "server/room_upkeep.h"
 #include "server/session.h"
 #include "server/sticky.h"
 #include "server/sync.h"
@@ -157,6 +158,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_admin_redact_open(srv));
     HS_TRY(hs_purge_history_open(srv));
     HS_TRY(hs_retention_open(srv));
+    HS_TRY(hs_room_upkeep_open(srv));
     return hs_leases_start(srv); /* duties come with the roles, which open next */
 }
 

@@ -104,7 +104,8 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
     for (size_t i = from; i < to && (!all || related || p->events_n + n < enough); i++) {
         const hs_stored *e = p->rows[i].event;
 
-        if (!e || !hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content))
+        if (!e || !hs_event_is_shown(e->ev) ||
+            !hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content))
             continue;
         index[n] = i;
         events[n++] = p->rows[i].event;

@@ -82,6 +82,8 @@ typedef enum {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room,
                                                        const hs_session *who, hs_sees sees, hs_stored *const *events,
                                                        size_t n, bool *visible, hs_membership *membership);
+/* Is it of a type that clients are shown at all? */
+bool hs_event_is_shown(const hs_event *ev);
 /* Of an event that the user may see: may they see the state that held there? Whoever was in the room may, and anybody
  * where history was world readable; who was only invited may not. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room,

@@ -3,6 +3,7 @@
 
 #include "core/visibility.h"
 #include "server/retention.h"
+#include "server/room_upkeep.h"
 #include "server/timeline_state.h"
 #include "store/members.h"
 #include "store/state_points.h"
@@ -234,6 +235,13 @@ hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room, 
     return NULL;
 }
 
+/* Aliases are anybody's claim about a room, and nobody can redact what is wrong in them: as with Synapse, they are
+ * state only. */
+bool hs_event_is_shown(const hs_event *ev)
+{
+    return !hs_str_eq(ev->type, HS_S(HS_DUMMY_EVENT)) && !hs_str_eq(ev->type, HS_S("m.room.aliases"));
+}
+
 static bool expired(const hs_stored *e, int64_t oldest)
 {
     return e->ev->origin_ts < oldest && !e->ev->is_state;
@@ -300,7 +308,8 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
         };
 
         visible[i] = hs_history_visible(events[i]->ev, who->user_id, &sight) &&
-                     !ignored(&ignores, events[i], who->user) && !expired(events[i], oldest);
+                     !ignored(&ignores, events[i], who->user) && !expired(events[i], oldest) &&
+                     hs_event_is_shown(events[i]->ev);
         membership[i] = at == HS_MEMBER_NONE ? HS_MEMBER_LEAVE : at;
     }
     return NULL;

@@ -25,6 +25,15 @@ static const hs_stmt ROOM_NOW = {
     .params = "n", .cols = ROW_LETTERS "NNttiiN", .big = "timeline room room_summary user_room",
 };
 
+static const hs_stmt TOPS = {
+    .name = "room_tops",
+    .sql = "SELECT p.room_nid, coalesce(t.line, 0), coalesce(t.snap, 0), coalesce(cardinality(t.heads), 1)"
+           " FROM (SELECT r.room_nid, r.flags FROM room r WHERE r.room_nid > $1 ORDER BY r.room_nid LIMIT $2) p"
+           " LEFT JOIN LATERAL (SELECT x.line, x.snap, x.heads FROM timeline x WHERE x.room_nid = p.room_nid AND x.pos > 0"
+           "   AND p.flags & 4 = 0 ORDER BY x.pos DESC LIMIT 1) t ON true ORDER BY p.room_nid",
+    .params = "ni", .cols = "niii", .big = "timeline room",
+};
+
 static const hs_stmt FORWARD = {
     .name = "timeline_forward",
     .sql = "SELECT" ROW_COLS " FROM timeline t WHERE t.room_nid = $1 AND t.event_nid <> 0 AND t.pos > $2 AND t.pos <= $3"
@@ -89,8 +98,8 @@ static const hs_stmt ROOMS_AFTER = {
 /* clang-format on */
 
 const hs_stmt *const hs_timeline_statements[] = {
-    &HEAD,       &ROOM_NOW, &FORWARD,   &BACKWARD,  &TOPO_FORWARD, &TOPO_BACKWARD,
-    &SHALLOWEST, &MANY,     &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER,  NULL,
+    &HEAD,       &ROOM_NOW, &TOPS,      &FORWARD,   &BACKWARD,    &TOPO_FORWARD, &TOPO_BACKWARD,
+    &SHALLOWEST, &MANY,     &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, NULL,
 };
 
 static void read_row(const hs_rows *r, size_t row, hs_timeline_row *ret)
@@ -164,6 +173,24 @@ hs_error *hs_store_head_at(hs_db *db, hs_arena *a, hs_nid room, int64_t pos, hs_
 hs_error *hs_store_head(hs_db *db, hs_arena *a, hs_nid room, hs_timeline_row *ret, bool *ret_found)
 {
     return hs_store_head_at(db, a, room, INT64_MAX, ret, ret_found);
+}
+
+hs_error *hs_store_room_tops(hs_db *db, hs_arena *a, hs_nid after, int32_t limit, hs_room_top **ret, size_t *ret_n)
+{
+    hs_room_top *out;
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &TOPS, &rows, after, limit));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_room_top){ .room = hs_rows_i64(rows, i, 0),
+                                .line = (int32_t)hs_rows_i64(rows, i, 1),
+                                .snap = (int32_t)hs_rows_i64(rows, i, 2),
+                                .heads_n = (int32_t)hs_rows_i64(rows, i, 3) };
+    *ret = out;
+    *ret_n = n;
+    return NULL;
 }
 
 hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *ret, bool *ret_found)

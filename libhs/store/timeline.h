@@ -39,6 +39,14 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *ret,
                                                      bool *ret_found);
 
+/* Rooms by number, after `after`: how the newest row has left each. */
+typedef struct {
+    hs_nid room;
+    int32_t line, snap, heads_n; /* of a room that has no row, or is being deleted: 0, 0, 1 */
+} hs_room_top;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_room_tops(hs_db *db, hs_arena *a, hs_nid after, int32_t limit,
+                                                      hs_room_top **ret, size_t *ret_n);
+
 /* Rows with low < pos <= high: the oldest `limit` of them going forward, the newest going backward; in the order of the
  * direction. Markers are left out. Their events are not read: most are in the caller's memory. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline(hs_db *db, hs_arena *a, hs_nid room, int64_t low, int64_t high,

@@ -363,3 +363,22 @@ def test_a_receipt_is_for_members_only(alice, bob, new_user):
     assert refusal(stranger.receipt, room, e).status == 403
     bob.join(room)
     bob.receipt(room, e)
+
+
+def test_events_that_only_tie_heads_together_are_shown_to_nobody(alice, bob):
+    """Nor are aliases, but as state: nobody could redact what is wrong in them."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    alice.next_sync()
+    bob.next_sync()
+    dummy = alice.send(room, "org.matrix.dummy_event", {})
+    alice.set_state(room, "m.room.aliases", {"aliases": []}, "test")
+    last = alice.text(room, "after")
+    for user in (alice, bob):
+        shown = [e["type"] for e in user.next_sync()["rooms"]["join"][room]["timeline"]["events"]]
+        assert shown == ["m.room.message"]
+        shown = [e["type"] for e in user.messages(room, limit=3)["chunk"]]
+        assert shown[0] == "m.room.message" and not {"org.matrix.dummy_event", "m.room.aliases"} & set(shown)
+        assert refusal(user.event, room, dummy).status == 404
+        around = user.get(f"/rooms/{room}/context/{last}?limit=4")
+        assert dummy not in [e["event_id"] for e in around["events_before"]]
