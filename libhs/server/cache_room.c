@@ -165,7 +165,7 @@ static hs_error *room_make(hs_arena *a, hs_nid nid, const hs_roomver *rv, entry 
     e->r.refs = 1;
     e->r.nid = nid;
     e->r.rv = rv;
-    e->r.line = -1;
+    e->r.line = e->r.copied.line = -1;
     hs_error *err = hs_arena_on_reset(a, room_unref, &e->r);
     if (err) {
         room_free(&e->r);
@@ -309,6 +309,7 @@ static hs_error *fill(struct hs_rooms *c, hs_arena *a, entry *e, const hs_room_n
     r->depth = head->depth;
     r->line = head->line;
     r->snap = head->snap;
+    r->copied = (hs_snap){ .line = now->copy_line, .snap = now->copy_snap };
     r->n_notify = head->n_notify;
     r->n_high = head->n_high;
     r->joined = now->joined;

@@ -365,7 +365,7 @@ static hs_error *place_before(adding *r)
     hs_state_set now = { .at = r->room->state, .n = r->room->state_n };
     hs_place_near *near;
 
-    r->before_at = r->before.at;
+    r->before_at = hs_place_on_main(&r->placing, r->before.at);
     if (r->before.at.line >= 0)
         return NULL;
     HS_TRY(hs_alloc(r->a, r->before.from_n + 1, &near));

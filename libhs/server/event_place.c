@@ -21,6 +21,13 @@ static bool is_same(hs_snap x, hs_snap y)
     return x.line == y.line && x.snap == y.snap;
 }
 
+hs_snap hs_place_on_main(const hs_placing *p, hs_snap at)
+{
+    hs_snap begin = { .line = p->w->room->line, .snap = 0 };
+
+    return p->w->room->copied.line >= 0 && is_same(at, p->w->room->copied) ? begin : at;
+}
+
 static bool is_own(const hs_placing *p, int32_t line)
 {
     return p->own >= 0 && line >= p->own;
@@ -103,6 +110,7 @@ hs_error *hs_place_state(hs_placing *p, const hs_state_set *set, const hs_place_
     hs_arena *a = p->w->a;
     hs_state_entry *rows = NULL;
     size_t rows_n = SIZE_MAX, best = 0;
+    hs_snap from;
     bool on;
 
     for (size_t i = 0; i < n && rows_n; i++) {
@@ -115,15 +123,15 @@ hs_error *hs_place_state(hs_placing *p, const hs_state_set *set, const hs_place_
         rows_n = some_n;
         best = i;
     }
-    *ret = near[best].at;
+    from = *ret = hs_place_on_main(p, near[best].at);
     if (!rows_n)
         return NULL;
     /* Of the main line the newest snapshot is the room's state, which this one is not. */
-    on = near[best].at.line != p->main.line;
+    on = from.line != p->main.line;
     if (on)
-        HS_TRY(goes_on(p, near[best].at, &on));
+        HS_TRY(goes_on(p, from, &on));
     if (!on)
-        return begin_line(p, near[best].at, rows, rows_n, set, ret);
+        return begin_line(p, from, rows, rows_n, set, ret);
     ret->snap++;
     return add_rows(p, *ret, rows, rows_n);
 }

@@ -27,11 +27,14 @@ typedef struct {
 } hs_place_near;
 
 void hs_place_open(hs_placing *p, hs_room_write *w);
+/* What the main line began as a copy of (state_rollover.h) is where it begins: who comes behind it goes on there. Any
+ * other snapshot is itself. */
+hs_snap hs_place_on_main(const hs_placing *p, hs_snap at);
 /* A state that was resolved from several: one of the snapshots near it if it is that one's, else the nearest of them
  * and what tells the two apart. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_place_state(hs_placing *p, const hs_state_set *set, const hs_place_near *near,
                                                   size_t n, hs_snap *ret);
-/* The snapshot that follows `before` by one change; `after` is all of it. */
+/* The snapshot that follows `before` (as hs_place_on_main has it) by one change; `after` is all of it. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_place_next(hs_placing *p, hs_snap before, hs_state_entry change,
                                                  const hs_state_set *after, hs_snap *ret);
 /* The room's state from now on: the next snapshot of the main line, unless nothing changes. `newest` is the state at

@@ -256,6 +256,23 @@ static hs_error *summary(hs_room_write *w)
     return hs_store_summary_put(w->unit, w->last_at, &sum);
 }
 
+hs_error *hs_room_write_marker(hs_write *w, const hs_timeline_row *seen, hs_snap after)
+{
+    hs_news_event *news;
+
+    HS_TRY(hs_alloc(hs_write_arena(w), 1, &news));
+    *news = (hs_news_event){ .room = seen->room, .depth = seen->depth, .line = after.line, .snap = after.snap };
+    HS_TRY(hs_write_item(w,
+                         &(hs_write_timeline){ .room = seen->room,
+                                               .depth = seen->depth,
+                                               .seen_line = seen->line,
+                                               .seen_snap = seen->snap,
+                                               .line = after.line,
+                                               .snap = after.snap },
+                         &news->at));
+    return hs_news_give(w, &(hs_news){ .events = news, .events_n = 1 });
+}
+
 hs_error *hs_event_rows_end(hs_room_write *w)
 {
     if (w->summary_changed)

@@ -7,6 +7,7 @@
 #include "server/cache.h"
 #include "store/rooms.h"
 #include "store/state.h"
+#include "store/timeline.h"
 
 typedef struct {
     int64_t slot;
@@ -65,6 +66,9 @@ typedef struct {
 /* A unit on the room's head (the pending one if there is one), and its end before the commit. */
 HS_NODISCARD hs_error *hs_room_write_begin(hs_server *srv, hs_arena *a, hs_room *room, hs_room_write **ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_room_write_finish(hs_room_write *w);
+/* A timeline row without an event, on the row that was seen: `after` is the room's state from then on. All workers read
+ * the room again. */
+HS_NODISCARD hs_error *hs_room_write_marker(hs_write *w, const hs_timeline_row *seen, hs_snap after);
 /* The event itself and its transaction id, without a place in the timeline. */
 HS_NODISCARD hs_error *hs_event_rows_insert(hs_room_write *w, const hs_event_rows_in *in);
 /* All of it. */

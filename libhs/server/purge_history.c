@@ -3,8 +3,7 @@
  * workers forget what they have in memory. */
 #include "server/purge_history.h"
 
-#include "server/event_persist.h"
-#include "server/news.h"
+#include "server/event_write.h"
 #include "store/events.h"
 #include "store/purge_history.h"
 #include "store/rooms.h"
@@ -68,8 +67,6 @@ static hs_error *purge_slice(run *r)
 
 static hs_error *mark_once(run *r, hs_write_status *ret)
 {
-    hs_news_event news = { .room = r->room };
-    hs_write_timeline row = { .room = r->room };
     hs_timeline_row head;
     hs_write_result res;
     hs_write *w;
@@ -81,13 +78,9 @@ static hs_error *mark_once(run *r, hs_write_status *ret)
     HS_TRY(hs_store_head(r->srv->db, r->a, r->room, &head, &found));
     if (!found)
         return NULL;
-    news.depth = row.depth = head.depth;
-    news.line = row.line = row.seen_line = head.line;
-    news.snap = row.snap = row.seen_snap = head.snap;
     HS_TRY(hs_write_open(r->srv->db, r->a, &w));
     HS_TRY(hs_job_fence(r->j, w));
-    HS_TRY(hs_write_item(w, &row, &news.at));
-    HS_TRY(hs_news_give(w, &(hs_news){ .events = &news, .events_n = 1 }));
+    HS_TRY(hs_room_write_marker(w, &head, (hs_snap){ head.line, head.snap }));
     HS_TRY(hs_write_commit(w, &res));
     *ret = res.status;
     return NULL;

@@ -9,6 +9,7 @@
 #include "core/auth.h"
 #include "core/stateres.h"
 #include "server/context.h"
+#include "store/state.h"
 
 /* event.flags in the store, store-design §1. */
 enum {
@@ -64,6 +65,7 @@ typedef struct hs_room {
     /* durable head */
     int64_t pos, depth;
     int32_t line, snap;
+    hs_snap copied; /* what snapshot 0 of the line is a copy of; line -1: of nothing */
     hs_nids heads;
     hs_stored **head_events; /* the same, as events */
     size_t heads_cap;

@@ -3,12 +3,15 @@
  * Heads. Each event of a room names all heads as its parents, so a room with many has been written to by other servers
  * only, and its state has to be resolved between all of them each time. Some user of ours who may send an event there
  * sends one that clients are not shown, as Synapse does: a few rooms a round, those with the most heads first. Where
- * nobody of ours may, nothing is tried for a week. */
+ * nobody of ours may, nothing is tried for a week.
+ *
+ * States. A main line that has become long is followed by another (state_rollover.h). */
 #include "server/room_upkeep.h"
 
 #include "base/vec.h"
 #include "server/event_persist.h"
 #include "server/names.h"
+#include "server/state_rollover.h"
 #include "store/rooms.h"
 #include "store/timeline.h"
 
@@ -144,6 +147,16 @@ static hs_error *tie_rooms(upkeep *u, hs_lease *l, hs_arena *a, hs_room_top *roo
 
 /* ── the walk ── */
 
+/* What fails in one room keeps no other from its turn. */
+static hs_error *roll_over(upkeep *u, hs_lease *l, hs_arena *a, const hs_room_top *top)
+{
+    hs_error *e = hs_state_rollover(u->srv, l, a, top->room, (hs_snap){ top->line, top->snap });
+
+    if (e && e != HS_ERR_NOMEM)
+        hs_log_error(u->srv->log, HS_LOG_WARN, HS_S(""), "room.state_rollover", e);
+    return e == HS_ERR_NOMEM ? e : NULL;
+}
+
 static hs_error *round_of(upkeep *u, hs_lease *l, hs_arena *a)
 {
     int64_t threshold = u->srv->config->dummy_events_threshold;
@@ -156,6 +169,8 @@ static hs_error *round_of(upkeep *u, hs_lease *l, hs_arena *a)
         HS_TRY(hs_store_room_tops(u->srv->db, a, after, ROOMS_AT_ONCE, &rooms, &n));
         for (size_t i = 0; i < n; i++) {
             after = rooms[i].room;
+            if (goes_on(l))
+                HS_TRY(roll_over(u, l, a, &rooms[i]));
             if (rooms[i].heads_n > threshold && !is_hopeless(u, rooms[i].room))
                 HS_TRY(hs_vec_push(a, &many, rooms[i]));
         }

@@ -1,5 +1,5 @@
-/* What rooms need now and then, found by walking through all of them: events that tie many heads together. A once-only
- * duty (leases.h) of the workers with the role background. */
+/* What rooms need now and then, found by walking through all of them: events that tie many heads together, new lines
+ * for their states. A once-only duty (leases.h) of the workers with the role background. */
 #ifndef HS_SERVER_ROOM_UPKEEP_H
 #define HS_SERVER_ROOM_UPKEEP_H
 

@@ -83,12 +83,23 @@ static const hs_stmt BASES = {
            " SELECT line, snap FROM chain ORDER BY depth",
     .params = "nii", .cols = "ii", .big = "state_line",
 };
+/* The same for differences: from a copy one goes on to what it is a copy of. */
+static const hs_stmt ORIGINS = {
+    .name = "state_origins",
+    .sql = "WITH RECURSIVE chain AS (SELECT 0 AS depth, $2 AS line, $3 AS snap UNION ALL"
+           " SELECT c.depth + 1, coalesce(l.base_line, l.copy_line), coalesce(l.base_snap, l.copy_snap) FROM chain c"
+           "   JOIN state_line l ON l.room_nid = $1 AND l.line = c.line"
+           "   WHERE coalesce(l.base_line, l.copy_line) IS NOT NULL AND c.depth < 64)"
+           " SELECT line, snap FROM chain ORDER BY depth",
+    .params = "nii", .cols = "ii", .big = "state_line",
+};
 /* From a line's base on, its tip has every slot that was ever touched, even where a purge has taken the past. */
 static const hs_stmt CHANGED = {
     .name = "state_changed_slots",
     .sql = "SELECT DISTINCT c.slot FROM unnest($2, $3, $4) g(line, low, high) CROSS JOIN LATERAL (SELECT p.slot"
            " FROM state_past p WHERE p.room_nid = $1 AND p.line = g.line AND p.until > g.low AND p.until <= g.high AND g.low >= 0"
-           " UNION ALL SELECT t.slot FROM state_tip t WHERE t.room_nid = $1 AND t.line = g.line AND g.low < 0 OFFSET 0) c"
+           " UNION ALL SELECT t.slot FROM state_tip t WHERE t.room_nid = $1 AND t.line = g.line AND t.since > 0"
+           "   AND g.low < 0 OFFSET 0) c"
            " ORDER BY c.slot",
     .params = "nIII", .cols = "n", .big = "state_past state_tip",
 };
@@ -126,8 +137,8 @@ static const hs_stmt LINE_ROWS = {
 /* clang-format on */
 
 const hs_stmt *const hs_state_statements[] = {
-    &RANGE,       &WHOLE,     &SLOTS,       &SLOT_AT,   &DIFF,      &BASES, &CHANGED,
-    &LINE_NEWEST, &LINE_NEXT, &LINE_INSERT, &LINE_FILL, &LINE_ROWS, NULL,
+    &RANGE,   &WHOLE,       &SLOTS,     &SLOT_AT,     &DIFF,      &BASES,     &ORIGINS,
+    &CHANGED, &LINE_NEWEST, &LINE_NEXT, &LINE_INSERT, &LINE_FILL, &LINE_ROWS, NULL,
 };
 
 /* ── full states ── */
@@ -279,11 +290,11 @@ typedef struct {
     size_t n;
 } chain;
 
-static hs_error *load_chain(hs_db *db, hs_arena *a, hs_nid room, hs_snap at, chain *ret)
+static hs_error *load_chain(hs_db *db, hs_arena *a, const hs_stmt *s, hs_nid room, hs_snap at, chain *ret)
 {
     hs_rows *rows;
 
-    HS_TRY(hs_db_query(db, a, &BASES, &rows, room, at.line, at.snap));
+    HS_TRY(hs_db_query(db, a, s, &rows, room, at.line, at.snap));
     ret->n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, ret->n, &ret->at));
     for (size_t i = 0; i < ret->n; i++)
@@ -332,8 +343,8 @@ static hs_error *diff_across(hs_db *db, hs_arena *a, hs_nid room, hs_snap from, 
     hs_nid *before, *after;
     size_t n;
 
-    HS_TRY(load_chain(db, a, room, from, &x));
-    HS_TRY(load_chain(db, a, room, to, &y));
+    HS_TRY(load_chain(db, a, &ORIGINS, room, from, &x));
+    HS_TRY(load_chain(db, a, &ORIGINS, room, to, &y));
     HS_TRY(hs_alloc(a, x.n + y.n + 1, &s.line));
     HS_TRY(hs_alloc(a, x.n + y.n + 1, &s.low));
     HS_TRY(hs_alloc(a, x.n + y.n + 1, &s.high));
@@ -435,7 +446,7 @@ hs_error *hs_store_line_depth(hs_db *db, hs_arena *a, hs_nid room, int32_t line,
 {
     chain c;
 
-    HS_TRY(load_chain(db, a, room, (hs_snap){ line, 0 }, &c));
+    HS_TRY(load_chain(db, a, &BASES, room, (hs_snap){ line, 0 }, &c));
     *ret = c.n ? (int32_t)c.n - 1 : 0;
     return NULL;
 }

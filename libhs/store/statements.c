@@ -36,6 +36,7 @@
     X(hs_spaces_statements) \
     X(hs_state_points_statements) \
     X(hs_state_purge_statements) \
+    X(hs_state_rollover_statements) \
     X(hs_state_statements) \
     X(hs_statistics_statements) \
     X(hs_sticky_statements) \

@@ -17,12 +17,14 @@ static const hs_stmt HEAD = {
 
 static const hs_stmt ROOM_NOW = {
     .name = "room_now",
-    .sql = "SELECT" ROW_COLS ", t.heads, t.delta, r.room_id, r.version, s.joined, s.invited,"
+    .sql = "SELECT" ROW_COLS ", t.heads, t.delta, r.room_id, r.version, s.joined, s.invited, coalesce(l.copy_line, -1),"
+           " coalesce(l.copy_snap, 0),"
            " (SELECT array_agg(u.user_nid ORDER BY u.user_nid) FROM user_room u WHERE u.room_nid = $1 AND u.membership = 2)"
            " FROM room r LEFT JOIN LATERAL (SELECT * FROM timeline x WHERE x.room_nid = $1 AND x.pos > 0"
            "   ORDER BY x.pos DESC LIMIT 1) t ON true LEFT JOIN room_summary s ON s.room_nid = $1"
+           " LEFT JOIN state_line l ON l.room_nid = $1 AND l.line = t.line"
            " WHERE r.room_nid = $1 AND r.flags & 4 = 0",
-    .params = "n", .cols = ROW_LETTERS "NNttiiN", .big = "timeline room room_summary user_room",
+    .params = "n", .cols = ROW_LETTERS "NNttiiiiN", .big = "timeline room room_summary user_room state_line",
 };
 
 static const hs_stmt TOPS = {
@@ -209,7 +211,9 @@ hs_error *hs_store_room_now(hs_db *db, hs_arena *a, hs_nid room, hs_room_now *re
     out.version = hs_rows_str(rows, 0, ROW_COLS_N + 3);
     out.joined = hs_rows_i64(rows, 0, ROW_COLS_N + 4);
     out.invited = hs_rows_i64(rows, 0, ROW_COLS_N + 5);
-    HS_TRY(hs_rows_nids(rows, a, 0, ROW_COLS_N + 6, &out.local_members));
+    out.copy_line = (int32_t)hs_rows_i64(rows, 0, ROW_COLS_N + 6);
+    out.copy_snap = (int32_t)hs_rows_i64(rows, 0, ROW_COLS_N + 7);
+    HS_TRY(hs_rows_nids(rows, a, 0, ROW_COLS_N + 8, &out.local_members));
     *ret = out;
     return NULL;
 }

@@ -32,6 +32,7 @@ typedef struct {
     hs_str room_id, version;
     bool has_head; /* false: known from elsewhere only, an invite or an alias */
     hs_timeline_row head;
+    int32_t copy_line, copy_snap; /* what snapshot 0 of the head's line is a copy of; line -1: of nothing */
     int64_t joined, invited;
     hs_nids local_members; /* joined users of this server, in order */
 } hs_room_now;

@@ -1,8 +1,9 @@
 /* State lines against an in-memory oracle: random rooms that fork, merge, have gaps, soft-failed events and late
- * parents, and are purged; every snapshot that was ever given to an event must read back as the state that the oracle
- * holds for it, whole, by range, by slot, and as differences between any two. */
+ * parents, whose main line is followed by another, and are purged; every snapshot that was ever given to an event must
+ * read back as the state that the oracle holds for it, whole, by range, by slot, and as differences between any two. */
 #include "server/event_place.h"
 #include "store/state_purge.h"
+#include "store/state_rollover.h"
 #include "support/pg.h"
 
 #include <setjmp.h>
@@ -138,7 +139,7 @@ static hs_error *place_before(world *w, hs_arena *a, hs_placing *p, const state 
     hs_place_near near[HEADS_MAX + 1];
 
     if (n == 1) {
-        *ret = w->nodes[parents[0]].after;
+        *ret = hs_place_on_main(p, w->nodes[parents[0]].after);
         return NULL;
     }
     sets[0] = as_set(a, &w->main_st);
@@ -231,6 +232,39 @@ static void step(world *w)
     hs_arena_close(a);
 }
 
+/* The main line is followed by a copy of what it holds. */
+static void roll_over(world *w)
+{
+    hs_arena *a = hs_arena_open((size_t)1 << 20);
+    hs_snap from = { .line = w->room.line, .snap = w->room.snap };
+    hs_write_result r;
+    hs_write *u;
+    uint32_t at;
+    int32_t line;
+
+    test_ok(hs_store_line_next(w->t->db, a, w->room.nid, &line));
+    test_ok(hs_write_open(w->t->db, a, &u));
+    test_ok(hs_store_rollover(u, w->room.nid, line, from));
+    test_ok(hs_write_item(
+        u, &(hs_write_timeline){ .room = w->room.nid, .seen_line = from.line, .seen_snap = from.snap, .line = line },
+        &at));
+    test_ok(hs_write_commit(u, &r));
+    assert_int_equal(r.status, HS_WRITE_OK);
+    w->room.line = line;
+    w->room.snap = 0;
+    w->room.copied = from;
+    hs_arena_close(a);
+}
+
+static void steps(world *w, size_t upto)
+{
+    while (w->n < upto) {
+        if (draw(w, 100) < 3)
+            roll_over(w);
+        step(w);
+    }
+}
+
 static void begin(world *w, test_db *t, hs_nid room, unsigned seed)
 {
     hs_arena *a = hs_arena_open((size_t)1 << 20);
@@ -242,6 +276,7 @@ static void begin(world *w, test_db *t, hs_nid room, unsigned seed)
     w->t = t;
     w->srv.db = t->db;
     w->room.nid = room;
+    w->room.copied.line = -1;
     w->rnd = seed;
     test_ok(hs_write_open(t->db, a, &u));
     test_ok(hs_store_line_insert(u, room, 0, (hs_snap){ -1, 0 }, 0));
@@ -420,7 +455,7 @@ static void every_snapshot_reads_back_as_the_oracle_holds_it(void **state_)
     static world w;
     const char *more = getenv("HS_TEST_ROUNDS");
     int64_t rounds = 3;
-    long long gaps = 0;
+    long long gaps = 0, copies = 0;
 
     if (more && !hs_str_to_i64(hs_str_c(more), &rounds))
         fail_msg("HS_TEST_ROUNDS is no number");
@@ -428,20 +463,19 @@ static void every_snapshot_reads_back_as_the_oracle_holds_it(void **state_)
         unsigned seed = (unsigned)i * 7919;
         printf("seed %u\n", seed);
         begin(&w, *state_, 5000 + i, seed);
-        while (w.n < EVENTS / 2)
-            step(&w);
+        steps(&w, EVENTS / 2);
         assert_true(count(&w, "state_line WHERE true") > 5); /* it did fork */
+        copies += count(&w, "state_line WHERE copy_line IS NOT NULL");
         gaps += count(&w, "state_line WHERE flags & 8 <> 0");
         expect_all(&w);
         purge(&w);
         expect_all(&w);
-        while (w.n < EVENTS - 1)
-            step(&w);
+        steps(&w, EVENTS - 1);
         expect_all(&w);
         purge(&w);
         expect_all(&w);
     }
-    assert_true(gaps > 0);
+    assert_true(gaps > 0 && copies > 0);
 }
 
 static void a_line_on_a_purged_snapshot_is_refused(void **state_)
