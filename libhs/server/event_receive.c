@@ -381,7 +381,7 @@ static hs_error *run(receiving *r)
 
 /* ── waiting ── */
 
-static hs_error *stage(receiving *r, item *it, bool *ret_kept)
+static hs_error *stage(receiving *r, item *it)
 {
     hs_stage_row row = {
         .room = r->nid, .event_id = it->ev->event_id, .body = it->ev->json, .received_ts = hs_loop_wall(r->srv->loop)
@@ -390,7 +390,7 @@ static hs_error *stage(receiving *r, item *it, bool *ret_kept)
     HS_TRY(hs_db_new_nid(r->srv->db, r->a, &row.seq));
     HS_TRY(hs_server_nid(r->srv, r->a, it->origin, &row.origin));
     it->staged = true;
-    return hs_store_stage_put(r->srv->db, r->a, &row, ret_kept);
+    return hs_store_stage_put(r->srv->db, r->a, &row);
 }
 
 /* What is left waits. It may have been missed by whoever brought what it waits for, just now: hence another run. */
@@ -400,12 +400,9 @@ static hs_error *stage_all(receiving *r)
 
     for (size_t i = r->items.n; i-- > 0;) {
         item *it = &r->items.at[i];
-        bool kept;
         if (it->done || it->failed || it->outlier || it->staged)
             continue;
-        HS_TRY(stage(r, it, &kept));
-        if (!kept && i == 0)
-            return hs_err(r->a, 503, HS_M_UNKNOWN, "Too many events of the room wait for others");
+        HS_TRY(stage(r, it));
         any = true;
     }
     return any ? run(r) : NULL;

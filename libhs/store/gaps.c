@@ -29,10 +29,18 @@ static const hs_stmt GAPS = {
 };
 static const hs_stmt STAGE_PUT = {
     .name = "stage_put",
-    .sql = "INSERT INTO fed_stage(room_nid, seq, origin_nid, event_id, body, received_ts) SELECT $1, $2, $3, $4, $5, $6"
-           " WHERE (SELECT count(*) FROM fed_stage WHERE room_nid = $1) < $7"
-           " ON CONFLICT (room_nid, event_id) DO UPDATE SET origin_nid = excluded.origin_nid",
-    .params = "nnntbni", .big = "fed_stage",
+    .sql = "INSERT INTO fed_stage(room_nid, seq, origin_nid, event_id, body, received_ts) VALUES ($1, $2, $3, $4, $5, $6)"
+           " ON CONFLICT (room_nid, event_id) DO UPDATE SET origin_nid = excluded.origin_nid"
+           " RETURNING (SELECT count(*) FROM fed_stage f WHERE f.room_nid = $1)",
+    .params = "nnntbn", .cols = "n", .big = "fed_stage",
+};
+static const hs_stmt STAGE_PRUNE = {
+    .name = "stage_prune",
+    .sql = "WITH kept AS (SELECT s.event_id FROM fed_stage s WHERE s.room_nid = $1 AND NOT EXISTS (SELECT FROM fed_stage o"
+           "   WHERE o.room_nid = $1 AND o.event_id <> s.event_id AND position(convert_to(s.event_id, 'UTF8') IN o.body) > 0)"
+           "   ORDER BY s.seq DESC LIMIT $2)"
+           " DELETE FROM fed_stage WHERE room_nid = $1 AND event_id NOT IN (SELECT kept.event_id FROM kept)",
+    .params = "ni", .big = "fed_stage",
 };
 static const hs_stmt STAGE_OF = {
     .name = "stage_of",
@@ -59,7 +67,8 @@ static const hs_stmt STAGE_EXPIRE = {
 /* clang-format on */
 
 const hs_stmt *const hs_gaps_statements[] = {
-    &GAP_INSERT, &GAP_CLOSE, &GAP_FOLLOWED, &GAPS, &STAGE_PUT, &STAGE_OF, &STAGE_GET, &STAGE_DROP, &STAGE_EXPIRE, NULL,
+    &GAP_INSERT, &GAP_CLOSE, &GAP_FOLLOWED, &GAPS,         &STAGE_PUT, &STAGE_PRUNE,
+    &STAGE_OF,   &STAGE_GET, &STAGE_DROP,   &STAGE_EXPIRE, NULL,
 };
 
 hs_error *hs_store_gap_insert(hs_write *w, hs_nid room, hs_nid missing, hs_nid child, int64_t depth)
@@ -100,14 +109,15 @@ hs_error *hs_store_gaps(hs_db *db, hs_arena *a, hs_nid room, int32_t limit, hs_g
     return NULL;
 }
 
-hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row, bool *ret_kept)
+hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row)
 {
-    uint64_t n;
+    hs_rows *rows;
 
-    HS_TRY(hs_db_exec(db, a, &STAGE_PUT, &n, row->room, row->seq, row->origin, row->event_id, row->body,
-                      row->received_ts, (int32_t)HS_STAGE_MAX));
-    *ret_kept = n > 0;
-    return NULL;
+    HS_TRY(hs_db_query(db, a, &STAGE_PUT, &rows, row->room, row->seq, row->origin, row->event_id, row->body,
+                       row->received_ts));
+    if (!hs_rows_count(rows) || hs_rows_i64(rows, 0, 0) < HS_STAGE_MAX)
+        return NULL;
+    return hs_db_exec(db, a, &STAGE_PRUNE, NULL, row->room, (int32_t)HS_STAGE_KEPT);
 }
 
 static hs_error *read_stage(const hs_rows *rows, hs_arena *a, hs_nid room, hs_stage_row **ret, size_t *ret_n)

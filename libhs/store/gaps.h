@@ -22,15 +22,16 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_gaps(hs_db *db, hs_arena *a, hs_nid 
                                                  size_t *ret_n);
 
 /* ── events that wait ── checked (signatures, hash), but what they name is not here */
-enum { HS_STAGE_MAX = 1000 };
+enum { HS_STAGE_MAX = 200, HS_STAGE_KEPT = 100 };
 typedef struct {
     hs_nid room, seq, origin;
     hs_str event_id;
     hs_str body; /* canonical */
     int64_t received_ts;
 } hs_stage_row;
-/* *ret_kept false: the room has HS_STAGE_MAX waiting. Durable when this returns. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row, bool *ret_kept);
+/* Durable when this returns. A room in which HS_STAGE_MAX wait keeps the newest HS_STAGE_KEPT of those that no other
+ * one names: what they name is asked for again with them. So nobody keeps others from waiting. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_put(hs_db *db, hs_arena *a, const hs_stage_row *row);
 /* Those that name an event, and the event itself, in the order in which they came. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_stage_of(hs_db *db, hs_arena *a, hs_nid room, hs_str event_id,
                                                      int32_t limit, hs_stage_row **ret, size_t *ret_n);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { DATABASES_MAX = 16 };
+enum { DATABASES_MAX = 32 };
 
 static char conninfos[DATABASES_MAX][256];
 static char names[DATABASES_MAX][64];

@@ -153,6 +153,194 @@ static void an_event_comes_in_when_its_auth_events_turn_up(void **state)
     graph_world_close(w);
 }
 
+static void all_but_the_first_wait(void *ud)
+{
+    graph_world *w = ud;
+
+    assert_int_equal(graph_receive(w, &w->events[2]), HS_RECEIVED_WAITS);
+    assert_int_equal(graph_receive(w, &w->events[1]), HS_RECEIVED_WAITS);
+}
+
+static void the_first_comes(void *ud)
+{
+    graph_world *w = ud;
+
+    assert_int_equal(graph_receive(w, &w->events[0]), HS_RECEIVED_ACCEPTED);
+    graph_assert_as_made(w);
+}
+
+static void what_waits_outlives_a_restart(void **state)
+{
+    const char *base = test_pg_create(""), *db = test_pg_create("");
+    graph_world *w = graph_world_open(100, base, db);
+
+    (void)state;
+    graph_on_server(w, base, graph_begin);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, authorised_by_what_is_missing);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, all_but_the_first_wait);
+    graph_on_server(w, db, the_first_comes);
+    graph_world_close(w);
+}
+
+/* An event of bob's behind one that nobody has. */
+static graph_event *behind_nothing(graph_world *w, const hs_event *like, int i)
+{
+    graph_event *e = &w->events[w->n++];
+    hs_str parent;
+    hs_event *ev;
+
+    test_ok(hs_str_fmt(w->t.db.a, &parent, "$%043d", i));
+    hs_event_draft d = { .room_id = w->room_id,
+                         .type = HS_S("m.room.message"),
+                         .sender = hs_str_c(GRAPH_PEOPLE[1]),
+                         .content = HS_S("{\"body\":\"x\"}"),
+                         .depth = 1000 + i,
+                         .origin_ts = 1700000000000 + i,
+                         .prev = &parent,
+                         .auth = like->auth,
+                         .prev_n = 1,
+                         .auth_n = like->auth_n };
+    test_ok(hs_event_build(w->t.db.a, graph_room_of(w)->rv, &d, hs_str_c(GRAPH_SERVERS[1]), w->keys[1], &ev));
+    *e = (graph_event){ .prev_n = 1 };
+    test_ok(hs_str_dup(w->a, ev->json, &e->json));
+    test_ok(hs_str_dup(w->a, ev->event_id, &e->id));
+    return e;
+}
+
+static void far_too_many(void *ud)
+{
+    graph_world *w = ud;
+    const graph_event *join = bob_joins(w);
+    graph_event *first = graph_make(w, GRAPH_PEOPLE[1], "m.room.message", NULL, "{\"body\":\"0\"}", &join->id, 1);
+    hs_event *like;
+
+    test_ok(hs_event_parse(w->t.db.a, graph_room_of(w)->rv, first->json, &like));
+    for (int i = 0; i < HS_STAGE_MAX + 20; i++) {
+        assert_int_equal(graph_receive(w, behind_nothing(w, like, i)), HS_RECEIVED_WAITS);
+        assert_in_range(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM fed_stage"), 1, HS_STAGE_MAX);
+        if (i == HS_STAGE_MAX - 10) { /* somebody else's, just before it overflows: two, of which one names the other */
+            graph_event *last = &w->events[w->n++];
+            hs_event *ev;
+            hs_event_draft d = { .room_id = w->room_id,
+                                 .type = HS_S("m.room.message"),
+                                 .sender = hs_str_c(GRAPH_PEOPLE[1]),
+                                 .content = HS_S("{\"body\":\"last\"}"),
+                                 .depth = first->depth + 1,
+                                 .origin_ts = 1700000000000,
+                                 .prev = &first->id,
+                                 .auth = like->auth,
+                                 .prev_n = 1,
+                                 .auth_n = like->auth_n };
+            test_ok(hs_event_build(w->t.db.a, graph_room_of(w)->rv, &d, hs_str_c(GRAPH_SERVERS[1]), w->keys[1], &ev));
+            *last = (graph_event){ .prev_n = 1, .id = ev->event_id, .json = ev->json };
+            assert_int_equal(graph_receive(w, last), HS_RECEIVED_WAITS);
+        }
+    }
+    assert_int_equal(graph_receive(w, first), HS_RECEIVED_ACCEPTED);
+    assert_int_equal(graph_room_of(w)->heads.n, 1);
+    assert_true(hs_str_eq(hs_jv_str_or_null(hs_jv_get(graph_room_of(w)->head_events[0]->ev->content, HS_S("body"))),
+                          HS_S("last")));
+}
+
+/* X07: of what waits in a room the newest ends are kept, so that nobody keeps others from waiting; the rest is asked
+ * for again with what names it. */
+static void there_is_an_end_to_what_waits_in_a_room(void **state)
+{
+    (void)state;
+    graph_by_itself(far_too_many);
+}
+
+/* bob and carl join, bob speaks, carl speaks, twice. */
+static void carl_speaks(void *ud)
+{
+    graph_world *w = ud;
+    const graph_event *join = bob_joins(w);
+    const graph_event *carl =
+        graph_play(w, GRAPH_PEOPLE[2], "m.room.member", GRAPH_PEOPLE[2], "{\"membership\":\"join\"}", &join->id, 1);
+    const graph_event *bob = graph_play(w, GRAPH_PEOPLE[1], "m.room.message", NULL, "{\"body\":\"1\"}", &carl->id, 1);
+    const graph_event *one = graph_play(w, GRAPH_PEOPLE[2], "m.room.message", NULL, "{\"body\":\"2\"}", &bob->id, 1);
+
+    graph_heads_now(w, w->heads, &w->heads_n);
+    graph_shown_now(w, w->shown, &w->shown_n);
+    graph_current_now(w, w->current, &w->current_n);
+    graph_make(w, GRAPH_PEOPLE[2], "m.room.message", NULL, "{\"body\":\"3\"}", &one->id, 1);
+    graph_make(w, GRAPH_PEOPLE[2], "m.room.message", NULL, "{\"body\":\"4\"}", &one->id, 1);
+    w->n -= 2;
+}
+
+/* carl's join is known as an auth event only, and bob's message not at all. */
+static void over_an_outlier(void *ud)
+{
+    graph_world *w = ud;
+
+    w->events[2].withheld = true;
+    w->has_events = w->has_state = true;
+    assert_int_equal(graph_receive(w, &w->events[0]), HS_RECEIVED_ACCEPTED);
+    assert_int_equal(graph_receive(w, &w->events[3]), HS_RECEIVED_ACCEPTED);
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM event WHERE flags = 1"), 1);
+}
+
+static void its_turn_comes(void *ud)
+{
+    graph_world *w = ud;
+
+    assert_int_equal(graph_receive(w, &w->events[1]), HS_RECEIVED_ACCEPTED);
+    assert_int_equal(graph_receive(w, &w->events[2]), HS_RECEIVED_ACCEPTED);
+    graph_assert_as_made(w);
+}
+
+static void outlier_first(void *ud)
+{
+    over_an_outlier(ud);
+    its_turn_comes(ud);
+}
+
+static void an_outlier_takes_its_place_in_the_graph(void **state)
+{
+    const char *base = test_pg_create(""), *db = test_pg_create("");
+    graph_world *w = graph_world_open(100, base, db);
+
+    (void)state;
+    graph_on_server(w, base, graph_begin);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, carl_speaks);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, outlier_first);
+    graph_world_close(w);
+}
+
+static void judged_by_what_was_rejected(void *ud)
+{
+    graph_world *w = ud;
+
+    assert_int_equal(graph_receive(w, &w->events[4]), HS_RECEIVED_REJECTED);
+    its_turn_comes(ud);
+    w->n = 6;
+    assert_int_equal(graph_receive(w, &w->events[4]), HS_RECEIVED_REJECTED); /* that stays, as with Synapse */
+    assert_int_equal(graph_receive(w, &w->events[5]), HS_RECEIVED_ACCEPTED);
+    assert_int_equal(graph_room_of(w)->heads.n, 1);
+}
+
+/* F10: an outlier that was rejected (its bytes, say, had been tampered with, and only what a redaction leaves was
+ * taken) is judged anew when it takes its place in the graph, and authorises what comes from then on. */
+static void a_rejected_outlier_is_judged_anew_in_the_graph(void **state)
+{
+    const char *base = test_pg_create(""), *db = test_pg_create("");
+    graph_world *w = graph_world_open(100, base, db);
+
+    (void)state;
+    graph_on_server(w, base, graph_begin);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, carl_speaks);
+    test_pg_copy(base, db);
+    graph_on_server(w, db, over_an_outlier);
+    test_pg_sql(db, "UPDATE event SET flags = 3 WHERE flags = 1");
+    graph_on_server(w, db, judged_by_what_was_rejected);
+    graph_world_close(w);
+}
+
 static void with_state_between(void *ud)
 {
     graph_world *w = ud;
@@ -436,6 +624,10 @@ int main(void)
         cmocka_unit_test(a_pdu_that_is_not_its_senders_leaves_nothing),
         cmocka_unit_test(of_a_pdu_with_a_wrong_hash_only_the_redacted_form_is_taken),
         cmocka_unit_test(an_event_comes_in_when_its_auth_events_turn_up),
+        cmocka_unit_test(what_waits_outlives_a_restart),
+        cmocka_unit_test(there_is_an_end_to_what_waits_in_a_room),
+        cmocka_unit_test(an_outlier_takes_its_place_in_the_graph),
+        cmocka_unit_test(a_rejected_outlier_is_judged_anew_in_the_graph),
         cmocka_unit_test(a_gap_begins_a_line_and_is_closed_by_what_was_missing),
         cmocka_unit_test(a_redaction_may_come_before_its_target),
         cmocka_unit_test(a_redaction_of_another_server_takes_effect_if_it_may),
