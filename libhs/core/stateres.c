@@ -3,20 +3,6 @@
 
 /* ── number → number, open addressing ── */
 
-static size_t place(const hs_num_map *m, int64_t key)
-{
-    size_t i = (size_t)(((uint64_t)key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (m->cap - 1);
-
-    while (m->at[i].value && m->at[i].key != key)
-        i = (i + 1) & (m->cap - 1);
-    return i;
-}
-
-int64_t hs_num_map_get(const hs_num_map *m, int64_t key)
-{
-    return m->cap ? m->at[place(m, key)].value : 0;
-}
-
 static hs_error *resize(hs_arena *a, hs_num_map *m, size_t cap)
 {
     hs_num_map grown = { .n = m->n, .cap = cap };
@@ -24,7 +10,7 @@ static hs_error *resize(hs_arena *a, hs_num_map *m, size_t cap)
     HS_TRY(hs_alloc(a, grown.cap, &grown.at));
     for (size_t i = 0; i < m->cap; i++)
         if (m->at[i].value)
-            grown.at[place(&grown, m->at[i].key)] = m->at[i];
+            grown.at[hs_num_map_place_(&grown, m->at[i].key)] = m->at[i];
     *m = grown;
     return NULL;
 }
@@ -42,7 +28,7 @@ hs_error *hs_num_map_put(hs_arena *a, hs_num_map *m, int64_t key, int64_t value)
 {
     if (m->n * 2 >= m->cap)
         HS_TRY(resize(a, m, m->cap ? m->cap * 2 : 64));
-    hs_num_pair *at = &m->at[place(m, key)];
+    hs_num_pair *at = &m->at[hs_num_map_place_(m, key)];
     m->n += !at->value;
     *at = (hs_num_pair){ key, value };
     return NULL;
@@ -178,6 +164,8 @@ hs_error *hs_state_split_sets(hs_arena *a, const hs_state_set *sets, size_t n, h
     size_t *at;
 
     HS_TRY(hs_alloc(a, n, &at));
+    HS_TRY(hs_alloc(a, sets[0].n, &out.agreed.at));
+    out.agreed.cap = sets[0].n;
     for (;;) {
         bool more = false;
         int64_t slot = INT64_MAX;

@@ -18,7 +18,20 @@ typedef struct {
     size_t n, cap;
 } hs_num_map;
 
-int64_t hs_num_map_get(const hs_num_map *m, int64_t key);
+/* Inline, as walks through graphs do little else. */
+static inline size_t hs_num_map_place_(const hs_num_map *m, int64_t key)
+{
+    size_t i = (size_t)(((uint64_t)key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (m->cap - 1);
+
+    while (m->at[i].value && m->at[i].key != key)
+        i = (i + 1) & (m->cap - 1);
+    return i;
+}
+
+static inline int64_t hs_num_map_get(const hs_num_map *m, int64_t key)
+{
+    return m->cap ? m->at[hs_num_map_place_(m, key)].value : 0;
+}
 /* Room for n keys without growing. */
 HS_NODISCARD hs_error *hs_num_map_reserve(hs_arena *a, hs_num_map *m, size_t n);
 HS_NODISCARD hs_error *hs_num_map_put(hs_arena *a, hs_num_map *m, int64_t key, int64_t value);

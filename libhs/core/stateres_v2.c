@@ -203,15 +203,23 @@ static hs_error *enter(work *w, indexes *todo, uint32_t i, uint32_t stamp)
     return NULL;
 }
 
-/* Counts, for each node that is not agreed, in how many states' chains it is. */
+/* Counts, for each node that is not agreed, in how many states' chains it is: in those of the conflicted entries, as
+ * what the states agree on has nothing else above it. */
 static hs_error *count_chains(work *w, const hs_state_set *sets, size_t n)
 {
+    const hs_state_entries *conflicted = &w->split.conflicted;
     indexes todo = { 0 };
 
     for (size_t s = 0; s < n; s++) {
         uint32_t stamp = (uint32_t)s + 1;
-        for (size_t k = 0; k < sets[s].n; k++) {
+        for (size_t k = 0, c = 0; k < sets[s].n; k++) {
             uint32_t i;
+            while (c < conflicted->n && conflicted->at[c].slot < sets[s].at[k].slot)
+                c++;
+            if (c == conflicted->n)
+                break;
+            if (conflicted->at[c].slot != sets[s].at[k].slot)
+                continue;
             HS_TRY(node_for(w, sets[s].at[k].event, &i));
             HS_TRY(enter(w, &todo, i, stamp));
             while (todo.n) {
@@ -687,6 +695,19 @@ static hs_error *in_order(work *w, hs_state_entries *ret)
     return NULL;
 }
 
+/* What is in the states, and four auth events of each: as a rule that is the graph. */
+static hs_error *reserve(work *w)
+{
+    size_t n = w->split.agreed.n + w->split.conflicted.n;
+
+    HS_TRY(hs_num_map_reserve(w->a, &w->by_nid, n + 16));
+    HS_TRY(hs_alloc(w->a, n + 16, &w->nodes.at));
+    HS_TRY(hs_alloc(w->a, 4 * n, &w->edges.at));
+    w->nodes.cap = n + 16;
+    w->edges.cap = 4 * n;
+    return hs_num_map_reserve(w->a, &w->resolved, w->split.conflicted.n);
+}
+
 hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_set *sets, size_t n, hs_state_set *ret)
 {
     work w = { .a = a,
@@ -698,20 +719,13 @@ hs_error *hs_state_resolve_v2(hs_arena *a, const hs_resolver *r, const hs_state_
     indexes power = { 0 }, order = { 0 }, rest = { 0 };
     hs_state_entries resolved = { 0 };
 
-    size_t entries = 0;
-
-    for (size_t i = 0; i < n; i++)
-        entries += sets[i].n;
     HS_TRY(hs_state_split_sets(a, sets, n, HS_ABSENT_IS_CONFLICT, &w.split));
     if (!w.split.conflicted.n) {
         *ret = (hs_state_set){ w.split.agreed.at, w.split.agreed.n };
         return NULL;
     }
     uint32_t of_create;
-    HS_TRY(hs_num_map_reserve(a, &w.by_nid, entries));
-    HS_TRY(hs_alloc(a, entries + 64, &w.nodes.at));
-    w.nodes.cap = entries + 64;
-    HS_TRY(hs_num_map_reserve(a, &w.resolved, w.split.conflicted.n));
+    HS_TRY(reserve(&w));
     HS_TRY(node_for(&w, r->create, &of_create));
     HS_TRY(want(&w, of_create));
     HS_TRY(find_full_conflicted(&w, sets, n));
