@@ -49,6 +49,7 @@ void hs_bus_watch_stop(hs_bus *b, hs_bus_watch *w);
 typedef struct {
     uint64_t published, published_bytes, received, received_bytes;
     uint64_t dropped;  /* published here and thrown away: down for too long, or the other side reads too slowly */
+    uint64_t forged;   /* received, but not made by a worker of this server */
     uint64_t connects; /* times that a connection was made, the first included */
 } hs_bus_stats;
 const hs_bus_stats *hs_bus_stats_of(const hs_bus *b);

@@ -2,7 +2,10 @@
  *
  * Both live and die together. A beat of our own goes out on one and must come back on the other; that shows more than a
  * PING could: that both ends answer, that both are the same Redis, and how far behind it is. Time is counted in ticks
- * of our own timer, so that a process which was stopped for a while first reads what has come meanwhile. */
+ * of our own timer, so that a process which was stopped for a while first reads what has come meanwhile.
+ *
+ * Who can write to the Redis is not therefore believed: behind each message stands a tag, made with a secret of the
+ * server's workers over the message, under a key of its channel. Messages may be repeated, as by a bus they may. */
 #include "bus/bus_redis.h"
 
 #include "base/checked.h"
@@ -11,6 +14,7 @@
 #include "bus/redis_sentinel.h"
 #include "runtime/random.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +47,7 @@ typedef struct {
     hs_redis_sentinel *sentinel;
     hs_redis_link *pub, *sub;
     bool pub_ready, sub_ready, flowing, role_asked, beat_came, away_told, ready_told;
+    bool forged_told;
     unsigned unconfirmed, ticks, silent;
     hs_timer tick, again;
     int64_t pause_ms;
@@ -94,9 +99,35 @@ static void enqueue(redis *r, hs_str channel, hs_str bytes)
     }
 }
 
+_Static_assert(HS_BUS_SECRET_BYTES == crypto_shorthash_siphashx24_KEYBYTES, "the secret is a key");
+enum { TAG = crypto_shorthash_siphashx24_BYTES };
+
+static void make_tag(const redis *r, hs_str channel, hs_str bytes, uint8_t ret[TAG])
+{
+    uint8_t key[crypto_shorthash_siphashx24_KEYBYTES];
+
+    crypto_shorthash_siphashx24(key, (const uint8_t *)channel.p, channel.n, r->o.secret);
+    crypto_shorthash_siphashx24(ret, (const uint8_t *)bytes.p, bytes.n, key);
+}
+
 static bool send_message(redis *r, hs_str channel, hs_str bytes)
 {
-    return hs_redis_link_send(r->pub, (hs_str[]){ HS_S("PUBLISH"), channel, bytes }, 3);
+    uint8_t tag[TAG];
+
+    make_tag(r, channel, bytes, tag);
+    return hs_redis_link_publish(r->pub, channel, bytes, hs_str_make((const char *)tag, TAG));
+}
+
+/* Takes the tag off. */
+static bool is_ours(redis *r, hs_str channel, hs_str *bytes)
+{
+    uint8_t tag[TAG];
+
+    if (bytes->n < TAG)
+        return false;
+    bytes->n -= TAG;
+    make_tag(r, channel, *bytes, tag);
+    return !sodium_memcmp(tag, bytes->p + bytes->n, TAG);
 }
 
 static bool pipe_full(const redis *r)
@@ -266,9 +297,23 @@ static void on_sub_ready(void *ud)
         lost(r, HS_S("no memory"));
 }
 
+static void refuse(redis *r, hs_str channel)
+{
+    r->bus.stats.forged++;
+    if (!r->forged_told)
+        hs_log(
+            r->o.log, HS_LOG_WARN, "bus.forged",
+            "redis=%s channel=%.*s: a message that none of this server's workers has made, or one with another signing "
+            "key; said once, hs_bus_forged_total counts on",
+            r->where, HS_FMT(channel));
+    r->forged_told = true;
+}
+
 static void on_message(redis *r, hs_str channel, hs_str bytes)
 {
-    if (hs_str_eq(channel, r->beat)) {
+    if (!is_ours(r, channel, &bytes)) {
+        refuse(r, channel);
+    } else if (hs_str_eq(channel, r->beat)) {
         r->silent = 0;
         r->beat_came = true;
         judge(r);

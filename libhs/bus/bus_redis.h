@@ -5,6 +5,8 @@
 #include "bus/bus.h"
 #include "runtime/log.h"
 
+#define HS_BUS_SECRET_BYTES 16
+
 typedef struct {
     hs_str host;
     uint16_t port;
@@ -25,6 +27,8 @@ typedef struct {
     hs_str server_name;
     int64_t dbid;
     hs_str client_name; /* shown by CLIENT LIST; no blanks */
+    /* What all workers of the server know and nobody else: a message that was not made with it is not heard. */
+    uint8_t secret[HS_BUS_SECRET_BYTES];
     hs_logger *log;
 } hs_bus_redis_options;
 

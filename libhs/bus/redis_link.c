@@ -49,6 +49,18 @@ bool hs_redis_link_send(hs_redis_link *l, const hs_str *words, size_t n)
     return hs_stream_write(l->stream, parts, 1 + 3 * n);
 }
 
+bool hs_redis_link_publish(hs_redis_link *l, hs_str channel, hs_str bytes, hs_str tail)
+{
+    char heads[2][48];
+    int first = snprintf(heads[0], sizeof heads[0], "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n", channel.n);
+    int second = snprintf(heads[1], sizeof heads[1], "\r\n$%zu\r\n", bytes.n + tail.n);
+    const hs_str parts[] = {
+        hs_str_make(heads[0], (size_t)first), channel, hs_str_make(heads[1], (size_t)second), bytes, tail, HS_S("\r\n")
+    };
+
+    return !l->closed && !l->failed && hs_stream_write(l->stream, parts, sizeof parts / sizeof *parts);
+}
+
 size_t hs_redis_link_waiting(const hs_redis_link *l)
 {
     return hs_stream_waiting(l->stream);

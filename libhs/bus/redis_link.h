@@ -33,6 +33,8 @@ typedef struct {
 hs_redis_link *hs_redis_link_open(hs_loop *loop, const hs_redis_link_options *o);
 /* A command of at most 4 words. False: it does not fit into what may wait. */
 HS_NODISCARD bool hs_redis_link_send(hs_redis_link *l, const hs_str *words, size_t n);
+/* PUBLISH of a message that is `bytes` and then `tail`; false as above. */
+HS_NODISCARD bool hs_redis_link_publish(hs_redis_link *l, hs_str channel, hs_str bytes, hs_str tail);
 size_t hs_redis_link_waiting(const hs_redis_link *l);
 void hs_redis_link_close(hs_redis_link *l); /* NULL is fine */
 

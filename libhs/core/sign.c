@@ -82,6 +82,11 @@ const uint8_t *hs_signing_key_public(const hs_signing_key *k)
     return k->public;
 }
 
+void hs_signing_key_derive(const hs_signing_key *k, hs_str purpose, uint8_t *ret, size_t n)
+{
+    crypto_generichash(ret, n, (const uint8_t *)purpose.p, purpose.n, k->seed, sizeof k->seed);
+}
+
 void hs_public_key(const uint8_t seed[32], uint8_t ret[32])
 {
     uint8_t secret[crypto_sign_SECRETKEYBYTES];

@@ -16,6 +16,10 @@ HS_NODISCARD hs_error *hs_signing_key_write(hs_arena *a, const hs_signing_key *k
 hs_str hs_signing_key_id(const hs_signing_key *k);             /* "ed25519:a_AbCd" */
 const uint8_t *hs_signing_key_public(const hs_signing_key *k); /* 32 bytes */
 
+/* Another secret for another purpose, which says nothing of the key: BLAKE2b of `purpose` under the seed. n: 16 to 64.
+ */
+void hs_signing_key_derive(const hs_signing_key *k, hs_str purpose, uint8_t *ret, size_t n);
+
 /* Of the private one in a key file. */
 void hs_public_key(const uint8_t seed[32], uint8_t ret[32]);
 

@@ -28,7 +28,7 @@ struct hs_peers {
     size_t n, cap;
     double lag; /* of our own Hellos: the bus', without another's clock */
     hs_metric *alive, *bus_lag, *peer_lag, *healthy, *published, *published_bytes, *received, *received_bytes, *dropped,
-        *connects;
+        *forged, *connects;
 };
 
 /* ── who is there ── */
@@ -175,6 +175,7 @@ static void collect(void *ud)
     hs_metric_set(p->received, (double)s->received);
     hs_metric_set(p->received_bytes, (double)s->received_bytes);
     hs_metric_set(p->dropped, (double)s->dropped);
+    hs_metric_set(p->forged, (double)s->forged);
     hs_metric_set(p->connects, (double)s->connects);
 }
 
@@ -191,6 +192,8 @@ static void open_metrics(struct hs_peers *p, hs_metrics *m)
     p->received = hs_metric_get(m, HS_COUNTER, "hs_bus_received_total", "Messages received, our own included", NULL);
     p->received_bytes = hs_metric_get(m, HS_COUNTER, "hs_bus_received_bytes_total", "Their bytes", NULL);
     p->dropped = hs_metric_get(m, HS_COUNTER, "hs_bus_dropped_total", "Messages that did not get out", NULL);
+    p->forged =
+        hs_metric_get(m, HS_COUNTER, "hs_bus_forged_total", "Messages that no worker of this server has made", NULL);
     p->connects = hs_metric_get(m, HS_COUNTER, "hs_bus_connects_total", "Connections made, the first included", NULL);
     hs_metrics_collector(m, collect, p);
 }

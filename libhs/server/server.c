@@ -93,6 +93,8 @@ hs_error *hs_server_open_bus(hs_server *srv, hs_arena *a, hs_str redis_socket)
         return NULL;
     }
     srv->shared = true;
+    if (srv->key)
+        hs_signing_key_derive(srv->key, HS_S("hs bus"), o.secret, sizeof o.secret);
     HS_TRY(client_name(srv, a, &o.client_name));
     if (redis_socket.p)
         return hs_bus_redis_open(srv->loop, a, &o, &srv->bus);

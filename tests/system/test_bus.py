@@ -1,11 +1,13 @@
 """Workers that tell each other through a Redis, seen by clients that ask another worker each time."""
 
 import itertools
+import random
+import socket
 import time
 
 import pytest
 
-from mx import Client
+from mx import Client, quote
 from prom import Scrape
 from redis_server import Redis
 from server import free_port, wait_for
@@ -121,3 +123,80 @@ def test_a_worker_that_ends_says_so_and_one_that_is_killed_is_missed(site):
     wait_for(lambda: "worker=client2 reason=silent" in workers[0].log(), 30)
     assert metric(base, "hs_peers_alive") == 0
     assert "peers.twin" not in workers[0].log()
+
+
+class Eavesdropper:
+    """Whoever can read and write the Redis: hears what the workers say and publishes what it likes."""
+
+    def __init__(self, redis):
+        self.ear, self.mouth = (self.connect(redis.path) for _ in range(2))
+        self.ear[0].sendall(command(b"PSUBSCRIBE", b"*"))
+        assert self.reply(self.ear[1])[0] == b"psubscribe"
+        self.ear[0].settimeout(1)
+
+    @staticmethod
+    def connect(path):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(path)
+        return s, s.makefile("rb")
+
+    def reply(self, stream):
+        kind, rest = (line := stream.readline())[:1], line[1:-2]
+        if kind == b"*":
+            return [self.reply(stream) for _ in range(int(rest))]
+        if kind == b"$":
+            return stream.read(int(rest) + 2)[:-2]
+        return rest
+
+    def hear(self, n):
+        """The next n messages that are not beats: (channel, bytes)."""
+        heard = []
+        while len(heard) < n:
+            _, _, channel, message = self.reply(self.ear[1])
+            if b"hs:beat" not in channel:
+                heard.append((channel, message))
+        return heard
+
+    def publish(self, messages):
+        for i in range(0, len(messages), 1000):
+            some = messages[i:i + 1000]
+            self.mouth[0].sendall(b"".join(command(b"PUBLISH", *m) for m in some))
+            for _ in some:
+                self.reply(self.mouth[1])
+
+
+def command(*words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+# N04
+def test_forged_messages_change_nothing(world, redis):
+    bases, alice, bob, room = world
+    spy = Eavesdropper(redis)
+    for i in range(6):
+        alice.text(room, f"heard {i}")
+    heard = spy.hear(6)
+    dice = random.Random(4)
+    forged = []
+    for k in range(20000):
+        channel, message = dice.choice(heard)
+        at = dice.randrange(len(message))
+        bent = bytearray(message)
+        bent[at] ^= 1 << dice.randrange(8)
+        forged.append((channel, (bytes(bent), message[:at], message + message[at:], dice.randbytes(100))[k % 4]))
+    before = [metric(base, "hs_bus_forged_total") for base in bases]
+    spy.publish(forged)
+    alice.text(room, "the end")
+    wait_for(lambda: [metric(base, "hs_bus_forged_total") - b for base, b in zip(bases, before)] == [len(forged)] * 2)
+    spy.publish(heard)  # again: a bus may do that
+    end = bob.sync_until(lambda answer: [e["content"]["body"] for e in joined_events(answer, room)])
+    while end[-1] != "the end":
+        end += bob.sync_until(lambda answer: [e["content"]["body"] for e in joined_events(answer, room)])
+    assert end == [f"heard {i}" for i in range(6)] + ["the end"]
+    alice.put(f"/rooms/{quote(room)}/typing/{quote(alice.user_id)}", {"typing": True, "timeout": 30000})
+    bob.until_typists(room, [alice.user_id])
+
+
+def joined_events(answer, room):
+    events = answer.get("rooms", {}).get("join", {}).get(room, {}).get("timeline", {}).get("events", [])
+    return [e for e in events if e["type"] == "m.room.message"]

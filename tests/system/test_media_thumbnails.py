@@ -350,6 +350,18 @@ def test_a_helper_that_dies_is_replaced(server, alice):
     assert len(helpers(server)) == 1 and helpers(server) != [pid]
 
 
+# Z12
+def test_the_helper_is_given_nothing_of_the_worker(server, alice):
+    made(server, put(alice, png(50, 50), "image/png"))
+    (pid,) = helpers(server)
+    at = pathlib.Path(f"/proc/{pid}")
+    opened = {int(fd.name): os.readlink(fd) for fd in (at / "fd").iterdir()}
+    assert opened.pop(0) == opened.pop(1) == "/dev/null"
+    assert opened.pop(2) == os.readlink(f"/proc/{server.pid_of('media')}/fd/2")
+    assert [link.split(":")[0] for link in opened.values()] == ["socket"], opened
+    assert sorted(v.split(b"=")[0] for v in (at / "environ").read_bytes().split(b"\0") if v) == [b"LC_ALL", b"PATH"]
+
+
 def test_the_sandbox_holds():
     r = subprocess.run([program(), "thumbnailer", "--check"], capture_output=True, text=True)
     assert r.stdout == "libvips: loaded\nsandbox: entered\na file: refused\na socket: refused\na program: refused\n"

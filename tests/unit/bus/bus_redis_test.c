@@ -269,6 +269,30 @@ static void another_server_or_database_hears_nothing(void **state)
     hs_bus_close(third);
 }
 
+/* N04: who can write to the Redis is not therefore believed. */
+static void what_was_made_with_another_secret_is_not_heard(void **state)
+{
+    fixture *f = *state;
+    hs_bus_redis_options o;
+    hs_bus *forger;
+
+    test_redis_start(&f->redis, "");
+    open_two(f);
+    o = options(f);
+    o.secret[0] = 1;
+    forger = open_bus(f, &o);
+    turn_until(f, hs_bus_healthy(forger));
+    hs_bus_publish(forger, HS_S("x"), HS_S("forged"));
+    hs_bus_publish(forger, HS_S("x"), HS_S(""));
+    turn_until(f, hs_bus_stats_of(f->two)->forged == 2);
+    hs_bus_publish(f->one, HS_S("x"), HS_S("ours"));
+    turn_until(f, f->ear.messages);
+    assert_string_equal(f->ear.got, "ours");
+    assert_int_equal(f->ear.messages, 1);
+    assert_int_equal(hs_bus_stats_of(f->two)->forged, 2);
+    hs_bus_close(forger);
+}
+
 /* The rights that docs/operate.md names are enough. */
 static void it_lets_in_who_has_the_password(void **state)
 {
@@ -440,6 +464,7 @@ int main(void)
         with_fixture(one_that_is_stalled_costs_bounded_memory_and_the_oldest_news),
         with_fixture(a_later_subscription_is_no_loss_but_until_it_is_confirmed_all_is_not_well),
         with_fixture(another_server_or_database_hears_nothing),
+        with_fixture(what_was_made_with_another_secret_is_not_heard),
         with_fixture(it_lets_in_who_has_the_password),
         with_fixture(tls_is_spoken_with_who_proves_its_name_and_with_nobody_else),
         with_fixture(the_master_that_the_sentinel_names_is_followed_when_it_moves),
