@@ -1,6 +1,8 @@
 /* See pushers.h. */
 #include "server/pushers.h"
 
+#include "core/macaroon.h"
+#include "server/names.h"
 #include "server/news.h"
 
 #define PUSHERS_MAX 100
@@ -168,4 +170,51 @@ hs_error *hs_pushers_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_
     HS_TRY(hs_store_pusher_put(srv->db, a, who->user, &row, hs_loop_wall(srv->loop), hs_fanout_position(srv),
                                PUSHERS_MAX, &kept));
     return kept ? NULL : hs_err(a, 400, HS_M_UNKNOWN, "An account may have %d pushers at most", PUSHERS_MAX);
+}
+
+/* ── links in mails ── */
+typedef struct {
+    bool gen, type, app, key;
+    hs_str user;
+} link_claims;
+
+/* Every caveat must be one of ours; whose two say different things is nobody's. */
+static bool read_claim(hs_str caveat, hs_str app_id, hs_str pushkey, link_claims *c)
+{
+    const struct {
+        hs_str name, value;
+        bool *said;
+    } KNOWN[] = {
+        { HS_S("gen = "), HS_S("1"), &c->gen },
+        { HS_S("type = "), HS_S("delete_pusher"), &c->type },
+        { HS_S("app_id = "), app_id, &c->app },
+        { HS_S("pushkey = "), pushkey, &c->key },
+    };
+
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
+        if (hs_str_starts(caveat, KNOWN[i].name) && hs_str_eq(hs_str_from(caveat, KNOWN[i].name.n), KNOWN[i].value))
+            return *KNOWN[i].said = true;
+    if (!hs_str_starts(caveat, HS_S("user_id = ")) || c->user.p)
+        return false;
+    c->user = hs_str_from(caveat, HS_S("user_id = ").n);
+    return true;
+}
+
+hs_error *hs_pushers_unsubscribe(hs_server *srv, hs_arena *a, hs_str token, hs_str app_id, hs_str pushkey)
+{
+    hs_str key = srv->config->macaroon_secret_key;
+    link_claims c = { 0 };
+    hs_strs caveats;
+    hs_nid user;
+    bool ok;
+
+    if (!key.n)
+        key = srv->config->registration_shared_secret;
+    HS_TRY(hs_macaroon_open(a, token, key, &caveats, &ok));
+    for (size_t i = 0; ok && i < caveats.n; i++)
+        ok = read_claim(caveats.at[i], app_id, pushkey, &c);
+    if (!ok || !c.gen || !c.type || !c.app || !c.key || !c.user.p || !hs_user_is_local(srv, c.user))
+        return hs_err(a, 403, HS_M_FORBIDDEN, "This link is not one of ours");
+    HS_TRY(hs_user_nid_find(srv, a, c.user, &user));
+    return user ? hs_store_pusher_remove(srv->db, a, user, app_id, pushkey) : NULL;
 }

@@ -17,4 +17,9 @@ void hs_pushers_write(hs_json_out *j, const hs_pusher_row *rows, size_t n, bool 
 /* The body of POST …/pushers/set: makes, replaces or (kind null) removes. 400 M_MISSING_PARAM, M_INVALID_PARAM. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_pushers_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body);
 
+/* The link in a mail: `token` is one that was made for it with macaroon_secret_key, by Synapse for instance. No pusher
+ * is no error. 403 M_FORBIDDEN for another token. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_pushers_unsubscribe(hs_server *srv, hs_arena *a, hs_str token, hs_str app_id,
+                                                          hs_str pushkey);
+
 #endif

@@ -1,8 +1,13 @@
 """Pushers: kept, shown, and gone with the sessions that made them."""
 
+import base64
+import hashlib
+import hmac
+
 import pytest
 
 from mx import Client, refusal
+from server import Server
 
 URL = "https://push.example.org/_matrix/push/v1/notify"
 
@@ -103,3 +108,56 @@ def test_logging_out_everywhere_ends_all(bob, server):
     bob.post("/pushers/set", pusher("mine"))
     bob.post("/logout/all")
     assert keys(Client(server.base).login(bob.user_id)) == []
+
+
+# -- links in mails ----------------------------------------------------------------------------------------------------
+KEY = "a key of the operator"
+
+
+@pytest.fixture(scope="module")
+def mailing():
+    s = Server(config={"macaroon_secret_key": KEY})
+    s.start()
+    yield s
+    s.close()
+
+
+def link_token(user, app="org.app", key="key", kind="delete_pusher", secret=KEY, extra=()):
+    """As Synapse makes them: a macaroon of version 1."""
+    mac = lambda k, text: hmac.new(k, text.encode(), hashlib.sha256).digest()
+    packet = lambda name, value: b"%04x%s %s\n" % (len(name) + len(value) + 6, name, value)
+    sig = mac(mac(b"macaroons-key-generator", secret), "key")
+    out = packet(b"location", b"test") + packet(b"identifier", b"key")
+    for caveat in ("gen = 1", f"type = {kind}", f"user_id = {user}", f"app_id = {app}", f"pushkey = {key}", *extra):
+        sig = mac(sig, caveat)
+        out += packet(b"cid", caveat.encode())
+    return base64.urlsafe_b64encode(out + packet(b"signature", sig)).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("method,path", [("GET", "/_matrix/client/unstable/pushers/remove"), ("GET", "/_synapse/client/unsubscribe"), ("POST", "/_synapse/client/unsubscribe")])
+def test_a_link_of_a_mail_of_synapse_removes_its_pusher(mailing, method, path):
+    nobody = Client(mailing.base)
+    erin = Client(mailing.base).register(f"erin-{method}-{path.count('/')}".lower())
+    for key in ("key", "other"):
+        erin.post("/pushers/set", pusher(key))
+    query = {"access_token": link_token(erin.user_id), "app_id": "org.app", "pushkey": "key"}
+    for _ in range(2):  # and again: no error
+        r = nobody.raw(method, path, query=query, data=b"List-Unsubscribe=One-Click" if method == "POST" else None)
+        assert r.status_code == 200 and "You have been unsubscribed" in r.text and r.headers["content-type"].startswith("text/html")
+        assert keys(erin) == ["other"]
+
+
+# A06 a link for something else
+def test_no_other_link_removes_a_pusher(mailing):
+    frank, path = Client(mailing.base).register("frank"), "/_synapse/client/unsubscribe"
+    frank.post("/pushers/set", pusher())
+    good = {"access_token": link_token(frank.user_id), "app_id": "org.app", "pushkey": "key"}
+    for token in (link_token(frank.user_id, secret="another"), link_token(frank.user_id, kind="session"), link_token(frank.user_id, key="other"),
+                  link_token(frank.user_id, extra=["guest = true"]), link_token(frank.user_id, extra=["user_id = @x:test"]), link_token("@frank:elsewhere"), "x", ""):
+        r = refusal(frank.get, path, {**good, "access_token": token})
+        assert (r.status, r.errcode) == (403, "M_FORBIDDEN")
+    assert refusal(frank.get, path, {**good, "pushkey": "other"}).status == 403
+    for missing in good:
+        r = refusal(frank.get, path, {k: v for k, v in good.items() if k != missing})
+        assert (r.status, r.errcode) == (400, "M_MISSING_PARAM")
+    assert keys(frank) == ["key"]

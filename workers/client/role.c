@@ -68,6 +68,7 @@ extern const hs_route hs_routes_account_validity_admin[];
 extern const hs_route hs_routes_consent[];
 extern const hs_route hs_routes_admin_moderation[];
 extern const hs_route hs_routes_register_by_secret[];
+extern const hs_route hs_routes_unsubscribe[];
 
 #define CLIENT_SET(name) { "/_matrix/client/", hs_routes_##name },
 #define ADMIN_SET(name)  { "/_synapse/admin/", hs_routes_admin_##name },
@@ -76,6 +77,7 @@ static const hs_route_set SETS[] = {
     CLIENT(CLIENT_SET) ADMIN(ADMIN_SET){ "/_synapse/admin/", hs_routes_register_by_secret },
     { "/_synapse/admin/", hs_routes_account_validity_admin },
     { "/_matrix/client/", hs_routes_admin_moderation },
+    { "", hs_routes_unsubscribe },
 };
 
 static const hs_route_set CONSENT[] = { { "", hs_routes_consent } };
