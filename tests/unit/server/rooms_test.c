@@ -1,7 +1,10 @@
 #include "support/rooms.h"
 
 #include "server/event_receive.h"
+#include "server/push_rules.h"
+#include "server/receipts.h"
 #include "server/room_state.h"
+#include "server/unread.h"
 #include "server/upkeep.h"
 #include "store/events.h"
 #include "store/timeline.h"
@@ -534,6 +537,95 @@ static void an_event_against_the_rules_is_kept_but_no_head(void **state)
     assert_null(content_at(t, room, "m.room.topic", "topic").p);
 }
 
+/* What the test counts itself, message by message. */
+typedef struct {
+    hs_session *who;
+    int64_t notify, high;
+    bool muted;
+} reader;
+
+static void say(test_rooms *t, hs_str room_id, reader *all, size_t n, size_t by, bool loud)
+{
+    (void)test_send(t, all[by].who, room_id, loud ? "@room listen" : "x", NULL);
+    for (size_t i = 0; i < n; i++) {
+        if (i == by || (all[i].muted && !loud)) /* @room comes before rules about the room */
+            continue;
+        all[i].notify++;
+        all[i].high += loud;
+    }
+}
+
+static void read_all(test_rooms *t, hs_room *room, reader *r)
+{
+    hs_receipt_wish in = { .room_id = room->id,
+                           .event_id = room->recent[room->recent_n - 1].event->ev->event_id,
+                           .type = HS_S("m.read") };
+
+    test_ok(hs_receipt_put(t->srv, r->who, t->db.a, &in));
+    r->notify = r->high = 0;
+}
+
+static void mute(test_rooms *t, hs_str room_id, reader *r)
+{
+    hs_push_put in = { .kind = HS_S("room"), .rule_id = room_id, .body = test_json(t->db.a, "{\"actions\":[]}") };
+
+    test_ok(hs_push_rules_put(t->srv, t->db.a, r->who, &in));
+    r->muted = true;
+}
+
+static void assert_counts(test_rooms *t, hs_str room_id, const reader *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        hs_room *room = room_of(t, room_id);
+        hs_unread got;
+
+        test_ok(hs_unread_get(t->srv, t->db.a, all[i].who->user, &room, 1, &got));
+        if (got.notify != all[i].notify || got.high != all[i].high)
+            fail_msg("user %zu: %lld, %lld", i, (long long)got.notify, (long long)got.high);
+    }
+}
+
+/* A day later by the marks, in the middle of what is unread, and twice: what is left is looked at again. */
+static void old_notes_go_and_no_count_changes(void **state)
+{
+    test_rooms *t = *state;
+    reader all[] = { { .who = test_user(t, "alice") },
+                     { .who = test_user(t, "bob") },
+                     { .who = test_user(t, "carol") } };
+    hs_str room_id =
+        test_create(t, all[0].who,
+                    "{\"preset\":\"public_chat\",\"power_level_content_override\":{\"notifications\":{\"room\":0}}}");
+    hs_member_change join = { .action = HS_CHANGE_JOIN, .room_id = room_id };
+    long long before;
+
+    t->config.push_rules_count = t->config.push_rules_id_length = t->config.push_rules_size = 1000;
+    test_ok(hs_room_member_change(t->srv, all[1].who, t->db.a, &join, NULL));
+    test_ok(hs_room_member_change(t->srv, all[2].who, t->db.a, &join, NULL));
+    for (size_t i = 0; i < 90; i++) {
+        say(t, room_id, all, 3, i % 7 % 3, i % 10 == 0);
+        if (i == 20 || i == 60)
+            read_all(t, room_of(t, room_id), &all[0]);
+        if (i == 40)
+            mute(t, room_id, &all[2]);
+        if (i == 70)
+            test_pg_sql(t->db.conninfo, "INSERT INTO note_mark SELECT (extract(epoch FROM now()) * 1000)::bigint - "
+                                        "90000000, max(pos) FROM timeline");
+    }
+    assert_counts(t, room_id, all, 3);
+    before = test_pg_sql(t->db.conninfo, "SELECT count(*) FROM push_note");
+    for (int i = 0; i < 2; i++) {
+        test_ok(hs_upkeep_run(t->srv, NULL, t->db.a));
+        assert_counts(t, room_id, all, 3);
+        test_rooms_restart(t); /* and as they are read anew */
+        assert_counts(t, room_id, all, 3);
+    }
+    assert_true(test_pg_sql(t->db.conninfo, "SELECT count(*) FROM push_note") < before * 2 / 3);
+    say(t, room_id, all, 3, 1, true);
+    assert_counts(t, room_id, all, 3);
+    read_all(t, room_of(t, room_id), &all[1]);
+    assert_counts(t, room_id, all, 3);
+}
+
 static void who_is_not_in_the_room_may_not_send(void **state)
 {
     test_rooms *t = *state;
@@ -562,6 +654,7 @@ ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
 ON_FIBER(a_fork_of_state_is_resolved_and_joined)
 ON_FIBER(an_event_against_the_rules_is_kept_but_no_head)
 ON_FIBER(redacted_content_is_gone_after_its_time)
+ON_FIBER(old_notes_go_and_no_count_changes)
 ON_FIBER(who_is_not_in_the_room_may_not_send)
 ON_FIBER(a_room_reads_back_as_it_was)
 
@@ -582,6 +675,7 @@ int main(void)
         TEST(a_fork_of_state_is_resolved_and_joined),
         TEST(an_event_against_the_rules_is_kept_but_no_head),
         TEST(redacted_content_is_gone_after_its_time),
+        TEST(old_notes_go_and_no_count_changes),
         TEST(who_is_not_in_the_room_may_not_send),
         TEST(a_room_reads_back_as_it_was),
     };
