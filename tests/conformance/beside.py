@@ -260,7 +260,7 @@ CONFIG = {
     "enable_registration": True,
     "room_list_publication_rules": [{"action": "allow"}],
     "max_event_delay_duration": "24h",
-    "experimental_features": {"msc4354_enabled": True},
+    "experimental_features": {"msc4155_enabled": True, "msc4354_enabled": True},
     "user_directory": {"search_all_users": True},
     "login_via_existing_session": {"enabled": True, "require_ui_auth": False},
     "refreshable_access_token_lifetime": "5m",
