@@ -13,7 +13,25 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-typedef enum { STR, SECRET, BOOL, INT, DUR, SIZE, NUM, RATE, STRS, JSON, CODE, LATER, QUIET, VOID, REFUSE, GONE } kind;
+typedef enum {
+    STR,
+    SECRET,
+    BOOL,
+    INT,
+    DUR,
+    SIZE,
+    NUM,
+    RATE,
+    STRS,
+    JSON,
+    LIST,
+    CODE,
+    LATER,
+    QUIET,
+    VOID,
+    REFUSE,
+    GONE
+} kind;
 
 typedef struct {
     kind kind;
@@ -196,16 +214,16 @@ static hs_error *rate(hs_arena *a, const hs_yaml *n, const char *path, hs_rate_l
     return NULL;
 }
 
-static hs_error *json(hs_arena *a, const hs_yaml *n, const char *path, hs_jv *ret)
+static hs_error *json(hs_arena *a, const hs_yaml *n, const char *path, bool list, hs_jv *ret)
 {
     hs_str text;
 
     if (hs_yaml_is_null(n))
         return NULL;
-    if (n->kind != HS_YAML_MAP)
-        return hs_config_err(a, n, path, "expected a map");
+    if (n->kind != (list ? HS_YAML_SEQ : HS_YAML_MAP))
+        return hs_config_err(a, n, path, list ? "expected a list" : "expected a map");
     HS_TRY(hs_yaml_to_json(a, n, &text));
-    return hs_tape_parse(a, text, HS_JSON_OBJECT, ret);
+    return hs_tape_parse(a, text, list ? 0 : HS_JSON_OBJECT, ret);
 }
 
 static hs_error *value(hs_arena *a, const row *r, const hs_yaml *n, hs_config *c)
@@ -244,7 +262,8 @@ static hs_error *value(hs_arena *a, const row *r, const hs_yaml *n, hs_config *c
     case STRS:
         return hs_config_strs(a, n, r->path, to);
     case JSON:
-        return json(a, n, r->path, to);
+    case LIST:
+        return json(a, n, r->path, r->kind == LIST, to);
     case CODE:
     case LATER:
     case QUIET:

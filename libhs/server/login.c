@@ -6,6 +6,7 @@
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/password.h"
+#include "server/resource_limits.h"
 #include "server/threepids.h"
 #include "store/refresh_tokens.h"
 #include "store/sessions.h"
@@ -112,6 +113,7 @@ hs_error *hs_login_device(hs_server *srv, hs_arena *a, const hs_identity *who, c
     if (!account)
         return hs_err_internal(a, NULL, "somebody without an account logs in");
     HS_TRY(check_status(a, account->flags));
+    HS_TRY(hs_resource_check_login(srv, a, who->user));
     if (!out.device_id.n)
         HS_TRY(draw_device_id(a, &out.device_id));
     if (refreshable && c->session_lifetime_ms)
@@ -149,6 +151,7 @@ hs_error *hs_login_refresh(hs_server *srv, hs_arena *a, hs_str token, hs_login_r
         return hs_err(a, 403, HS_M_FORBIDDEN, "The supplied refresh token has expired");
     if (row->session_expires_ts && row->session_expires_ts < hs_loop_wall(srv->loop))
         return hs_err(a, 403, HS_M_FORBIDDEN, "The session has expired and can no longer be refreshed");
+    HS_TRY(hs_resource_check_login(srv, a, row->user));
     n.session_expires_ts = row->session_expires_ts;
     HS_TRY(draw_pair(srv, a, row->localpart, &n, &out));
 

@@ -6,6 +6,7 @@
 #include "server/limiter.h"
 #include "server/names.h"
 #include "server/password.h"
+#include "server/resource_limits.h"
 #include "store/sessions.h"
 #include "store/users.h"
 
@@ -223,6 +224,7 @@ static hs_error *register_guest(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
 
     if (!srv->config->allow_guest_access)
         return hs_err(a, 403, HS_M_UNKNOWN, "Guest access is disabled");
+    HS_TRY(hs_resource_check_new(srv, a));
     HS_TRY(hs_login_wish_read(a, body, &wish));
     HS_TRY(hs_account_create(srv, a, &in, &ret->who));
     ret->logged_in = true;
@@ -285,6 +287,7 @@ static hs_error *finish(hs_server *srv, hs_arena *a, const hs_register_in *in, h
         HS_TRY(hs_user_nid(srv, a, u->registered, &ret->who.user));
         return log_in(srv, a, u->params, &wish, ret);
     }
+    HS_TRY(hs_resource_check_new(srv, a));
     if (password.p)
         HS_TRY(hs_password_hash(srv, a, password, &account.password_hash));
     if (!account.password_hash.p)

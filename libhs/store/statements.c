@@ -16,6 +16,7 @@
     X(hs_leases_statements) \
     X(hs_media_statements) \
     X(hs_members_statements) \
+    X(hs_monthly_active_statements) \
     X(hs_names_statements) \
     X(hs_note_upkeep_statements) \
     X(hs_notifications_statements) \

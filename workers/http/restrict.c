@@ -1,7 +1,8 @@
-/* Accounts that may not do everything: suspended ones (MSC3823), and people who have not agreed to the terms. In one
- * place, and closed by default: an operation that is not named here is none for a suspended account, unless it only
- * reads. */
+/* Accounts that may not do everything: suspended ones (MSC3823), people who have not agreed to the terms, and those
+ * beyond what the server may serve. In one place, and closed by default: an operation that is not named here is none
+ * for a suspended account, unless it only reads. */
 #include "server/consent.h"
+#include "server/resource_limits.h"
 #include "server/session.h"
 #include "workers/http/hooks.h"
 
@@ -108,7 +109,7 @@ static hs_error *not_agreed(hs_req *q)
     return e;
 }
 
-static bool needs_agreement(hs_str path)
+static bool makes_events(hs_str path)
 {
     for (size_t i = 0; i < sizeof EVENTS / sizeof *EVENTS; i++)
         if (names(EVENTS[i].path, path))
@@ -120,11 +121,15 @@ hs_error *hs_http_restrict(hs_req *q)
 {
     hs_str path = hs_str_c(q->route->path);
 
+    if (hs_str_eq(path, HS_S("/sync")))
+        return hs_resource_check(q->srv, q->a, q->who->user);
     if (q->method == HS_GET || q->method == HS_HEAD)
         return NULL;
     if (q->who->flags & HS_ACCOUNT_SUSPENDED)
         HS_TRY(suspended(q, path));
-    if (!q->who->agreed && q->srv->config->consent_block_error.n && needs_agreement(path))
+    if (!q->who->agreed && q->srv->config->consent_block_error.n && makes_events(path))
         return not_agreed(q);
+    if (makes_events(path) || hs_str_starts(path, HS_S("/rooms/{roomId}/leave")))
+        return hs_resource_check(q->srv, q->a, q->who->user);
     return NULL;
 }
