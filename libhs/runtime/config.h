@@ -177,7 +177,7 @@ typedef struct hs_config {
     hs_jv cache_factors;      /* of single caches; absent: none */
     int64_t event_cache_size; /* events */
     int64_t push_rules_count, push_rules_id_length, push_rules_size;
-    bool disable_msisdn_registration, serve_server_wellknown, hs_disabled, limit_usage_by_mau;
+    bool disable_msisdn_registration, serve_server_wellknown, hs_disabled, limit_usage_by_mau, mau_limit_alerting;
     int64_t mau_trial_days;
     hs_jv mau_reserved_threepids; /* [{"medium": …, "address": …}]; absent: none */
     hs_str hs_disabled_message, admin_contact, default_identity_server;

@@ -2,6 +2,7 @@
 #include "server/resource_limits.h"
 
 #include "base/json_out.h"
+#include "server/resource_notices.h"
 #include "server/threepids.h"
 #include "store/monthly_active.h"
 #include "store/threepids.h"
@@ -40,16 +41,22 @@ static hs_error *refuse_disabled(hs_server *srv, hs_arena *a)
     return refuse(srv, a, "hs_disabled", srv->config->hs_disabled_message);
 }
 
+static hs_error *is_full(hs_server *srv, hs_arena *a, bool *ret)
+{
+    int64_t n = -1;
+
+    if (srv->config->limit_usage_by_mau)
+        HS_TRY(hs_store_active_count(srv->db, a, hs_loop_wall(srv->loop) - MONTH_MS, &n));
+    *ret = n >= srv->config->max_mau_value;
+    return NULL;
+}
+
 static hs_error *check_room(hs_server *srv, hs_arena *a)
 {
-    int64_t n;
+    bool full;
 
-    if (!srv->config->limit_usage_by_mau)
-        return NULL;
-    HS_TRY(hs_store_active_count(srv->db, a, hs_loop_wall(srv->loop) - MONTH_MS, &n));
-    return n < srv->config->max_mau_value
-               ? NULL
-               : refuse(srv, a, "monthly_active_user", HS_S("Monthly Active User Limit Exceeded"));
+    HS_TRY(is_full(srv, a, &full));
+    return full ? refuse(srv, a, "monthly_active_user", HS_S("Monthly Active User Limit Exceeded")) : NULL;
 }
 
 /* Does one of the user's addresses stand in mau_limit_reserved_threepids? */
@@ -102,13 +109,20 @@ static hs_error *check(hs_server *srv, hs_arena *a, hs_nid user, hs_activity *re
 hs_error *hs_resource_check(hs_server *srv, hs_arena *a, hs_nid user)
 {
     int64_t now = hs_loop_wall(srv->loop);
+    bool counts, first, full;
     hs_activity is;
-    bool counts;
 
     if (!is_limited(srv->config))
         return NULL;
     HS_TRY(check(srv, a, user, &is, &counts));
-    return counts && is.active_ts <= now - FINE_MS ? hs_store_active_set(srv->db, a, user, now) : NULL;
+    if (!counts || is.active_ts > now - FINE_MS)
+        return NULL;
+    HS_TRY(hs_store_active_set(srv->db, a, user, now, now - FINE_MS, &first));
+    if (!first)
+        return NULL;
+    HS_TRY(is_full(srv, a, &full));
+    hs_resource_tell(srv, a, user, full);
+    return NULL;
 }
 
 hs_error *hs_resource_check_login(hs_server *srv, hs_arena *a, hs_nid user)

@@ -214,6 +214,17 @@ static hs_error *invite(notices *n, hs_arena *a)
     return n->srv->config->server_notices.auto_join ? hs_room_member_change(n->srv, &n->target, a, &join, NULL) : NULL;
 }
 
+hs_error *hs_notices_room_of(hs_server *srv, hs_arena *a, hs_nid user, hs_room **ret)
+{
+    notices n = { .srv = srv };
+    hs_nid room;
+
+    *ret = NULL;
+    HS_TRY(find_sender(&n, a));
+    HS_TRY(hs_store_room_made_for(srv->db, a, user, n.sender.user, &room));
+    return room ? hs_room_load(srv, a, room, ret) : NULL;
+}
+
 hs_error *hs_notice_send(hs_server *srv, const hs_session *who, hs_arena *a, const hs_notice *in, hs_str *ret)
 {
     notices n = { .srv = srv };

@@ -18,8 +18,11 @@ typedef struct {
     hs_jv content;
 } hs_notice;
 /* Makes the room when there is none yet, and invites its user when they are not in it. 400 when there are no notices or
- * the user is not ours, 404 for an unknown user. */
+ * the user is not ours, 404 for an unknown user. `who` may be NULL where there is no txn_id. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_notice_send(hs_server *srv, const hs_session *who, hs_arena *a,
                                                   const hs_notice *in, hs_str *ret_event_id);
+
+/* The user's room of notices; *ret NULL: there is none yet. 400 when there are no notices. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_notices_room_of(hs_server *srv, hs_arena *a, hs_nid user, hs_room **ret);
 
 #endif

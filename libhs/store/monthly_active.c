@@ -16,8 +16,8 @@ static const hs_stmt ACTIVE_COUNT = {
 };
 static const hs_stmt ACTIVE_SET = {
     .name = "active_set",
-    .sql = "UPDATE account SET active_ts = $2 WHERE user_nid = $1",
-    .params = "nn", .big = "account",
+    .sql = "UPDATE account SET active_ts = $2 WHERE user_nid = $1 AND (active_ts IS NULL OR active_ts <= $3) RETURNING user_nid",
+    .params = "nnn", .cols = "n", .big = "account",
 };
 /* clang-format on */
 
@@ -46,9 +46,11 @@ hs_error *hs_store_active_count(hs_db *db, hs_arena *a, int64_t since_ts, int64_
     return NULL;
 }
 
-hs_error *hs_store_active_set(hs_db *db, hs_arena *a, hs_nid user, int64_t ts)
+hs_error *hs_store_active_set(hs_db *db, hs_arena *a, hs_nid user, int64_t ts, int64_t before_ts, bool *ret_set)
 {
     hs_rows *rows;
 
-    return hs_db_query(db, a, &ACTIVE_SET, &rows, user, ts);
+    HS_TRY(hs_db_query(db, a, &ACTIVE_SET, &rows, user, ts, before_ts));
+    *ret_set = hs_rows_count(rows) > 0;
+    return NULL;
 }

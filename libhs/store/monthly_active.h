@@ -14,6 +14,8 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_activity(hs_db *db, hs_arena *a, hs_
                                                      bool *ret_found);
 /* How many have been active since. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_active_count(hs_db *db, hs_arena *a, int64_t since_ts, int64_t *ret);
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_active_set(hs_db *db, hs_arena *a, hs_nid user, int64_t ts);
+/* Unless somebody else has set it to something later than `before_ts`: then *ret_set is false. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_active_set(hs_db *db, hs_arena *a, hs_nid user, int64_t ts,
+                                                       int64_t before_ts, bool *ret_set);
 
 #endif

@@ -97,3 +97,26 @@ def test_reserved_addresses_and_new_people_are_served_all_the_same(server_of_its
     s.sql("UPDATE account SET created_ts = created_ts - 3 * 86400000::bigint")
     with refusal("monthly_active_user", None):
         syncs(alice)
+
+
+def test_those_who_are_served_are_told_that_others_are_not(server_of_its_own):
+    s = server_of_its_own
+    alice = Client(s.base).register("alice")
+    limits = {"limit_usage_by_mau": True, "max_mau_value": 1, "server_notices": {"system_mxid_localpart": "notices", "auto_join": True}}
+    hour_later = "UPDATE account SET active_ts = active_ts - 2 * 3600000::bigint"
+    again(s, **limits)
+    assert syncs(alice)
+    [room] = alice.get("/joined_rooms")["joined_rooms"]
+    [pinned] = alice.state(room, "m.room.pinned_events")["pinned"]
+    assert alice.event(room, pinned)["content"] == {
+        "body": "Monthly Active User Limit Exceeded", "msgtype": "m.server_notice", "server_notice_type": "m.server_notice.usage_limit_reached",
+        "admin_contact": "mailto:admin@example.org", "limit_type": "monthly_active_user",
+    }  # fmt: skip
+    s.sql(hour_later)
+    assert syncs(alice)  # is told once
+    assert alice.state(room, "m.room.pinned_events")["pinned"] == [pinned]
+    s.sql(hour_later)
+    again(s, **{**limits, "max_mau_value": 2})
+    assert syncs(alice)
+    assert alice.state(room, "m.room.pinned_events")["pinned"] == []
+    assert alice.get("/joined_rooms")["joined_rooms"] == [room]
