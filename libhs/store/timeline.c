@@ -97,11 +97,18 @@ static const hs_stmt ROOMS_AFTER = {
     .sql = "SELECT room_nid, max(pos) FROM timeline WHERE pos > $1 GROUP BY room_nid",
     .params = "n", .cols = "nn", /* by the block range index on pos: once, at start */
 };
+static const hs_stmt STREAM = {
+    .name = "timeline_stream",
+    .sql = "SELECT t.room_nid, t.event_nid, t.pos FROM unnest($1) r(room_nid) CROSS JOIN LATERAL"
+           " (SELECT room_nid, event_nid, pos FROM timeline x WHERE x.room_nid = r.room_nid AND x.pos > $2 AND x.pos <= $3"
+           "   AND x.event_nid <> 0 ORDER BY x.pos LIMIT $4) t ORDER BY t.pos LIMIT $4",
+    .params = "Nnni", .cols = "nnn", .big = "timeline",
+};
 /* clang-format on */
 
 const hs_stmt *const hs_timeline_statements[] = {
     &HEAD,       &ROOM_NOW, &TOPS,      &FORWARD,   &BACKWARD,    &TOPO_FORWARD, &TOPO_BACKWARD,
-    &SHALLOWEST, &MANY,     &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, NULL,
+    &SHALLOWEST, &MANY,     &OF_EVENTS, &WITH_NEWS, &ROOMS_AFTER, &STREAM,       NULL,
 };
 
 static void read_row(const hs_rows *r, size_t row, hs_timeline_row *ret)
@@ -299,6 +306,22 @@ hs_error *hs_store_rooms_after(hs_db *db, hs_arena *a, int64_t low, hs_room_pos 
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)
         out[i] = (hs_room_pos){ hs_rows_i64(rows, i, 0), hs_rows_i64(rows, i, 1) };
+    *ret = out;
+    *ret_n = n;
+    return NULL;
+}
+
+hs_error *hs_store_timeline_stream(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n, int64_t low, int64_t high,
+                                   int32_t limit, hs_stream_row **ret, size_t *ret_n)
+{
+    hs_stream_row *out;
+    hs_rows *rows;
+
+    HS_TRY(hs_db_query(db, a, &STREAM, &rows, (hs_nids){ rooms, n }, low, high, limit));
+    n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (hs_stream_row){ hs_rows_i64(rows, i, 0), hs_rows_i64(rows, i, 1), hs_rows_i64(rows, i, 2) };
     *ret = out;
     *ret_n = n;
     return NULL;

@@ -80,6 +80,14 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_of(hs_db *db, hs_arena *a, 
 /* Which of these rooms have a row with low < pos <= high: their numbers, in the order given. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_rooms_with_news(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n,
                                                             int64_t low, int64_t high, hs_nids *ret);
+/* The oldest `limit` of all these rooms together with low < pos <= high, markers left out. */
+typedef struct {
+    hs_nid room, event;
+    int64_t pos;
+} hs_stream_row;
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_timeline_stream(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n,
+                                                            int64_t low, int64_t high, int32_t limit,
+                                                            hs_stream_row **ret, size_t *ret_n);
 /* The newest row of every room that has one after `low`: (room, pos), for the index of last positions at start. */
 typedef struct {
     hs_nid room;

@@ -13,6 +13,7 @@
     X(delayed) \
     X(devices) \
     X(directory) \
+    X(events) \
     X(filter) \
     X(initial_sync) \
     X(login) \
