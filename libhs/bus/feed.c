@@ -49,6 +49,7 @@ static hs_error *read_event(hs_arena *a, const Hs__RoomEvent *in, hs_feed_event 
         .event_line = (int32_t)in->event_line,
         .event_snap = (int32_t)in->event_snap,
         .room_version = hs_proto_str(in->room_version),
+        .released = in->released,
     };
     return read_notes(a, in, out);
 }
@@ -182,6 +183,7 @@ static hs_error *write_event(hs_arena *a, const hs_feed_event *in, Hs__RoomEvent
     e->received_ts = in->received_ts;
     e->event_line = (uint32_t)in->event_line;
     e->event_snap = (uint32_t)in->event_snap;
+    e->released = in->released;
     HS_TRY(hs_proto_text(a, in->room_version, &e->room_version));
     HS_TRY(hs_proto_text(a, in->device_id, &e->device_id));
     HS_TRY(hs_proto_text(a, in->txn_id, &e->txn_id));

@@ -31,6 +31,7 @@ typedef struct {
     int64_t redacts, received_ts;
     int32_t event_line, event_snap;
     hs_str room_version;
+    uint32_t released;
 } hs_feed_event;
 
 typedef struct {

@@ -523,7 +523,8 @@ static hs_error *add_event(adding *r)
     in.changes_n = n;
     for (size_t i = 0; i < n; i++)
         HS_TRY(hs_vec_push(r->a, &r->w->overlay, (hs_overlay){ .slot = swaps[i].slot, .event = swaps[i].now }));
-    return hs_event_rows_add(r->w, &in);
+    HS_TRY(hs_event_rows_add(r->w, &in));
+    return hs_sticky_recheck(r->w, &in);
 }
 
 static hs_error *make_stored(adding *r)

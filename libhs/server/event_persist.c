@@ -9,6 +9,7 @@
 #include "server/event_accept.h"
 #include "server/event_build.h"
 #include "server/event_write.h"
+#include "server/sticky.h"
 
 #include "core/canonical.h"
 #include "store/timeline.h"
@@ -340,6 +341,7 @@ hs_error *hs_room_write_add(hs_room_write *w, const hs_event_wish *wish, hs_even
                               .changes_n = wish->is_state };
     HS_TRY(hs_event_rows_add(w, &rows));
     HS_TRY(advance(w, s));
+    HS_TRY(hs_sticky_recheck(w, &rows));
     *ret = (hs_event_made){ .event_id = s->ev->event_id, .nid = s->nid };
     return NULL;
 }

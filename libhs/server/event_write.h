@@ -46,7 +46,7 @@ struct hs_room_write {
 };
 
 /* One event that has been built or received, and checked. */
-typedef struct {
+typedef struct hs_event_rows_in {
     hs_stored *event;
     bool refill; /* a stub or an outlier of its number is stored */
     hs_nids prev, auth;

@@ -31,6 +31,7 @@ typedef struct {
     hs_membership membership, was;
     hs_str device_id, txn_id; /* the sender's, for unsigned.transaction_id; p NULL: none */
     hs_nid redacts;           /* the event that this one redacts, when it takes effect */
+    uint32_t released;        /* sticky events that it lets count: they have the positions after its own */
 } hs_news_event;
 
 typedef struct {

@@ -92,7 +92,8 @@ static hs_error *read_event(hs_server *srv, hs_arena *a, const hs_feed_msg *msg,
                             .was = (hs_membership)in->was,
                             .device_id = in->device_id,
                             .txn_id = in->txn_id,
-                            .redacts = in->redacts };
+                            .redacts = in->redacts,
+                            .released = in->released };
     if (out->txn_id.p && !out->device_id.p) /* a token without a device */
         out->device_id = HS_S("");
     HS_TRY(find_event(srv, a, in, &out->event));

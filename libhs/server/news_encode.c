@@ -110,6 +110,7 @@ static hs_error *put_event(hs_arena *a, hs_buf *out, const hs_news_event *e, uin
         if (e->event->ev)
             put_bytes(&b, 25, e->event->ev->rv->name);
     }
+    put_u64(&b, 26, e->released);
     return put_message(out, 4, &b);
 }
 

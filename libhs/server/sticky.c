@@ -3,6 +3,8 @@
 
 #include "base/map.h"
 #include "base/vec.h"
+#include "server/event_write.h"
+#include "server/names.h"
 
 #include <stdlib.h>
 
@@ -61,6 +63,68 @@ hs_error *hs_sticky_soft(hs_server *srv, hs_write *w, const hs_stored *e)
     int64_t end = srv->sticky && !(e->flags & HS_EV_REJECTED) ? end_of(e) : 0;
 
     return end ? hs_store_sticky_put_soft(w, e->room, e->nid, e->sender, end) : NULL;
+}
+
+/* ── soft failure ── */
+/* Whose events may pass now: of those whose membership has changed, or of anybody. */
+static hs_error *affected(hs_room_write *w, const hs_event_rows_in *in, bool *ret_all, hs_nids *ret)
+{
+    HS_VEC(hs_nid) users = { 0 };
+    hs_nid user;
+
+    *ret_all = false;
+    for (size_t i = 0; i < in->changes_n; i++) {
+        const hs_event *ev = (in->changes[i].now ? in->changes[i].now : in->changes[i].was)->ev;
+
+        *ret_all = *ret_all || ev->kind == HS_KIND_POWER_LEVELS || ev->kind == HS_KIND_JOIN_RULES;
+        if (ev->kind != HS_KIND_MEMBER)
+            continue;
+        HS_TRY(hs_user_nid(w->srv, w->a, ev->state_key, &user));
+        HS_TRY(hs_vec_push(w->a, &users, user));
+    }
+    *ret = (hs_nids){ users.at, users.n };
+    return NULL;
+}
+
+static hs_error *passes(hs_room_write *w, const hs_event *ev, bool *ret)
+{
+    hs_state_key_pair keys[HS_AUTH_TYPES_MAX];
+    hs_state_view now;
+    size_t n = hs_auth_types(ev->rv, ev->type, ev->sender, ev->state_key, ev->is_state, ev->content, keys);
+
+    HS_TRY(hs_room_write_view(w, keys, n, &now));
+    *ret = hs_auth_check(ev, &now).ok;
+    return NULL;
+}
+
+hs_error *hs_sticky_recheck(hs_room_write *w, const hs_event_rows_in *in)
+{
+    hs_server *srv = w->srv;
+    hs_nids senders, soft;
+    hs_stored **events;
+    bool all;
+
+    if (!srv->sticky || !in->changes_n || w->room->is_new)
+        return NULL;
+    HS_TRY(affected(w, in, &all, &senders));
+    if (!all && !senders.n)
+        return NULL;
+    HS_TRY(hs_store_sticky_soft(srv->db, w->a, w->room->nid, all, senders, hs_loop_wall(srv->loop), &soft));
+    HS_TRY(hs_alloc(w->a, soft.n, &events));
+    HS_TRY(hs_events_load_as(srv, w->a, w->room->nid, w->room->rv, soft.at, soft.n, events));
+    for (size_t i = 0; i < soft.n; i++) {
+        uint32_t at;
+        bool ok = false;
+
+        if (events[i])
+            HS_TRY(passes(w, events[i]->ev, &ok));
+        if (!ok)
+            continue;
+        HS_TRY(hs_write_position(w->unit, &at));
+        HS_TRY(hs_store_sticky_release(w->unit, at, w->room->nid, soft.at[i]));
+        w->events.at[w->events.n - 1].released++;
+    }
+    return NULL;
 }
 
 /* ── memory ── */
@@ -157,10 +221,25 @@ static void hear_event(hs_server *srv, int64_t pos, const hs_news_event *e)
         r->floor = pos;
 }
 
+/* Which they are the store knows. */
+static void hear_released(hs_server *srv, int64_t pos, const hs_news_event *e)
+{
+    entry *r = e->released ? entry_of(srv, e->room) : NULL;
+
+    if (e->released && !r)
+        srv->sticky->loaded = false;
+    if (!r)
+        return;
+    r->floor = pos + e->released;
+    note(r, r->floor, hs_loop_wall(srv->loop) + HS_STICKY_MAX_MS);
+}
+
 static void hear(void *ud, int64_t first, const hs_news *news)
 {
-    for (size_t i = 0; i < news->events_n; i++)
+    for (size_t i = 0; i < news->events_n; i++) {
         hear_event(ud, first + news->events[i].at, &news->events[i]);
+        hear_released(ud, first + news->events[i].at, &news->events[i]);
+    }
 }
 
 hs_error *hs_sticky_ready(hs_server *srv, hs_arena *a)

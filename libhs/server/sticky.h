@@ -15,8 +15,14 @@ HS_NODISCARD hs_error *hs_sticky_open(hs_server *srv, hs_arena *a);
 void hs_sticky_close(hs_server *srv);
 bool hs_sticky_enabled(const hs_server *srv);
 
-/* With a soft-failed event: remembered for the time when it may count. */
+/* With a soft-failed event: remembered for the time when it may count. It stays out of the timeline, and in the graph
+ * it is what it was. */
 HS_NODISCARD hs_error *hs_sticky_soft(hs_server *srv, hs_write *w, const hs_stored *e);
+
+struct hs_room_write;
+struct hs_event_rows_in;
+/* The unit's newest event has changed the room's state: what had soft-failed and passes now counts from here on. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sticky_recheck(struct hs_room_write *w, const struct hs_event_rows_in *in);
 
 /* What the store has from before the start: once, before the first look. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sticky_ready(hs_server *srv, hs_arena *a);

@@ -16,6 +16,17 @@ static const hs_stmt PUT_SOFT = {
            " ON CONFLICT (room_nid, event_nid) DO NOTHING",
     .params = "nnnn", .big = "sticky_event",
 };
+static const hs_stmt SOFT = {
+    .name = "sticky_soft",
+    .sql = "SELECT event_nid FROM sticky_event WHERE room_nid = $1 AND soft AND ($2 OR sender_nid = ANY ($3)) AND expires_ts > $4"
+           " ORDER BY event_nid LIMIT 1000",
+    .params = "nfNn", .cols = "n", .big = "sticky_event",
+};
+static const hs_stmt RELEASE = {
+    .name = "sticky_release",
+    .sql = "UPDATE sticky_event SET soft = false, pos = hs_pos($1) WHERE room_nid = $2 AND event_nid = $3 AND soft",
+    .params = "pnn", .big = "sticky_event",
+};
 static const hs_stmt READ = {
     .name = "sticky_read",
     .sql = "SELECT s.room_nid, s.event_nid, s.pos FROM unnest($1) r(room_nid) CROSS JOIN LATERAL"
@@ -36,7 +47,7 @@ static const hs_stmt EXPIRE = {
 };
 /* clang-format on */
 
-const hs_stmt *const hs_sticky_statements[] = { &PUT, &PUT_SOFT, &READ, &ROOMS, &EXPIRE, NULL };
+const hs_stmt *const hs_sticky_statements[] = { &PUT, &PUT_SOFT, &SOFT, &RELEASE, &READ, &ROOMS, &EXPIRE, NULL };
 
 hs_error *hs_store_sticky_put(hs_write *w, uint32_t at, hs_nid room, hs_nid event, hs_nid sender, int64_t expires_ts)
 {
@@ -46,6 +57,26 @@ hs_error *hs_store_sticky_put(hs_write *w, uint32_t at, hs_nid room, hs_nid even
 hs_error *hs_store_sticky_put_soft(hs_write *w, hs_nid room, hs_nid event, hs_nid sender, int64_t expires_ts)
 {
     return hs_write_before(w, &PUT_SOFT, room, event, sender, expires_ts);
+}
+
+hs_error *hs_store_sticky_soft(hs_db *db, hs_arena *a, hs_nid room, bool all, hs_nids senders, int64_t now,
+                               hs_nids *ret)
+{
+    hs_rows *rows;
+    hs_nid *out;
+
+    HS_TRY(hs_db_query(db, a, &SOFT, &rows, room, all, senders, now));
+    size_t n = hs_rows_count(rows);
+    HS_TRY(hs_alloc(a, n, &out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = hs_rows_i64(rows, i, 0);
+    *ret = (hs_nids){ out, n };
+    return NULL;
+}
+
+hs_error *hs_store_sticky_release(hs_write *w, uint32_t at, hs_nid room, hs_nid event)
+{
+    return hs_write_after(w, &RELEASE, at, room, event);
 }
 
 hs_error *hs_store_sticky(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n, int64_t after, int64_t upto,

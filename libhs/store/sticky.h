@@ -15,6 +15,12 @@ HS_NODISCARD hs_error *hs_store_sticky_put(hs_write *w, uint32_t at, hs_nid room
 HS_NODISCARD hs_error *hs_store_sticky_put_soft(hs_write *w, hs_nid room, hs_nid event, hs_nid sender,
                                                 int64_t expires_ts);
 
+/* Soft-failed ones of a room that have not expired: of these senders, or with `all` of anybody. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sticky_soft(hs_db *db, hs_arena *a, hs_nid room, bool all, hs_nids senders,
+                                                        int64_t now, hs_nids *ret);
+/* One of them counts from here on. */
+HS_NODISCARD hs_error *hs_store_sticky_release(hs_write *w, uint32_t at, hs_nid room, hs_nid event);
+
 /* Of rooms, with positions in (after, upto], what has not expired; by position, at most `limit`. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_sticky(hs_db *db, hs_arena *a, const hs_nid *rooms, size_t n, int64_t after,
                                                    int64_t upto, int64_t now, int32_t limit, hs_sticky_row **ret,

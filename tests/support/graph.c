@@ -207,6 +207,11 @@ graph_event *graph_make(graph_world *w, const char *sender, const char *type, co
                          .auth = auth,
                          .prev_n = prev_n,
                          .auth_n = auth_n };
+    if (w->sticky_ms) {
+        d.is_sticky = true;
+        d.sticky_ms = w->sticky_ms;
+        d.origin_ts = hs_loop_wall(w->t.db.loop);
+    }
     int s = server_of(sender);
     test_ok(hs_event_build(a, room->rv, &d, hs_str_c(GRAPH_SERVERS[s]), w->keys[s], &ev));
     test_ok(hs_str_dup(w->a, ev->json, &e->json));
@@ -377,7 +382,10 @@ void graph_begin(void *ud)
 void graph_on_server(graph_world *w, const char *conninfo, void (*fn)(void *ud))
 {
     w->t.db.conninfo = conninfo;
-    test_rooms_open(&w->t);
+    if (w->sticky_ms)
+        test_rooms_open_sticky(&w->t);
+    else
+        test_rooms_open(&w->t);
     test_on_fiber(w->t.db.loop, fn, w);
     test_rooms_close(&w->t);
 }

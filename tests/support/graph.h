@@ -36,11 +36,12 @@ typedef struct {
     /* what the first run ended in */
     hs_str current[GRAPH_STATE_MAX], heads[32], shown[GRAPH_EVENTS_MAX];
     size_t current_n, heads_n, shown_n;
-    bool has_state;  /* the world knows states */
-    bool has_events; /* … and events */
-    size_t asks;     /* for events */
-    int round;       /* what comes late has not been heard of in round 0 */
-    hs_str asked;    /* what is withheld is given as a part of a state only */
+    bool has_state;    /* the world knows states */
+    bool has_events;   /* … and events */
+    size_t asks;       /* for events */
+    int round;         /* what comes late has not been heard of in round 0 */
+    int64_t sticky_ms; /* of what is made, now; 0: not sticky. The servers serve sticky events then */
+    hs_str asked;      /* what is withheld is given as a part of a state only */
 } graph_world;
 
 extern const char *const GRAPH_SERVERS[GRAPH_SERVERS_N];

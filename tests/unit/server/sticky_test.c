@@ -4,7 +4,7 @@
 #include "server/room_send.h"
 #include "server/sync.h"
 #include "server/upkeep.h"
-#include "support/rooms.h"
+#include "support/graph.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,6 +176,73 @@ static void what_has_expired_is_told_no_more_and_goes(void **state)
     assert_int_equal(sync_since(t, ann, room_id, NULL).n, 1);
 }
 
+static told told_of(graph_world *w, const hs_sync_token *since)
+{
+    return sync_since(&w->t, test_user(&w->t, "alice"), w->room_id, since);
+}
+
+static graph_event *played(graph_world *w, const char *sender, const char *type, const char *state_key,
+                           const char *content)
+{
+    hs_str heads[4];
+    size_t n = graph_all_heads(w, heads);
+
+    return graph_play(w, sender, type, state_key, content, heads, n);
+}
+
+/* Bob's event comes when he is banned here already; it hangs on what was before. */
+static graph_event *soft_failed(graph_world *w)
+{
+    hs_str before[4];
+    size_t n;
+    graph_event *e;
+
+    played(w, "@bob:one.example", "m.room.member", "@bob:one.example", "{\"membership\":\"join\"}");
+    n = graph_all_heads(w, before);
+    played(w, "@alice:test", "m.room.member", "@bob:one.example", "{\"membership\":\"ban\"}");
+    e = graph_make(w, "@bob:one.example", "m.x", NULL, "{}", before, n);
+    graph_receive(w, e);
+    graph_state_after(w, e->id, e->state, &e->state_n, &e->flags);
+    assert_int_equal(e->flags, HS_EV_SOFT_FAILED);
+    return e;
+}
+
+static void comes_back(void *ud)
+{
+    graph_world *w = ud;
+    told was = told_of(w, NULL), now;
+
+    soft_failed(w);
+    now = told_of(w, &was.next);
+    assert_int_equal(now.n, 2); /* the join and the ban, of which the helpers make sticky events too */
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM sticky_event WHERE soft"), 1);
+    played(w, "@alice:test", "m.room.member", "@bob:one.example", "{\"membership\":\"leave\"}");
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM sticky_event WHERE soft"), 1);
+    now = told_of(w, &now.next);
+    assert_int_equal(now.n, 1);
+    played(w, "@bob:one.example", "m.room.member", "@bob:one.example", "{\"membership\":\"join\"}");
+    assert_int_equal(test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM sticky_event WHERE soft"), 0);
+    was = told_of(w, &now.next);
+    assert_int_equal(was.n, 2); /* the join, and what it let count */
+    assert_int_equal(told_of(w, &was.next).n, 0);
+    test_rooms_restart(&w->t);
+    assert_int_equal(told_of(w, &now.next).n, 2);
+}
+
+/* MSC4354: "Re-evaluate soft-failure of soft-failed unexpired sticky events when the membership state of the sender
+ * changes." */
+static void what_soft_failed_is_told_once_its_sender_may_speak(void **state)
+{
+    const char *db = test_pg_create("");
+    graph_world *w = graph_world_open(100, db, db);
+
+    (void)state;
+    w->sticky_ms = HOUR;
+    graph_on_server(w, db, graph_begin);
+    graph_on_server(w, db, comes_back);
+    graph_world_close(w);
+}
+
 #define ON_FIBER(f)                                                                                                    \
     static void f##_(void **state)                                                                                     \
     {                                                                                                                  \
@@ -198,6 +265,7 @@ int main(void)
         TEST(a_start_finds_those_that_hold),
         TEST(pages_end_where_the_next_one_begins),
         TEST(what_has_expired_is_told_no_more_and_goes),
+        cmocka_unit_test(what_soft_failed_is_told_once_its_sender_may_speak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
