@@ -1,8 +1,15 @@
 """Login, logout, devices, passwords."""
 
+import collections
+import json
+import select
+import socket
+
 import pytest
 
 from mx import Client, refusal
+from prom import Scrape
+from server import CLUSTER, Server
 
 PASSWORD = "a good password 1"
 
@@ -39,10 +46,21 @@ def test_a_wrong_password_is_forbidden(anyone, alice, password):
     assert (r.status, r.errcode) == (403, "M_FORBIDDEN")
 
 
-def test_an_unknown_user_is_forbidden_in_the_same_words(anyone, alice):
-    known = refusal(anyone.login, alice.user_id, "wrong")
-    unknown = refusal(anyone.login, "nobody-at-all", "wrong")
-    assert (unknown.status, unknown.body) == (known.status, known.body)
+# A14 the same words, and as much work: one look into the database, one hash
+def test_an_unknown_user_is_forbidden_in_the_same_words(server, anyone, alice):
+    base = server.base_of("client")
+
+    def work(user):
+        before = Scrape(base)
+        r = refusal(Client(base).login, user, "wrong")
+        after = Scrape(base)
+        grown = lambda name, **labels: after.value(name, **labels) - before.value(name, **labels)
+        hashes = grown("hs_offload_wait_seconds_count")
+        looks = grown("synapse_storage_transaction_time_count_total", desc="account_find")
+        return r.status, r.body, hashes, looks
+
+    known, unknown = work(alice.user_id), work("@nobody-at-all:test")
+    assert known == unknown and known[2:] == (1, 1)
 
 
 def test_an_unknown_type_is_refused(anyone):
@@ -126,3 +144,37 @@ def test_a_changed_password_works_and_the_old_one_does_not(server, alice, anyone
     assert refusal(other.get, "/account/whoami").errcode == "M_UNKNOWN_TOKEN"
     assert refusal(anyone.login, alice.user_id).errcode == "M_FORBIDDEN"
     assert Client(server.base).login(alice.user_id, "another password 2").user_id == alice.user_id
+
+
+# A15 nobody may keep a thread busy with a book
+def test_a_password_of_512_bytes_and_a_byte_more(server, anyone):
+    longest = Client(server.base).register("longest-password", password="x" * 512)
+    anyone.login(longest.user_id, "x" * 512)
+    assert refusal(anyone.login, longest.user_id, "x" * 513).status == 403
+    r = refusal(Client(server.base).register, "longer-password", password="x" * 513)
+    assert (r.status, r.errcode) == (400, "M_UNKNOWN")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": longest.user_id}, "password": "x" * 512}
+    assert refusal(longest.post, "/account/password", {"new_password": "x" * 513, "auth": auth}).status == 400
+    anyone.login(longest.user_id, "x" * 512)
+
+
+# A15 a crowd that logs in keeps nobody from reading: what waits for a thread holds nothing else
+@pytest.mark.skipif(CLUSTER, reason="the crowd is to meet at one process")
+def test_a_crowd_at_the_door_does_not_hold_a_sync():
+    s = Server(config={"bcrypt_rounds": 12}).start()
+    try:
+        alice = Client(s.base).register("alice")
+        body = json.dumps({"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD})
+        request = f"POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+        crowd = [socket.create_connection(("127.0.0.1", s.port), timeout=60) for _ in range(400)]
+        for c in crowd:
+            c.sendall(request.encode())
+        alice.sync()
+        answered = select.select(crowd, [], [], 0)[0]
+        assert len(answered) < 300  # others still wait for their hash
+        statuses = collections.Counter(c.makefile("rb").readline().split()[1] for c in crowd)
+        assert set(statuses) == {b"200", b"429"} and statuses[b"200"] >= 256
+        for c in crowd:
+            c.close()
+    finally:
+        s.close()

@@ -198,6 +198,7 @@ static void database_arguments_become_a_conninfo(void **state)
     refused(*state, "server_name: a\ndatabase: {args: {database: /x.db}}\n", "SQLite is not supported");
 }
 
+/* A17: or a token that somebody must have been given. */
 static void open_registration_wants_a_confirmation(void **state)
 {
     refused(*state, "server_name: a\nenable_registration: true\n", "`enable_registration_without_verification`");

@@ -134,6 +134,7 @@ static bool is_right(fixture *f, const char *password, const char *hash)
     return f->right;
 }
 
+/* A15: as Synapse computes them. */
 static void hashes_of_synapse_are_accepted(void **state)
 {
     /* bcrypt.hashpw(b"correct horse" + b"pepper", bcrypt.gensalt(4)) */
@@ -145,6 +146,85 @@ static void hashes_of_synapse_are_accepted(void **state)
     assert_false(is_right(f, "correct horsf", HASH));
     f->config.password_pepper = HS_S("");
     assert_false(is_right(f, "correct horse", HASH));
+}
+
+static const char *letters(fixture *f, int c, size_t n)
+{
+    char *out = hs_arena_alloc(f->a, n + 1);
+
+    assert_non_null(out);
+    memset(out, c, n);
+    out[n] = 0;
+    return out;
+}
+
+/* A15: bcrypt reads 72 bytes of the password and the pepper behind it; Synapse cuts there, and so do we. */
+static void of_a_long_password_72_bytes_count_for_a_hash_of_synapse(void **state)
+{
+    /* bcrypt.hashpw((b"x" * 80)[:72], …), bcrypt.hashpw((b"y" * 70 + b"pepper")[:72], …) */
+    static const char EIGHTY[] = "$2b$04$WCABsNHhLJnYMgWPaEBnoOgQIGqnBhKKhfmlOHe7hziObeyZV9q7q",
+                      PEPPERED[] = "$2b$04$gitw3XXI4Axp8P3KclQPf.5w3t5lsASav2pDBSbWdHOUAbqUIbQgW";
+    fixture *f = *state;
+
+    assert_true(is_right(f, letters(f, 'x', 80), EIGHTY));
+    assert_true(is_right(f, letters(f, 'x', 72), EIGHTY));
+    assert_true(is_right(f, letters(f, 'x', 512), EIGHTY));
+    assert_false(is_right(f, letters(f, 'x', 71), EIGHTY));
+    f->config.password_pepper = HS_S("pepper");
+    assert_true(is_right(f, letters(f, 'y', 70), PEPPERED));
+    assert_false(is_right(f, letters(f, 'y', 69), PEPPERED));
+    f->config.password_pepper = HS_S("pe"); /* all of it that fits */
+    assert_true(is_right(f, letters(f, 'y', 70), PEPPERED));
+}
+
+enum { CROWD = 400, QUEUE = 256, THREADS = 4 };
+
+typedef struct {
+    fixture *f;
+    int refused, served;
+    bool answered_meanwhile;
+} crowd;
+
+static void log_in(void *ud)
+{
+    crowd *c = ud;
+    bool right;
+    hs_error *e = hs_password_verify(&c->f->srv, c->f->a, HS_S("secret"), hs_str_make(NULL, 0), &right);
+
+    if (e) {
+        assert_int_equal(e->status, 429);
+        assert_int_equal(e->code, HS_M_LIMIT_EXCEEDED);
+        c->refused++;
+    } else {
+        c->served++;
+    }
+    if (c->refused + c->served == CROWD)
+        hs_loop_stop(c->f->srv.loop);
+}
+
+/* Somebody who wants no hash. */
+static void pass_by(void *ud)
+{
+    crowd *c = ud;
+
+    hs_fiber_sleep(c->f->srv.loop, 1);
+    c->answered_meanwhile = c->served < QUEUE / 2;
+}
+
+/* A15: what the threads cannot take is refused with 429, and nobody else waits for them. */
+static void too_many_hashes_at_once_are_refused_and_hold_nobody_else(void **state)
+{
+    fixture *f = *state;
+    crowd c = { .f = f };
+
+    f->config.bcrypt_rounds = 12; /* slow enough that few end while the others come */
+    for (int i = 0; i < CROWD; i++)
+        assert_null(hs_fiber_spawn(f->srv.loop, log_in, &c));
+    assert_null(hs_fiber_spawn(f->srv.loop, pass_by, &c));
+    hs_loop_run(f->srv.loop);
+    assert_in_range(c.refused, 1, CROWD - QUEUE);
+    assert_in_range(c.served, QUEUE, CROWD - 1);
+    assert_true(c.answered_meanwhile);
 }
 
 static void make(void *ud)
@@ -187,6 +267,8 @@ int main(void)
         T(a_name_must_fit_into_255_bytes_with_the_server),
         T(a_password_policy_names_what_is_missing),
         T(hashes_of_synapse_are_accepted),
+        T(of_a_long_password_72_bytes_count_for_a_hash_of_synapse),
+        T(too_many_hashes_at_once_are_refused_and_hold_nobody_else),
         T(a_new_hash_is_argon2id_and_fits_its_password_only),
         T(an_account_without_a_password_accepts_none),
     };
