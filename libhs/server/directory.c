@@ -64,8 +64,7 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     hs_alias_row row;
     hs_room *room;
     hs_id id;
-    int64_t n;
-    bool added;
+    bool added, full;
 
     if (!hs_alias_parse(alias, &id))
         return hs_err(a, 400, HS_M_INVALID_PARAM, "Room alias invalid");
@@ -86,10 +85,10 @@ hs_error *hs_alias_put(hs_server *srv, const hs_session *who, hs_arena *a, hs_st
     if (!hs_directory_allows(&srv->config->alias_creation_rules, who->user_id, room_id,
                              &(hs_strs){ .at = &alias, .n = 1 }))
         return hs_err(a, 403, HS_M_UNKNOWN, "Not allowed to create alias");
-    HS_TRY(hs_store_alias_count(srv->db, a, room->nid, ALIASES_MAX, &n));
-    if (n >= ALIASES_MAX)
+    hs_alias_new in = { .alias = alias, .room = room->nid, .creator = who->user, .most = ALIASES_MAX };
+    HS_TRY(hs_store_alias_add(srv->db, a, &in, &added, &full));
+    if (full)
         return hs_err(a, 400, HS_M_UNKNOWN, "A room has no more than %d aliases", ALIASES_MAX);
-    HS_TRY(hs_store_alias_add(srv->db, a, alias, room->nid, who->user, &added));
     if (!added)
         return hs_err(a, 409, HS_M_UNKNOWN, "Room alias %.*s already exists", HS_FMT(alias));
     return NULL;

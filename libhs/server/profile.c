@@ -122,23 +122,12 @@ static hs_error *write_value(hs_server *srv, hs_arena *a, hs_nid user, field_kin
     else if (field == AVATAR_URL)
         HS_TRY(hs_store_profile_set_avatar(w, user, value, at));
     else
-        HS_TRY(hs_store_profile_set_field(w, user, key, value, at));
+        HS_TRY(hs_store_profile_set_field(w, user, &(hs_profile_field){ key, value }, PROFILE_MAX, at));
     return commit(w, user, at);
 }
 
-hs_error *hs_profile_clear_fields(hs_server *srv, hs_arena *a, hs_nid user)
-{
-    hs_write *w;
-    uint32_t at;
-
-    HS_TRY(hs_write_open(srv->db, a, &w));
-    HS_TRY(hs_write_position(w, &at));
-    HS_TRY(hs_store_profile_clear_fields(w, user, at));
-    return commit(w, user, at);
-}
-
-/* Is there room for a field besides the others? */
-static hs_error *check_size(hs_server *srv, hs_arena *a, hs_nid user, hs_str key, hs_str value)
+/* Is there room for a field besides the others? *ret_same: it is there as it is to be. */
+static hs_error *check_size(hs_server *srv, hs_arena *a, hs_nid user, hs_str key, hs_str value, bool *ret_same)
 {
     hs_profile_field *fields;
     hs_str name, avatar;
@@ -147,10 +136,24 @@ static hs_error *check_size(hs_server *srv, hs_arena *a, hs_nid user, hs_str key
 
     HS_TRY(hs_store_profile_whole(srv->db, a, user, &found, &name, &avatar, &fields, &n));
     size_t size = key.n + value.n + name.n + avatar.n;
+    *ret_same = false;
     for (size_t i = 0; i < n; i++)
         if (!hs_str_eq(fields[i].key, key))
             size += fields[i].key.n + fields[i].value.n;
+        else
+            *ret_same = hs_str_eq(fields[i].value, value);
     return size <= PROFILE_MAX ? NULL : hs_err(a, 400, HS_M_PROFILE_TOO_LARGE, "Profile too large");
+}
+
+/* A field that fitted may fit no more when its turn to be written comes; then it is not there, and there is no room. */
+static hs_error *write_field(hs_server *srv, hs_arena *a, hs_nid user, hs_str key, hs_str value)
+{
+    bool same;
+
+    HS_TRY(check_size(srv, a, user, key, value, &same));
+    HS_TRY(write_value(srv, a, user, OTHER, key, value));
+    hs_error *e = check_size(srv, a, user, key, value, &same);
+    return same ? NULL : e;
 }
 
 /* value p NULL: the field goes. */
@@ -180,7 +183,7 @@ static hs_error *set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str 
     if (!admin && field != OTHER)
         HS_TRY(check_may_change(srv, a, target.user, field));
     if (field == OTHER && value.p)
-        HS_TRY(check_size(srv, a, target.user, key, value));
+        return write_field(srv, a, target.user, key, value);
 
     HS_TRY(write_value(srv, a, target.user, field, key, value));
     return field == OTHER ? NULL : hs_rooms_profile_changed(srv, a, &target);

@@ -42,6 +42,13 @@ static const hs_stmt ALIAS_ADD = {
     .sql = "INSERT INTO alias(alias, room_nid, creator_nid) VALUES ($1, $2, $3) ON CONFLICT (alias) DO NOTHING",
     .params = "tnn",
 };
+static const hs_stmt ALIAS_ROOM_LOCK = {
+    .name = "alias_room_lock",
+    .sql = "SELECT room_nid FROM room WHERE room_nid = $1 FOR NO KEY UPDATE",
+    .params = "n",
+    .cols = "n",
+    .big = "room",
+};
 static const hs_stmt ALIAS_INSERT = {
     .name = "alias_insert",
     .sql = "INSERT INTO alias(alias, room_nid, creator_nid) VALUES ($1, $2, $3)",
@@ -81,8 +88,8 @@ static const hs_stmt PUBLIC_COUNT = {
 };
 
 const hs_stmt *const hs_directory_statements[] = {
-    &ALIAS_GET,   &ALIASES_OF,   &ALIAS_ADD,     &ALIAS_INSERT, &ALIAS_REMOVE, &ALIAS_MOVE,
-    &ALIAS_COUNT, &PUBLIC_AFTER, &PUBLIC_BEFORE, &PUBLIC_COUNT, NULL,
+    &ALIAS_GET,  &ALIASES_OF,  &ALIAS_ADD,    &ALIAS_ROOM_LOCK, &ALIAS_INSERT, &ALIAS_REMOVE,
+    &ALIAS_MOVE, &ALIAS_COUNT, &PUBLIC_AFTER, &PUBLIC_BEFORE,   &PUBLIC_COUNT, NULL,
 };
 
 hs_error *hs_store_alias_get(hs_db *db, hs_arena *a, hs_str alias, hs_alias_row *ret)
@@ -116,11 +123,22 @@ hs_error *hs_store_aliases_of(hs_db *db, hs_arena *a, hs_nid room, hs_strs *ret)
     return NULL;
 }
 
-hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, hs_str alias, hs_nid room, hs_nid creator, bool *ret_added)
+/* The room's row is held from the count to the end: who else adds one waits, and counts what is there then. */
+hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, const hs_alias_new *in, bool *ret_added, bool *ret_full)
 {
+    hs_rows *rows;
     uint64_t n;
+    hs_tx *tx;
 
-    HS_TRY(hs_db_exec(db, a, &ALIAS_ADD, &n, alias, room, creator));
+    HS_TRY(hs_tx_begin(db, a, &tx));
+    HS_TRY(hs_tx_query(tx, a, &ALIAS_ROOM_LOCK, &rows, in->room));
+    HS_TRY(hs_tx_query(tx, a, &ALIAS_COUNT, &rows, in->room, in->most));
+    *ret_added = false;
+    *ret_full = hs_rows_i64(rows, 0, 0) >= in->most;
+    if (*ret_full)
+        return NULL;
+    HS_TRY(hs_tx_exec(tx, a, &ALIAS_ADD, &n, in->alias, in->room, in->creator));
+    HS_TRY(hs_tx_commit(tx));
     *ret_added = n > 0;
     return NULL;
 }
@@ -128,15 +146,6 @@ hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, hs_str alias, hs_nid room, 
 hs_error *hs_store_alias_insert(hs_write *w, hs_str alias, hs_nid room, hs_nid creator)
 {
     return hs_write_before(w, &ALIAS_INSERT, alias, room, creator);
-}
-
-hs_error *hs_store_alias_count(hs_db *db, hs_arena *a, hs_nid room, int32_t most, int64_t *ret)
-{
-    hs_rows *rows;
-
-    HS_TRY(hs_db_query(db, a, &ALIAS_COUNT, &rows, room, most));
-    *ret = hs_rows_i64(rows, 0, 0);
-    return NULL;
 }
 
 hs_error *hs_store_alias_remove(hs_db *db, hs_arena *a, hs_str alias, bool *ret_removed)

@@ -12,12 +12,14 @@ typedef struct {
 } hs_alias_row;
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_get(hs_db *db, hs_arena *a, hs_str alias, hs_alias_row *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_aliases_of(hs_db *db, hs_arena *a, hs_nid room, hs_strs *ret);
-/* How many a room has; `most`: it is not counted further. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_count(hs_db *db, hs_arena *a, hs_nid room, int32_t most,
-                                                        int64_t *ret);
-/* *ret_added false: it is taken. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, hs_str alias, hs_nid room, hs_nid creator,
-                                                      bool *ret_added);
+typedef struct {
+    hs_str alias;
+    hs_nid room, creator;
+    int32_t most; /* that a room may have */
+} hs_alias_new;
+/* *ret_full: the room has `most`. Otherwise *ret_added false: the alias is taken. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_add(hs_db *db, hs_arena *a, const hs_alias_new *in, bool *ret_added,
+                                                      bool *ret_full);
 /* In a unit; HS_WRITE_CONFLICT when it is taken. */
 HS_NODISCARD hs_error *hs_store_alias_insert(hs_write *w, hs_str alias, hs_nid room, hs_nid creator);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_alias_remove(hs_db *db, hs_arena *a, hs_str alias, bool *ret_removed);

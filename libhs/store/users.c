@@ -114,9 +114,12 @@ static const hs_stmt PROFILE_FIELDS = {
 };
 static const hs_stmt PROFILE_SET_FIELD = {
     .name = "profile_set_field",
-    .sql = "INSERT INTO profile_field(user_nid, key, value) VALUES ($1, $2, $3)"
+    .sql = "INSERT INTO profile_field(user_nid, key, value) SELECT $1, $2, $3 WHERE octet_length($2::text) + octet_length($3::bytea)"
+           "   + coalesce((SELECT sum(octet_length(f.key) + octet_length(f.value)) FROM profile_field f WHERE f.user_nid = $1 AND f.key <> $2), 0)"
+           "   + coalesce((SELECT coalesce(octet_length(p.displayname), 0) + coalesce(octet_length(p.avatar_url), 0)"
+           "     FROM profile p WHERE p.user_nid = $1), 0) <= $4"
            " ON CONFLICT (user_nid, key) DO UPDATE SET value = excluded.value",
-    .params = "ntb", .big = "profile_field",
+    .params = "ntbi", .big = "profile_field profile",
 };
 static const hs_stmt PROFILE_DROP_FIELD = {
     .name = "profile_drop_field",
@@ -345,12 +348,12 @@ hs_error *hs_store_profile_whole(hs_db *db, hs_arena *a, hs_nid user, bool *ret_
     return NULL;
 }
 
-hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, hs_str key, hs_str value, uint32_t at)
+hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, const hs_profile_field *f, int32_t most, uint32_t at)
 {
-    if (value.p)
-        HS_TRY(hs_write_after(w, &PROFILE_SET_FIELD, user, key, value));
+    if (f->value.p)
+        HS_TRY(hs_write_after(w, &PROFILE_SET_FIELD, user, f->key, f->value, most));
     else
-        HS_TRY(hs_write_after(w, &PROFILE_DROP_FIELD, user, key));
+        HS_TRY(hs_write_after(w, &PROFILE_DROP_FIELD, user, f->key));
     return hs_write_after(w, &PROFILE_MOVED, user, at);
 }
 

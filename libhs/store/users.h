@@ -67,8 +67,10 @@ typedef struct {
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_profile_whole(hs_db *db, hs_arena *a, hs_nid user, bool *ret_found,
                                                           hs_str *ret_name, hs_str *ret_avatar, hs_profile_field **ret,
                                                           size_t *ret_n);
-/* value p NULL: the field goes. Takes the position `at` of the unit. */
-HS_NODISCARD hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, hs_str key, hs_str value, uint32_t at);
+/* value p NULL: the field goes. Not written when the profile would have more than `most` bytes then: units are written
+ * one after the other, so that holds whoever else writes. Takes the position `at` of the unit. */
+HS_NODISCARD hs_error *hs_store_profile_set_field(hs_write *w, hs_nid user, const hs_profile_field *f, int32_t most,
+                                                  uint32_t at);
 /* All of them go. */
 HS_NODISCARD hs_error *hs_store_profile_clear_fields(hs_write *w, hs_nid user, uint32_t at);
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from mx import Client, refusal
+from mx import Client, Refused, quote, refusal
 
 
 def fill(client, n, call):
@@ -52,3 +52,39 @@ def test_a_hundred_tags(bob, room):
     bob.delete(f"{path}/u.t4")
     bob.put(f"{path}/u.more")
     assert len(bob.get(path)["tags"]) == 100
+
+
+def at_once(client, n, call):
+    """call(client, i) for all i < n, eight at a time; gives what was refused."""
+
+    def one(i):
+        try:
+            call(Client(client.base, client.token), i)
+        except Refused as r:
+            return r
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+        return [r for r in pool.map(one, range(n)) if r]
+
+
+# C17 aliases of a room, asked for by many at once
+def test_a_thousand_aliases_and_no_more_whoever_adds_them(bob):
+    room = bob.create_room()
+    name = f"cap{bob.user_id[1:].split(':')[0]}"
+    add = lambda c, i: c.put(f"/directory/room/{quote(f'#{name}x{i}:test')}", {"room_id": room})
+    fill(bob, 990, add)
+    refused = at_once(bob, 40, lambda c, i: add(c, 1000 + i))
+    assert len(refused) == 30 and {(r.status, r.errcode) for r in refused} == {(400, "M_UNKNOWN")}
+    assert len(bob.get(f"/rooms/{quote(room)}/aliases")["aliases"]) == 1000
+    bob.delete(f"/directory/room/{quote(f'#{name}x3:test')}")
+    add(bob, 2000)
+
+
+# C17 the fields of a profile, set by many at once
+def test_a_profile_has_64_kib_whoever_fills_it(bob):
+    mine = f"/profile/{quote(bob.user_id)}"
+    refused = at_once(bob, 32, lambda c, i: c.put(f"{mine}/org.f{i}", {f"org.f{i}": "x" * 4000}))
+    assert len(refused) == 16 and {(r.status, r.errcode) for r in refused} == {(400, "M_PROFILE_TOO_LARGE")}
+    whole = bob.get(mine)
+    assert len([k for k in whole if k.startswith("org.f")]) == 16
