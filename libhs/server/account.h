@@ -8,10 +8,6 @@
 /* POST /account/password. *ret_uia p not NULL: the body of a 401, nothing has changed. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_account_change_password(hs_server *srv, hs_arena *a, const hs_uia_in *in,
                                                               hs_str *ret_uia);
-/* The end of an account: rooms are left, devices, tokens, password, addresses and account data go; the name stays
- * taken.
- */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_account_end(hs_server *srv, hs_arena *a, const hs_session *who, bool erase);
 /* POST /account/deactivate. *ret_uia as above. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_account_deactivate(hs_server *srv, hs_arena *a, const hs_uia_in *in,
                                                          hs_str *ret_uia);

@@ -1,10 +1,11 @@
 /* See admin_accounts.h. */
 #include "server/admin_accounts.h"
 
-#include "server/account.h"
+#include "server/account_end.h"
 #include "server/login.h"
 #include "server/names.h"
 #include "server/password.h"
+#include "store/account_close.h"
 #include "store/sessions.h"
 #include "store/user_list.h"
 
@@ -54,7 +55,12 @@ hs_error *hs_admin_deactivate(hs_server *srv, hs_arena *a, const hs_session *tar
 
 hs_error *hs_admin_activate(hs_server *srv, hs_arena *a, const hs_session *target)
 {
-    return hs_admin_flags(srv, a, target->user, 0, HS_ACCOUNT_DEACTIVATED | HS_ACCOUNT_ERASED);
+    hs_write *w;
+
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_store_account_change_flags(w, target->user, 0, HS_ACCOUNT_DEACTIVATED | HS_ACCOUNT_ERASED));
+    HS_TRY(hs_store_account_listed(w, target->user));
+    return hs_sessions_end(w, target->user, EVERY_DEVICE);
 }
 
 hs_error *hs_admin_login_as(hs_server *srv, const hs_session *who, hs_arena *a, const hs_session *target,

@@ -7,7 +7,7 @@
 #include "bus/bus.h"
 
 enum {
-    SHARDS = 4,
+    SHARDS = 4, /* one digit */
     KINDS_MAX = 24,
     AT_ONCE = 32,    /* due jobs of a shard read at once */
     LOOK_MS = 1000,  /* from one look to the next when nothing was due */
@@ -262,21 +262,39 @@ static int32_t shard_of(hs_str s)
     return (int32_t)(h % SHARDS);
 }
 
+static void nudge(hs_server *srv, int32_t at)
+{
+    char digit = (char)('0' + at);
+
+    if (srv->bus)
+        hs_bus_publish(srv->bus, CHANNEL, hs_str_make(&digit, 1));
+}
+
 hs_error *hs_job_add(hs_server *srv, hs_arena *a, const hs_job_wish *in, hs_str *ret_id)
 {
     hs_job_row row = { .kind = hs_str_c(in->kind), .resource = in->resource, .params = in->params };
-    hs_str message;
     bool added;
 
     HS_TRY(hs_random_text(a, 16, NULL, &row.id));
     int32_t at = shard_of(in->resource.p ? in->resource : row.id);
     HS_TRY(hs_store_job_add(srv->db, a, &row, at, in->delay_ms, in->single, &added));
     *ret_id = added ? row.id : (hs_str){ NULL, 0 };
-    if (added && in->delay_ms <= 0 && srv->bus) {
-        HS_TRY(hs_str_fmt(a, &message, "%d", (int)at));
-        hs_bus_publish(srv->bus, CHANNEL, message);
-    }
+    if (added && in->delay_ms <= 0)
+        nudge(srv, at);
     return NULL;
+}
+
+hs_error *hs_job_add_with(hs_write *w, const hs_job_wish *in)
+{
+    hs_job_row row = { .kind = hs_str_c(in->kind), .resource = in->resource, .params = in->params };
+
+    HS_TRY(hs_random_text(hs_write_arena(w), 16, NULL, &row.id));
+    return hs_store_job_add_with(w, &row, shard_of(in->resource));
+}
+
+void hs_job_added(hs_server *srv, const hs_job_wish *in)
+{
+    nudge(srv, shard_of(in->resource));
 }
 
 hs_error *hs_job_get(hs_server *srv, hs_arena *a, const char *kind, hs_str id, hs_job_row **ret)

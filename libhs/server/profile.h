@@ -27,7 +27,5 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_set(hs_server *srv, hs_arena *a, c
 /* The same with nothing. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_clear(hs_server *srv, hs_arena *a, const hs_session *who, hs_str user_id,
                                                     hs_str field);
-/* All but display name and avatar go. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_profile_clear_fields(hs_server *srv, hs_arena *a, hs_nid user);
 
 #endif

@@ -1,6 +1,7 @@
 /* Opens and closes the services, in the order in which they need each other. The caller has set loop, log, metrics,
  * config, db, server_name, key and arena; the rest of hs_server is filled here. */
 #include "bus/bus_redis.h"
+#include "server/account_end.h"
 #include "server/admin_redact.h"
 #include "server/caches.h"
 #include "server/delayed.h"
@@ -158,6 +159,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_gauges_open(srv, srv->arena));
     HS_TRY(hs_room_delete_open(srv));
     HS_TRY(hs_admin_redact_open(srv));
+    HS_TRY(hs_account_end_open(srv));
     HS_TRY(hs_purge_history_open(srv));
     HS_TRY(hs_retention_open(srv));
     HS_TRY(hs_room_upkeep_open(srv));

@@ -25,12 +25,6 @@ static const hs_stmt DATA_COUNT = {
     .sql = "SELECT count(*) FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type <> $3",
     .params = "nnt", .cols = "n", .big = "account_data",
 };
-static const hs_stmt DATA_PURGE = {
-    .name = "account_data_purge",
-    .sql = "WITH f AS (DELETE FROM filter WHERE user_nid = $1),"
-           " p AS (DELETE FROM push_ruleset WHERE user_nid = $1) DELETE FROM account_data WHERE user_nid = $1",
-    .params = "n", .big = "account_data filter push_ruleset",
-};
 static const hs_stmt FILTER_FIND = {
     .name = "filter_find",
     .sql = "SELECT filter_id FROM filter WHERE user_nid = $1 AND body = $2",
@@ -56,8 +50,7 @@ static const hs_stmt FILTER_GET = {
 /* clang-format on */
 
 const hs_stmt *const hs_account_data_statements[] = {
-    &DATA_GET,    &DATA_AFTER, &DATA_PUT,    &DATA_COUNT, &DATA_PURGE,
-    &FILTER_FIND, &FILTER_ADD, &FILTER_FULL, &FILTER_GET, NULL,
+    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_COUNT, &FILTER_FIND, &FILTER_ADD, &FILTER_FULL, &FILTER_GET, NULL,
 };
 
 hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
@@ -103,11 +96,6 @@ hs_error *hs_store_account_data_others(hs_db *db, hs_arena *a, hs_nid user, hs_n
     HS_TRY(hs_db_query(db, a, &DATA_COUNT, &rows, user, room, type));
     *ret = hs_rows_i64(rows, 0, 0);
     return NULL;
-}
-
-hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user)
-{
-    return hs_db_exec(db, a, &DATA_PURGE, NULL, user);
 }
 
 hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int32_t most, int64_t *ret_id)

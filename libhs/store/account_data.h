@@ -24,9 +24,6 @@ HS_NODISCARD hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_ni
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_others(hs_db *db, hs_arena *a, hs_nid user, hs_nid room,
                                                                 hs_str type, int64_t *ret);
 
-/* All of the user's, filters and push rules too. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_account_data_purge(hs_db *db, hs_arena *a, hs_nid user);
-
 /* The same body gives the same id, as in Synapse; ids of a user count from 0. -1: the user has `most` others. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_filter_add(hs_db *db, hs_arena *a, hs_nid user, hs_str body, int32_t most,
                                                        int64_t *ret_id);

@@ -67,15 +67,10 @@ static const hs_stmt VOID = {
     .sql = "DELETE FROM delayed_event WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND user_nid <> $4 AND status = 0",
     .params = "nttn", .big = "delayed_event",
 };
-static const hs_stmt FORGET = {
-    .name = "delayed_forget",
-    .sql = "DELETE FROM delayed_event WHERE user_nid = $1 AND status = 0",
-    .params = "n", .big = "delayed_event",
-};
 /* clang-format on */
 
 const hs_stmt *const hs_delayed_statements[] = {
-    &LOCK_USER, &COUNT, &ADD, &CANCEL, &RESTART, &CLAIM, &DUE, &END, &OF, &VOID, &FORGET, NULL,
+    &LOCK_USER, &COUNT, &ADD, &CANCEL, &RESTART, &CLAIM, &DUE, &END, &OF, &VOID, NULL,
 };
 
 static hs_error *read_rows(const hs_rows *r, hs_arena *a, hs_delayed_row **ret, size_t *ret_n)
@@ -179,9 +174,4 @@ hs_error *hs_store_delayed_of(hs_db *db, hs_arena *a, hs_nid user, hs_str delay_
 hs_error *hs_store_delayed_void(hs_write *w, hs_nid room, hs_str type, hs_str state_key, hs_nid sender)
 {
     return hs_write_after(w, &VOID, room, type, state_key, sender);
-}
-
-hs_error *hs_store_delayed_forget(hs_db *db, hs_arena *a, hs_nid user)
-{
-    return hs_db_exec(db, a, &FORGET, NULL, user);
 }

@@ -40,7 +40,5 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_delayed_of(hs_db *db, hs_arena *a, h
 
 /* With a state event: what others want to set there later is void. */
 HS_NODISCARD hs_error *hs_store_delayed_void(hs_write *w, hs_nid room, hs_str type, hs_str state_key, hs_nid sender);
-/* All that wait of a user. */
-HS_NODISCARD HS_SUSPENDS hs_error *hs_store_delayed_forget(hs_db *db, hs_arena *a, hs_nid user);
 
 #endif

@@ -70,6 +70,11 @@ hs_error *hs_store_job_add(hs_db *db, hs_arena *a, const hs_job_row *row, int32_
     return NULL;
 }
 
+hs_error *hs_store_job_add_with(hs_write *w, const hs_job_row *row, int32_t shard)
+{
+    return hs_write_before(w, &JOB_ADD, row->id, row->kind, row->resource, row->params, shard, (int64_t)0, 0);
+}
+
 static hs_error *read_jobs(const hs_rows *r, hs_arena *a, hs_job_row **ret, size_t *ret_n)
 {
     size_t n = hs_rows_count(r);

@@ -19,6 +19,8 @@ typedef struct {
 /* Due in delay_ms. *ret_added false: `single`, and there is one of this kind and resource that has not ended. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_job_add(hs_db *db, hs_arena *a, const hs_job_row *row, int32_t shard,
                                                     int64_t delay_ms, bool single, bool *ret_added);
+/* The same in a unit; not for `single` ones. */
+HS_NODISCARD hs_error *hs_store_job_add_with(hs_write *w, const hs_job_row *row, int32_t shard);
 /* The jobs of a shard that are due and of these kinds, longest due first; without their results. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_store_jobs_due(hs_db *db, hs_arena *a, int32_t shard, hs_strs kinds,
                                                      int32_t limit, hs_job_row **ret, size_t *ret_n);

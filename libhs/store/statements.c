@@ -3,6 +3,7 @@
 
 /* clang-format off */
 #define LISTS(X) \
+    X(hs_account_close_statements) \
     X(hs_account_data_statements) \
     X(hs_admin_actions_statements) \
     X(hs_blocks_statements) \

@@ -3,7 +3,7 @@
 import pytest
 
 from mx import Client, Refused, refusal
-from server import Server
+from server import Server, wait_for
 
 PASSWORD = "a good password 1"
 
@@ -193,7 +193,7 @@ def test_a_deactivated_account_is_out_of_everything(server, alice, bob, room, an
     with pytest.raises(Refused) as r:
         Client(server.base).login(alice.user_id)
     assert r.value.status == 403
-    assert alice.user_id not in bob.get(f"/rooms/{room}/joined_members")["joined"]
+    wait_for(lambda: alice.user_id not in bob.get(f"/rooms/{room}/joined_members")["joined"])
     assert refusal(anyone.get, f"/profile/{alice.user_id}").status == 404
     local = alice.user_id[1:].split(":")[0]
     assert refusal(anyone.get, f"/register/available?username={local}").errcode == "M_USER_IN_USE"

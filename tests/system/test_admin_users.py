@@ -235,7 +235,7 @@ def test_an_account_is_deactivated_and_may_come_back(server, admin, alice, bob, 
         bob.get("/account/whoami")
     shown = admin.get(user(bob))
     assert (shown["deactivated"], shown["erased"], shown["displayname"], shown["threepids"]) == (True, True, None, [])
-    assert alice.state(room, "m.room.member", bob.user_id)["membership"] == "leave"
+    wait_for(lambda: alice.state(room, "m.room.member", bob.user_id)["membership"] == "leave")
     answer(admin, "PUT", user(bob), {"password": "a good password 9"})
     with refusal(403):  # A03: a password does not bring an account back
         Client(server.base).login(bob.user_id, "a good password 9")
