@@ -368,6 +368,16 @@ def test_the_sandbox_holds():
     assert r.returncode == 0
 
 
+# Z12 the helper has a log and a socket of ours, and no secret
+def test_the_helper_inherits_nothing_else(server, alice):
+    put(alice, png(50, 50), "image/png")
+    (pid,) = helpers(server)
+    fds = {n: os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+    assert sorted(fds) == ["0", "1", "2", "3"] and fds["0"] == fds["1"] == "/dev/null" and fds["3"].startswith("socket:"), fds
+    names = [v.split("=")[0] for v in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0") if v]
+    assert not [n for n in names if "PASSWORD" in n or "SECRET" in n or n.startswith(("PG", "SYNAPSE", "HS_"))], names
+
+
 def test_random_damage(server, alice):
     """Bytes of sound images are changed at random: each is either made or not, and the server stays."""
     seed = int.from_bytes(os.urandom(4), "big")

@@ -100,6 +100,30 @@ def test_requests_are_counted_by_servlet(server, alice):
     wait_for(lambda: Scrape(server.base).value("synapse_http_server_response_time_seconds_count", code="200", **labels) == before + 3)
 
 
+# X09 whatever strangers ask for, under whatever name
+def test_what_strangers_make_up_makes_no_series(server):
+    stranger = Client(server.base)
+
+    def series():
+        return {(s.name, tuple(sorted(s.labels.items()))) for f in Scrape(server.base).families.values() for s in f.samples}
+
+    def ask(n):
+        stranger.raw("GET", f"/_matrix/client/v3/made-up-{n}")
+        stranger.raw("GET", f"/_matrix/client/v3/rooms/!made-up-{n}:of.{n}/state", token=False)
+        stranger.raw("GET", f"/_matrix/client/v3/profile/@made-up-{n}:of.{n}")
+        stranger.raw(f"MADEUP{n}", "/_matrix/client/versions")
+        stranger.raw("POST", "/_matrix/client/v3/login", body={"type": f"m.made-up-{n}"})
+        stranger.raw("GET", "/_matrix/client/versions", headers={"Authorization": f"Bearer made-up-{n}", "User-Agent": f"made-up-{n}"})
+
+    series()  # scraping is counted too
+    ask(0)
+    before = series()
+    for n in range(1, 30):
+        ask(n)
+    assert series() == before
+    assert not [s for s in before if "made-up" in str(s).lower() or "madeup" in str(s).lower()]
+
+
 def test_statements_and_waits_for_connections_are_counted(server, new_user):
     new_user("somebody")
     scrape = Scrape(server.base)

@@ -135,6 +135,7 @@ static void second_waiter(void *ud)
     note(d, "2");
 }
 
+/* X01 */
 static void a_queue_wakes_in_the_order_of_waiting(void **state)
 {
     diary *d = *state;
@@ -174,6 +175,7 @@ static void writes(void *ud)
     d->ended++;
 }
 
+/* X01: nor do many who read keep the one out who writes. */
 static void a_waiting_writer_holds_back_later_readers(void **state)
 {
     diary *d = *state;

@@ -76,6 +76,7 @@ static void lines_below_the_level_are_not_written(void **state)
     assert_non_null(strstr(text, "- DEBUG - - - seen\n"));
 }
 
+/* X09 */
 static void line_breaks_from_outside_forge_no_lines(void **state)
 {
     char text[1024];

@@ -2,6 +2,7 @@
 #include "support/graph.h"
 
 #include "server/room_member.h"
+#include "server/timeline.h"
 #include "server/upkeep.h"
 #include "store/gaps.h"
 
@@ -341,6 +342,48 @@ static void a_rejected_outlier_is_judged_anew_in_the_graph(void **state)
     graph_world_close(w);
 }
 
+enum { REJECTED = 60, PAGE = 10 };
+
+static void rejected_in_a_row(void *ud)
+{
+    graph_world *w = ud;
+    hs_session *alice = test_user(&w->t, "alice");
+    const graph_event *join = bob_joins(w);
+    hs_messages_query in = { .room_id = w->room_id, .limit = PAGE };
+    hs_str last = join->id;
+    size_t shown = 0, pages = 0;
+
+    for (int i = 0; i < REJECTED; i++) { /* bob may not */
+        char text[64];
+        snprintf(text, sizeof text, "{\"name\":\"%d\"}", i);
+        const graph_event *e = graph_play(w, GRAPH_PEOPLE[1], "m.room.name", "", text, &last, 1);
+        assert_int_equal(e->flags, HS_EV_REJECTED);
+        last = e->id;
+    }
+    graph_play(w, GRAPH_PEOPLE[1], "m.room.message", NULL, "{\"body\":\"x\"}", &last, 1);
+    for (;;) {
+        hs_messages_page page;
+        test_ok(hs_messages_get(w->t.srv, alice, w->t.db.a, &in, &page));
+        for (size_t i = 0; i < page.chunk_n; i++)
+            assert_false(page.chunk[i].event->flags & HS_EV_REJECTED);
+        shown += page.chunk_n;
+        pages++;
+        if (!page.end.p)
+            break;
+        assert_true(page.chunk_n > 0);
+        in.from = page.end;
+    }
+    assert_int_equal(shown, test_pg_sql(w->t.db.conninfo, "SELECT count(*) FROM timeline WHERE event_nid <> 0"));
+    assert_true(pages <= shown / PAGE + 2); /* and none for the rejected ones */
+}
+
+/* F11: who reads on from before to after many rejected events comes to the room's beginning. */
+static void rejected_events_do_not_end_pages(void **state)
+{
+    (void)state;
+    graph_by_itself(rejected_in_a_row);
+}
+
 static void with_state_between(void *ud)
 {
     graph_world *w = ud;
@@ -628,6 +671,7 @@ int main(void)
         cmocka_unit_test(there_is_an_end_to_what_waits_in_a_room),
         cmocka_unit_test(an_outlier_takes_its_place_in_the_graph),
         cmocka_unit_test(a_rejected_outlier_is_judged_anew_in_the_graph),
+        cmocka_unit_test(rejected_events_do_not_end_pages),
         cmocka_unit_test(a_gap_begins_a_line_and_is_closed_by_what_was_missing),
         cmocka_unit_test(a_redaction_may_come_before_its_target),
         cmocka_unit_test(a_redaction_of_another_server_takes_effect_if_it_may),
