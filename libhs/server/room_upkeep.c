@@ -132,7 +132,8 @@ static hs_error *tie_rooms(upkeep *u, hs_lease *l, hs_arena *a, hs_room_top *roo
     size_t tied = 0;
 
     forget_hopeless(u);
-    qsort(rooms, n, sizeof *rooms, by_heads);
+    if (n)
+        qsort(rooms, n, sizeof *rooms, by_heads);
     for (size_t i = 0; i < n && tied < TIED_AT_ONCE && goes_on(l); i++) {
         hs_error *e = tie_heads(u, l, a, rooms[i].room);
 
