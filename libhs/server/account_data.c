@@ -1,6 +1,6 @@
 /* See account_data.h. Every write takes a position, so that /sync of all devices sees it. Tags of a room are one object
- * of type m.tag: a change reads it, changes it and writes it, under a lock that all tag changes of this server share.
- */
+ * of type m.tag: a change reads it, changes it and writes it in place of what was read, and begins anew where somebody
+ * else was faster (hs_account_data_change). */
 #include "server/account_data.h"
 
 #include "base/checked.h"
@@ -21,8 +21,9 @@
 #define TYPES_MAX   1000 /* of a room, or globally */
 #define TAGS_MAX    100  /* of a room */
 #define FILTERS_MAX 1000
+#define ROUNDS      10 /* of a change that meets others */
 
-static const hs_str TAGS = HS_S_INIT("m.tag");
+static const hs_str TAGS = HS_S_INIT("m.tag"), NO_TAGS = HS_S_INIT("{\"tags\":{}}");
 
 static hs_error *check_type(hs_arena *a, hs_str type)
 {
@@ -145,6 +146,53 @@ hs_error *hs_account_data_delete(hs_server *srv, hs_arena *a, const hs_session *
     return hs_account_data_put(srv, a, who, room_id, type, nothing);
 }
 
+/* ── what is changed in place ── */
+
+static hs_error *write_change(hs_server *srv, hs_arena *a, hs_news_user told, int64_t seen_pos, hs_str content,
+                              hs_write_result *ret)
+{
+    hs_write *w;
+
+    told.what = HS_NEWS_ACCOUNT_DATA;
+    HS_TRY(hs_write_open(srv->db, a, &w));
+    HS_TRY(hs_write_position(w, &told.at));
+    HS_TRY(hs_store_account_data_change(w, told.user, told.room, told.type, seen_pos, content, told.at));
+    HS_TRY(hs_news_give(w, &(hs_news){ .users = &told, .users_n = 1 }));
+    return hs_write_commit(w, ret);
+}
+
+static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, hs_nid room, hs_str type,
+                               hs_account_data_edit *edit, const void *ud)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        hs_write_result result;
+        bool changed;
+        hs_str now, then;
+        int64_t pos;
+
+        HS_TRY(hs_store_account_data_seen(srv->db, a, user, room, type, &now, &pos));
+        HS_TRY(edit(a, ud, now, &changed, &then));
+        if (!changed)
+            return NULL;
+        HS_TRY(write_change(srv, a, (hs_news_user){ .user = user, .room = room, .type = type }, pos, then, &result));
+        if (result.status == HS_WRITE_OK)
+            return NULL;
+        hs_fiber_sleep(srv->loop, 1 + round * 3);
+    }
+    return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The account data is being changed elsewhere");
+}
+
+hs_error *hs_account_data_change(hs_server *srv, hs_arena *a, hs_nid user, hs_nid room, hs_str type,
+                                 hs_account_data_edit *edit, const void *ud)
+{
+    hs_fiber_lock *lock = &srv->account_data_locks[(uint64_t)user % HS_USER_LOCKS];
+
+    hs_lock_exclusive(srv->loop, lock);
+    hs_error *e = change_locked(srv, a, user, room, type, edit, ud);
+    hs_unlock(lock);
+    return e;
+}
+
 /* ── tags ── */
 
 hs_error *hs_tags_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str *ret_content)
@@ -156,66 +204,59 @@ hs_error *hs_tags_get(hs_server *srv, hs_arena *a, const hs_session *who, hs_str
     if (room)
         HS_TRY(hs_store_account_data_get(srv->db, a, who->user, room, TAGS, ret_content));
     if (!ret_content->p)
-        *ret_content = HS_S("{\"tags\":{}}");
+        *ret_content = NO_TAGS;
     return NULL;
 }
 
-/* The object with one tag replaced, or without it (content absent). */
-static hs_error *with_tag(hs_arena *a, hs_str now, hs_str tag, hs_jv content, hs_jv *ret, bool *ret_changed)
+typedef struct {
+    hs_str tag;
+    hs_jv content; /* absent: the tag is removed */
+} tag_change;
+
+/* The object with one tag replaced, or without it. */
+static hs_error *with_tag(hs_arena *a, const void *ud, hs_str now, bool *changed, hs_str *ret)
 {
+    const tag_change *c = ud;
+    bool put = hs_jv_is(c->content);
+    size_t n = 0;
     hs_jv old;
     hs_buf b;
     hs_json_out j;
-    hs_str text;
-    bool changed = hs_jv_is(content);
 
-    HS_TRY(hs_tape_parse(a, now, HS_JSON_OBJECT, &old));
+    *changed = put;
+    HS_TRY(hs_tape_parse(a, now.p ? now : NO_TAGS, HS_JSON_OBJECT, &old));
     hs_buf_init(&b, a);
     hs_json_out_init(&j, &b);
     hs_json_obj(&j);
     hs_json_obj_at(&j, "tags");
     for (hs_jv_iter it = { 0 }; hs_jv_next(hs_jv_get(old, HS_S("tags")), &it);) {
-        if (hs_str_eq(it.key, tag)) {
-            changed = true;
+        if (hs_str_eq(it.key, c->tag)) {
+            *changed = true;
             continue;
         }
         hs_json_key(&j, it.key);
         hs_json_v_raw(&j, hs_jv_raw(it.value));
+        n++;
     }
-    if (hs_jv_is(content)) {
-        hs_json_key(&j, tag);
-        hs_json_v_raw(&j, hs_jv_raw(content));
-    }
-    hs_json_end(&j);
-    hs_json_end(&j);
-    HS_TRY(hs_buf_flatten(&b, &text));
-    *ret_changed = changed;
-    return hs_tape_parse(a, text, HS_JSON_OBJECT, ret);
-}
-
-static hs_error *change_tags_locked(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag,
-                                    hs_jv content)
-{
-    hs_str now;
-    hs_jv then;
-    hs_nid room;
-    bool changed;
-
-    HS_TRY(find_room(srv, a, room_id, &room));
-    HS_TRY(hs_tags_get(srv, a, who, room_id, &now));
-    HS_TRY(with_tag(a, now, tag, content, &then, &changed));
-    if (hs_jv_is(content) && hs_jv_count(hs_jv_get(then, HS_S("tags"))) > TAGS_MAX)
+    if (put && n >= TAGS_MAX)
         return hs_err(a, 400, HS_M_UNKNOWN, "A room may have %d tags at most", TAGS_MAX);
-    return changed && room ? write_data(srv, a, who, room, TAGS, then) : NULL;
+    if (put) {
+        hs_json_key(&j, c->tag);
+        hs_json_v_raw(&j, hs_jv_raw(c->content));
+    }
+    hs_json_end(&j);
+    hs_json_end(&j);
+    return hs_buf_flatten(&b, ret);
 }
 
 static hs_error *change_tags(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag,
                              hs_jv content)
 {
-    hs_lock_exclusive(srv->loop, &srv->tags_lock);
-    hs_error *e = change_tags_locked(srv, a, who, room_id, tag, content);
-    hs_unlock(&srv->tags_lock);
-    return e;
+    tag_change c = { tag, content };
+    hs_nid room;
+
+    HS_TRY(find_room(srv, a, room_id, &room));
+    return room ? hs_account_data_change(srv, a, who->user, room, TAGS, with_tag, &c) : NULL;
 }
 
 hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag, hs_jv content)
@@ -229,116 +270,6 @@ hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_str 
 hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id, hs_str tag)
 {
     return change_tags(srv, a, who, room_id, tag, (hs_jv){ 0 });
-}
-
-/* ── a room that was replaced ── */
-
-typedef struct {
-    hs_server *srv;
-    hs_arena *a;
-    const hs_room *from, *to;
-    hs_write *w;
-    HS_VEC(hs_news_user) told;
-} follow;
-
-static hs_error *follow_put(follow *f, hs_nid user, hs_nid room, hs_str type, hs_str content)
-{
-    hs_news_user told = { .user = user, .what = HS_NEWS_ACCOUNT_DATA, .room = room, .type = type };
-
-    HS_TRY(hs_write_position(f->w, &told.at));
-    HS_TRY(hs_store_account_data_put(f->w, user, room, type, content, told.at));
-    return hs_vec_push(f->a, &f->told, told);
-}
-
-static hs_error *follow_tags(follow *f, hs_nid user)
-{
-    hs_str tags, there;
-    hs_jv parsed;
-
-    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, f->from->nid, TAGS, &tags));
-    if (!tags.p)
-        return NULL;
-    HS_TRY(hs_tape_parse(f->a, tags, HS_JSON_OBJECT, &parsed));
-    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, f->to->nid, TAGS, &there));
-    return there.p || !hs_jv_count(hs_jv_get(parsed, HS_S("tags"))) ? NULL
-                                                                    : follow_put(f, user, f->to->nid, TAGS, tags);
-}
-
-static bool lists(hs_jv array, hs_str value)
-{
-    for (hs_jv_iter it = { 0 }; hs_jv_next(array, &it);)
-        if (hs_str_eq(hs_jv_str_or_null(it.value), value))
-            return true;
-    return false;
-}
-
-/* The first person in m.direct with the old room and without the new one gets that too. */
-static hs_error *follow_direct(follow *f, hs_nid user)
-{
-    hs_str now, then;
-    hs_json_out j;
-    hs_jv all;
-    hs_buf b;
-    bool done = false;
-
-    HS_TRY(hs_store_account_data_get(f->srv->db, f->a, user, 0, HS_S("m.direct"), &now));
-    if (!now.p)
-        return NULL;
-    HS_TRY(hs_tape_parse(f->a, now, HS_JSON_OBJECT, &all));
-    hs_buf_init(&b, f->a);
-    hs_json_out_init(&j, &b);
-    hs_json_obj(&j);
-    for (hs_jv_iter it = { 0 }; hs_jv_next(all, &it);) {
-        hs_json_key(&j, it.key);
-        if (done || !lists(it.value, f->from->id) || lists(it.value, f->to->id)) {
-            hs_json_v_raw(&j, hs_jv_raw(it.value));
-            continue;
-        }
-        done = true;
-        hs_json_arr(&j);
-        for (hs_jv_iter rooms = { 0 }; hs_jv_next(it.value, &rooms);)
-            hs_json_v_raw(&j, hs_jv_raw(rooms.value));
-        hs_json_v_str(&j, f->to->id);
-        hs_json_end(&j);
-    }
-    hs_json_end(&j);
-    HS_TRY(hs_buf_flatten(&b, &then));
-    return done ? follow_put(f, user, 0, HS_S("m.direct"), then) : NULL;
-}
-
-static hs_error *follow_some(follow *f, const hs_nid *users, size_t n)
-{
-    hs_write_result res;
-
-    f->told.n = 0;
-    HS_TRY(hs_write_open(f->srv->db, f->a, &f->w));
-    for (size_t i = 0; i < n; i++) {
-        HS_TRY(follow_tags(f, users[i]));
-        HS_TRY(follow_direct(f, users[i]));
-    }
-    if (!f->told.n)
-        return NULL;
-    HS_TRY(hs_news_give(f->w, &(hs_news){ .users = f->told.at, .users_n = f->told.n }));
-    return hs_write_commit(f->w, &res);
-}
-
-void hs_account_data_follow(hs_server *srv, hs_nids users, const hs_room *from, const hs_room *to)
-{
-    enum { AT_ONCE = 100 };
-    hs_arena *a = hs_arena_open(HS_MIB(64));
-
-    if (!a)
-        return;
-    hs_lock_exclusive(srv->loop, &srv->tags_lock);
-    for (size_t i = 0; i < users.n; i += AT_ONCE) {
-        follow some = { .srv = srv, .a = a, .from = from, .to = to };
-        hs_error *e = follow_some(&some, users.at + i, users.n - i < AT_ONCE ? users.n - i : AT_ONCE);
-        if (e)
-            hs_log_error(srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.account_data", e);
-        hs_arena_reset(a);
-    }
-    hs_unlock(&srv->tags_lock);
-    hs_arena_close(a);
 }
 
 /* ── filters ── */

@@ -27,9 +27,11 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
                                                  hs_str tag);
 
-/* A room was replaced: the tags that these users have given it, and its place in their m.direct, go over to the new
- * one. What fails is logged. */
-HS_SUSPENDS void hs_account_data_follow(hs_server *srv, hs_nids users, const hs_room *from, const hs_room *to);
+/* Changes what is there now, whoever else changes it at the same time: `edit` may run several times. `now` is p NULL
+ * when there is nothing; *changed false: it stays. */
+typedef hs_error *hs_account_data_edit(hs_arena *a, const void *ud, hs_str now, bool *changed, hs_str *ret);
+HS_NODISCARD HS_SUSPENDS hs_error *hs_account_data_change(hs_server *srv, hs_arena *a, hs_nid user, hs_nid room,
+                                                          hs_str type, hs_account_data_edit *edit, const void *ud);
 
 /* 400 M_BAD_JSON for a wrong shape. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_filter_put(hs_server *srv, hs_arena *a, const hs_session *who, hs_jv body,

@@ -50,7 +50,7 @@ hs_error *hs_account_end(hs_server *srv, hs_arena *a, const hs_session *who, boo
     HS_TRY(hs_store_account_close(w, who->user, HS_ACCOUNT_DEACTIVATED | (erase ? (unsigned)HS_ACCOUNT_ERASED : 0),
                                   HS_ACCOUNT_ADMIN));
     HS_TRY(sweep(w, who->user, erase, &at));
-    HS_TRY(hs_job_add_with(w, &job));
+    HS_TRY(hs_job_add_with(w, &job, NULL));
     HS_TRY(tell(w, who->user, erase, at));
     hs_job_added(srv, &job);
     return hs_sessions_end_acting(srv, a, who->user); /* the job does it too */

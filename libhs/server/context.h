@@ -67,9 +67,9 @@ struct hs_server {
     struct hs_thumbs *thumbs;           /* media_thumb.c: the process that makes them */
     struct hs_media *media;             /* media.c: where files are kept; NULL without the media role */
     struct hs_feed *feed;               /* fanout.c: what has been told, last position per room */
-    hs_fiber_lock tags_lock;            /* account_data.c: one change of tags at a time */
-#define HS_PUSH_RULES_LOCKS 32
-    hs_fiber_lock push_rules_locks[HS_PUSH_RULES_LOCKS]; /* push_rules.c: by user */
+#define HS_USER_LOCKS 32
+    hs_fiber_lock account_data_locks[HS_USER_LOCKS]; /* account_data.c: by user */
+    hs_fiber_lock push_rules_locks[HS_USER_LOCKS];   /* push_rules.c: by user */
 };
 
 /* Sets srv->bus and srv->shared: by the configuration a Redis or the bus of a single process; `redis_socket` (p NULL:

@@ -284,11 +284,13 @@ hs_error *hs_job_add(hs_server *srv, hs_arena *a, const hs_job_wish *in, hs_str 
     return NULL;
 }
 
-hs_error *hs_job_add_with(hs_write *w, const hs_job_wish *in)
+hs_error *hs_job_add_with(hs_write *w, const hs_job_wish *in, hs_str *ret_id)
 {
     hs_job_row row = { .kind = hs_str_c(in->kind), .resource = in->resource, .params = in->params };
 
     HS_TRY(hs_random_text(hs_write_arena(w), 16, NULL, &row.id));
+    if (ret_id)
+        *ret_id = row.id;
     return hs_store_job_add_with(w, &row, shard_of(in->resource));
 }
 

@@ -42,8 +42,8 @@ typedef struct {
 /* Durable when this returns, and begun soon by whoever has the shard. *ret_id p NULL: `single`, and there is one. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_job_add(hs_server *srv, hs_arena *a, const hs_job_wish *in, hs_str *ret_id);
 /* The same in a unit, with what else it writes; for a job that has a resource, is due at once and not `single`. Once
- * the unit is written, hs_job_added has it begun soon. */
-HS_NODISCARD hs_error *hs_job_add_with(hs_write *w, const hs_job_wish *in);
+ * the unit is written, hs_job_added has it begun soon. *ret_id (may be NULL): of the unit's arena. */
+HS_NODISCARD hs_error *hs_job_add_with(hs_write *w, const hs_job_wish *in, hs_str *ret_id);
 void hs_job_added(hs_server *srv, const hs_job_wish *in);
 /* *ret NULL: there is none with this id and kind. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_job_get(hs_server *srv, hs_arena *a, const char *kind, hs_str id,

@@ -147,7 +147,7 @@ static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, change 
 /* One change of a user at a time in this worker. */
 static hs_error *do_change(hs_server *srv, hs_arena *a, hs_nid user, change c)
 {
-    hs_fiber_lock *lock = &srv->push_rules_locks[(uint64_t)user % HS_PUSH_RULES_LOCKS];
+    hs_fiber_lock *lock = &srv->push_rules_locks[(uint64_t)user % HS_USER_LOCKS];
 
     hs_lock_exclusive(srv->loop, lock);
     hs_error *e = change_locked(srv, a, user, c);

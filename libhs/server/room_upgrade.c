@@ -5,18 +5,17 @@
  * id that the tombstone names; the creator's join, power levels that let everything through, the state that is copied,
  *   the bans; the canonical aliases of both rooms; the final power levels of both
  *
- * Tags, m.direct and push rules of the old room's local members follow, user by user: who loses them to a crash has
- * lost a convenience. */
+ * Tags, m.direct and push rules of the old room's local members follow by a job that is part of the unit
+ * (room_follow.c). */
 #include "server/room_upgrade.h"
 
 #include "base/checked.h"
 #include "core/ids.h"
 #include "core/sign.h"
-#include "server/account_data.h"
 #include "server/cache.h"
 #include "server/names.h"
-#include "server/push_rules.h"
 #include "server/room_create.h"
+#include "server/room_follow.h"
 #include "server/room_state.h"
 #include "server/room_upgrade_power.h"
 #include "store/directory.h"
@@ -38,6 +37,7 @@ typedef struct {
     hs_upgrade_power power;
     hs_event_made tombstone;
     hs_str room_id; /* the answer */
+    hs_str follow;  /* the job */
     hs_room *old_room, *new_room;
 } upgrade;
 
@@ -434,31 +434,7 @@ static hs_error *fill(hs_room_write *w, void *ud)
     HS_TRY(move_aliases(u, a));
     HS_TRY(settle_levels(u, a));
     u->room_id = u->new_room->id;
-    return NULL;
-}
-
-/* What the old room's local members have said about it holds for the new one too. */
-static hs_error *follow(const upgrade *u, hs_arena *a)
-{
-    hs_arena *each = hs_arena_open(HS_MIB(64));
-    hs_nid *users;
-    size_t n = u->old_room->local_members_n;
-
-    if (!each)
-        return HS_ERR_NOMEM;
-    hs_error *e = hs_alloc(a, n, &users);
-    if (!e && n)
-        memcpy(users, u->old_room->local_members, n * sizeof *users);
-    if (!e)
-        hs_account_data_follow(u->srv, (hs_nids){ .at = users, .n = n }, u->old_room, u->new_room);
-    for (size_t i = 0; !e && i < n; i++) {
-        hs_error *failed = hs_push_rules_move_room(u->srv, each, users[i], u->old_room->id, u->new_room->id);
-        if (failed)
-            hs_log_error(u->srv->log, HS_LOG_WARN, HS_S(""), "room_upgrade.push_rules", failed);
-        hs_arena_reset(each);
-    }
-    hs_arena_close(each);
-    return e;
+    return hs_room_follow_add(a, hs_room_write_unit(u->from), u->old_room->id, u->room_id, &u->follow);
 }
 
 static hs_error *check_creators(hs_arena *a, const upgrade *u)
@@ -503,5 +479,5 @@ hs_error *hs_room_upgrade(hs_server *srv, const hs_session *who, hs_arena *a, co
     HS_TRY(hs_store_profile_get(srv->db, a, who->user, &found, &u.name, &u.avatar));
     HS_TRY(hs_room_write_run(srv, a, room, HS_WRITE_STATE, fill, &u, NULL));
     *ret = u.room_id;
-    return u.new_room ? follow(&u, a) : NULL;
+    return u.new_room ? hs_room_follow_wait(srv, a, room->id, u.follow) : NULL;
 }

@@ -22,6 +22,7 @@
 #include "server/retention.h"
 #include "server/room.h"
 #include "server/room_delete.h"
+#include "server/room_follow.h"
 #include "server/room_upkeep.h"
 #include "server/session.h"
 #include "server/sticky.h"
@@ -144,6 +145,7 @@ hs_error *hs_server_open_services(hs_server *srv, hs_arena *a)
     HS_TRY(hs_rooms_open(srv, srv->arena));
     HS_TRY(hs_relations_open(srv, srv->arena));
     HS_TRY(hs_redact_related_open(srv));
+    HS_TRY(hs_room_follow_open(srv));
     HS_TRY(hs_delayed_open(srv, srv->arena));
     HS_TRY(hs_push_open(srv, srv->arena));
     HS_TRY(hs_unread_open(srv, srv->arena));

@@ -4,8 +4,8 @@
 /* clang-format off */
 static const hs_stmt DATA_GET = {
     .name = "account_data_get",
-    .sql = "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3",
-    .params = "nnt", .cols = "b", .big = "account_data",
+    .sql = "SELECT content, pos FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3",
+    .params = "nnt", .cols = "bn", .big = "account_data",
 };
 static const hs_stmt DATA_AFTER = {
     .name = "account_data_after",
@@ -19,6 +19,17 @@ static const hs_stmt DATA_PUT = {
     .sql = "INSERT INTO account_data(user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, hs_pos($5))"
            " ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
     .params = "nntbp", .big = "account_data",
+};
+/* Removed if it is the one that was seen; if it is not, what follows finds it there. */
+static const hs_stmt DATA_REMOVE = {
+    .name = "account_data_remove",
+    .sql = "DELETE FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3 AND pos = $4",
+    .params = "nntn", .big = "account_data",
+};
+static const hs_stmt DATA_ADD = {
+    .name = "account_data_add",
+    .sql = "INSERT INTO account_data(user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, hs_pos($5))",
+    .params = "nntbp",
 };
 static const hs_stmt DATA_COUNT = {
     .name = "account_data_count",
@@ -50,16 +61,26 @@ static const hs_stmt FILTER_GET = {
 /* clang-format on */
 
 const hs_stmt *const hs_account_data_statements[] = {
-    &DATA_GET, &DATA_AFTER, &DATA_PUT, &DATA_COUNT, &FILTER_FIND, &FILTER_ADD, &FILTER_FULL, &FILTER_GET, NULL,
+    &DATA_GET,    &DATA_AFTER, &DATA_PUT,    &DATA_REMOVE, &DATA_ADD, &DATA_COUNT,
+    &FILTER_FIND, &FILTER_ADD, &FILTER_FULL, &FILTER_GET,  NULL,
 };
 
-hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
+hs_error *hs_store_account_data_seen(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret,
+                                     int64_t *ret_pos)
 {
     hs_rows *rows;
 
     HS_TRY(hs_db_query(db, a, &DATA_GET, &rows, user, room, type));
     *ret = hs_rows_count(rows) ? hs_rows_str(rows, 0, 0) : hs_str_make(NULL, 0);
+    *ret_pos = hs_rows_count(rows) ? hs_rows_i64(rows, 0, 1) : 0;
     return NULL;
+}
+
+hs_error *hs_store_account_data_get(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, hs_str *ret)
+{
+    int64_t pos;
+
+    return hs_store_account_data_seen(db, a, user, room, type, ret, &pos);
 }
 
 hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64_t after, int64_t upto,
@@ -87,6 +108,14 @@ hs_error *hs_store_account_data_after(hs_db *db, hs_arena *a, hs_nid user, int64
 hs_error *hs_store_account_data_put(hs_write *w, hs_nid user, hs_nid room, hs_str type, hs_str content, uint32_t at)
 {
     return hs_write_after(w, &DATA_PUT, user, room, type, content, at);
+}
+
+hs_error *hs_store_account_data_change(hs_write *w, hs_nid user, hs_nid room, hs_str type, int64_t seen_pos,
+                                       hs_str content, uint32_t at)
+{
+    if (seen_pos)
+        HS_TRY(hs_write_after(w, &DATA_REMOVE, user, room, type, seen_pos));
+    return hs_write_after(w, &DATA_ADD, user, room, type, content, at);
 }
 
 hs_error *hs_store_account_data_others(hs_db *db, hs_arena *a, hs_nid user, hs_nid room, hs_str type, int64_t *ret)
