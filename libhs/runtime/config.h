@@ -173,6 +173,7 @@ typedef struct hs_config {
         rc_presence_per_user, rc_profile;
     bool has_rc_admin_redaction;
     int64_t max_upload_size, max_mau_value, soft_file_limit;
+    int64_t sync_answers_ms;  /* 0: whole answers are not kept */
     double cache_factor;      /* 0: not given */
     hs_jv cache_factors;      /* of single caches; absent: none */
     int64_t event_cache_size; /* events */

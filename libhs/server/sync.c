@@ -477,7 +477,7 @@ static hs_error *write_rooms(hs_sync_run *s, hs_json_out *j)
     return NULL;
 }
 
-static hs_error *write_answer(hs_sync_run *s, hs_buf *b, const hs_sync_token *next, bool *ret_empty)
+static hs_error *write_answer(hs_sync_run *s, hs_buf *b, hs_sync_made *ret)
 {
     hs_json_out j;
     hs_strs data = { NULL, 0 };
@@ -489,7 +489,7 @@ static hs_error *write_answer(hs_sync_run *s, hs_buf *b, const hs_sync_token *ne
         HS_TRY(read_stripped(s, &s->invites.at[i]));
     for (size_t i = 0; i < s->knocks.n; i++)
         HS_TRY(read_stripped(s, &s->knocks.at[i]));
-    HS_TRY(hs_sync_token_write(s->job.a, next, &token));
+    HS_TRY(hs_sync_token_write(s->job.a, &ret->next, &token));
     hs_json_out_init(&j, b);
     hs_json_obj(&j);
     hs_json_str(&j, "next_batch", token);
@@ -522,15 +522,15 @@ static hs_error *write_answer(hs_sync_run *s, hs_buf *b, const hs_sync_token *ne
     if (rooms)
         HS_TRY(write_rooms(s, &j));
     hs_json_end(&j);
-    *ret_empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n && next->sticky == next->pos;
+    ret->passing = s->letters.msgs.n || s->sticky_n;
+    ret->empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n && ret->next.sticky == ret->next.pos;
     return NULL;
 }
 
 hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in, hs_buf *b,
-                  hs_sync_token *ret_next, bool *ret_empty)
+                  hs_sync_made *ret)
 {
     hs_sync_run s = { .job = { .srv = srv, .who = who, .a = a, .in = in, .now = hs_loop_wall(srv->loop) } };
-    hs_sync_token next;
 
     HS_TRY(hs_ignored_users(srv, a, who->user, &s.job.ignores));
     HS_TRY(hs_sticky_ready(srv, a));
@@ -547,8 +547,8 @@ hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_s
     HS_TRY(hs_sync_choose(&s));
     HS_TRY(fill(&s));
     HS_TRY(read_presence(&s));
-    next = (hs_sync_token){ s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto, s.sticky_upto };
-    HS_TRY(write_answer(&s, b, &next, ret_empty));
-    *ret_next = next;
+    hs_sync_made made = { .next = { s.job.upto, s.typing.boot, s.typing.serial, s.letters.upto, s.sticky_upto } };
+    HS_TRY(write_answer(&s, b, &made));
+    *ret = made;
     return NULL;
 }

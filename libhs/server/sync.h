@@ -43,8 +43,20 @@ typedef struct {
     const hs_waiter *woken; /* nothing but what it collected has happened since the token; NULL: look at everything */
 } hs_sync_in;
 
-/* Writes the answer into b. *ret_next: the token in it. *ret_empty: nothing but the token is in it. */
+typedef struct {
+    hs_sync_token next; /* the token in the answer */
+    bool empty;         /* nothing else is in it */
+    bool passing;       /* what passes is in it: messages to the device, sticky events */
+} hs_sync_made;
+
+/* Writes the answer into b. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_sync(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in,
-                                           hs_buf *b, hs_sync_token *ret_next, bool *ret_empty);
+                                           hs_buf *b, hs_sync_made *ret);
+/* The same for a first sync or one of the full state: no older than the moment of asking, but not made anew when it
+ * was, or is being, made for the same device (sync_whole.c). The news of before the call are to be here. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_sync_whole(hs_server *srv, const hs_session *who, hs_arena *a,
+                                                 const hs_sync_in *in, hs_buf *b);
+/* The device goes on from a token: it needs no answer of before any more. */
+void hs_sync_answers_taken(hs_server *srv, const hs_session *who, int64_t pos);
 
 #endif

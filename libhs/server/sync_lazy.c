@@ -102,6 +102,14 @@ void hs_lazy_start(hs_lazy *l, bool has_since, int64_t since)
     l->n = kept;
 }
 
+void hs_lazy_forget(hs_server *srv, hs_nid user, hs_str device_id)
+{
+    hs_lazy *l = hs_lazy_of(srv, user, device_id);
+
+    if (l)
+        l->n = 0;
+}
+
 bool hs_lazy_sent(const hs_lazy *l, hs_nid event)
 {
     for (size_t i = l->n; i > 0; i--) {

@@ -100,6 +100,8 @@ hs_lazy *hs_lazy_of(hs_server *srv, hs_nid user, hs_str device_id);
  * one. */
 void hs_lazy_start(hs_lazy *l, bool has_since, int64_t since);
 bool hs_lazy_sent(const hs_lazy *l, hs_nid event);
+/* Nothing counts as sent any more. */
+void hs_lazy_forget(hs_server *srv, hs_nid user, hs_str device_id);
 void hs_lazy_mark(hs_lazy *l, hs_nid event, int64_t pos);
 
 /* sync_write.c */

@@ -515,6 +515,7 @@ void hs_sync_recent_open(hs_server *srv)
     hs_cache_open(srv->caches, &w->user_cache, "sync_users", USERS_BYTES, trim_users, w);
     hs_cache_open(srv->caches, &w->lazy_cache, "sync_lazy", LAZY_BYTES, hs_lazy_trim, w);
     hs_cache_open(srv->caches, &w->filter_cache, "sync_filters", FILTERS_BYTES, hs_sync_filters_trim, srv);
+    hs_sync_answers_open(srv);
 }
 
 void hs_sync_recent_clear(hs_server *srv)
@@ -528,6 +529,8 @@ void hs_sync_recent_clear(hs_server *srv)
             user_forget(w, user_of_link(w->user_cache.lru.prev));
     if (w->lazies)
         hs_lazy_clear(w);
+    if (w->answers)
+        hs_sync_answers_clear(w);
     hs_map_close(w->lazies);
     w->lazies = NULL;
     hs_map_close(w->users);

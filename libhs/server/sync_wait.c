@@ -196,9 +196,10 @@ hs_error *hs_waiters_open(hs_server *srv, hs_arena *a)
     w->users = hs_map_open(srv->hash_seed);
     w->rooms = hs_map_open(srv->hash_seed);
     w->lazies = hs_map_open(srv->hash_seed);
+    w->answers = hs_map_open(srv->hash_seed);
     srv->waiters = w;
     hs_sync_recent_open(srv);
-    if (!w->users || !w->rooms || !w->lazies)
+    if (!w->users || !w->rooms || !w->lazies || !w->answers)
         return HS_ERR_NOMEM;
     (void)a;
     return hs_fanout_listen(srv, hear, srv);

@@ -10,7 +10,7 @@ from server import CLUSTER, SECRET, Server
 
 # With many processes: what starts processes of its own is the same as without.
 collect_ignore = [
-    f"test_{name}.py" for name in ("backpressure", "caches", "federation", "listeners", "proxies", "replace", "start", "tools", "two_workers", "workers")
+    f"test_{name}.py" for name in ("backpressure", "caches", "federation", "listeners", "proxies", "replace", "start", "sync_storm", "tools", "two_workers", "workers")
 ] if CLUSTER else []
 
 _names = itertools.count(1)

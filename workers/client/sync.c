@@ -96,20 +96,19 @@ static hs_error *park(hs_req *q, hs_res *r, const hs_session *who, const hs_sync
 static hs_error *answer(hs_req *q, hs_res *r, const hs_session *who, hs_sync_in *in, hs_sync_filter *filter,
                         int64_t deadline, bool may_wait)
 {
-    hs_sync_token next;
-    bool empty;
+    hs_sync_made made;
 
     for (int round = 0;; round++) {
         hs_buf_init(&r->body, q->a);
-        HS_TRY(hs_sync(q->srv, who, q->a, in, &r->body, &next, &empty));
-        if (!empty || !may_wait || !hs_req_may_park(q) || deadline <= hs_loop_now(q->loop)) {
+        HS_TRY(hs_sync(q->srv, who, q->a, in, &r->body, &made));
+        if (!made.empty || !may_wait || !hs_req_may_park(q) || deadline <= hs_loop_now(q->loop)) {
             r->status = 200;
             return NULL;
         }
-        if (hs_fanout_position(q->srv) == next.pos && hs_typing_settled(q->srv, next.serial))
-            return park(q, r, who, in, &next, filter, deadline, false);
+        if (hs_fanout_position(q->srv) == made.next.pos && hs_typing_settled(q->srv, made.next.serial))
+            return park(q, r, who, in, &made.next, filter, deadline, false);
         if (round == ROUNDS)
-            return park(q, r, who, in, &next, filter, deadline, true);
+            return park(q, r, who, in, &made.next, filter, deadline, true);
         in->woken = NULL;
     }
 }
@@ -190,8 +189,13 @@ static hs_error *get_sync(hs_req *q, hs_res *r)
     if (timeout > TIMEOUT_MAX_MS)
         timeout = TIMEOUT_MAX_MS;
 
-    return answer(q, r, q->who, &in, filter, hs_loop_now(q->loop) + timeout,
-                  timeout > 0 && in.has_since && !in.full_state);
+    if (!in.has_since || in.full_state) {
+        hs_buf_init(&r->body, q->a);
+        r->status = 200;
+        return hs_sync_whole(q->srv, q->who, q->a, &in, &r->body);
+    }
+    hs_sync_answers_taken(q->srv, q->who, in.since.pos);
+    return answer(q, r, q->who, &in, filter, hs_loop_now(q->loop) + timeout, timeout > 0);
 }
 
 /* clang-format off */

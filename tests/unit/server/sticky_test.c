@@ -60,6 +60,7 @@ static told sync_since(test_rooms *t, const hs_session *who, hs_str room_id, con
     hs_arena *a = hs_arena_open(64u << 20);
     hs_sync_filter *f;
     hs_sync_in in = { .has_since = since != NULL };
+    hs_sync_made made;
     hs_buf b;
     hs_str text;
     hs_jv v;
@@ -71,7 +72,9 @@ static told sync_since(test_rooms *t, const hs_session *who, hs_str room_id, con
     if (since)
         in.since = *since;
     hs_buf_init(&b, a);
-    test_ok(hs_sync(t->srv, who, a, &in, &b, &ret.next, &ret.empty));
+    test_ok(hs_sync(t->srv, who, a, &in, &b, &made));
+    ret.next = made.next;
+    ret.empty = made.empty;
     test_ok(hs_buf_flatten(&b, &text));
     test_ok(hs_tape_parse(a, text, HS_JSON_OBJECT, &v));
     v = hs_jv_get(hs_jv_path(v, "rooms", "join", NULL), room_id);

@@ -2,6 +2,7 @@
 
 #include "server/receipts.h"
 #include "server/relations.h"
+#include "server/sync_recent.h"
 #include "server/timeline.h"
 #include "server/typing.h"
 #include "support/rooms.h"
@@ -40,7 +41,7 @@ static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const
     hs_arena *a = hs_arena_open(64u << 20);
     hs_sync_filter *f;
     hs_sync_in in = { .has_since = since.p != NULL };
-    hs_sync_token next;
+    hs_sync_made made;
     hs_str text;
     hs_buf b;
     hs_jv v;
@@ -51,7 +52,8 @@ static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const
     if (since.p)
         test_ok(hs_sync_token_read(a, since, &in.since));
     hs_buf_init(&b, a);
-    test_ok(hs_sync(t->srv, who, a, &in, &b, &next, ret_empty));
+    test_ok(hs_sync(t->srv, who, a, &in, &b, &made));
+    *ret_empty = made.empty;
     test_ok(hs_buf_flatten(&b, &text));
     test_ok(hs_str_dup(t->db.a, text, &text));
     hs_arena_close(a);
@@ -674,6 +676,119 @@ static void counts_agree_with_a_naive_model(void **state)
     }
 }
 
+/* ── whole answers ── */
+enum { AT_ONCE = 100 };
+
+typedef struct {
+    test_rooms *t;
+    const hs_session *who;
+    const char *filter;
+    hs_str text; /* of the test's arena */
+    int *left;
+} asker;
+
+static hs_str ask_whole(test_rooms *t, const hs_session *who, const char *filter)
+{
+    hs_arena *a = hs_arena_open(64u << 20);
+    hs_sync_in in = { 0 };
+    hs_sync_filter *f;
+    hs_str text;
+    hs_buf b;
+
+    test_ok(hs_sync_filter_get(t->srv, who, a, hs_str_c(filter), &f));
+    in.filter = &f->filter;
+    in.filter_id = f->id;
+    hs_buf_init(&b, a);
+    test_ok(hs_sync_whole(t->srv, who, a, &in, &b));
+    test_ok(hs_buf_flatten(&b, &text));
+    test_ok(hs_str_dup(t->db.a, text, &text));
+    hs_arena_close(a);
+    return text;
+}
+
+static void ask_on_fiber(void *ud)
+{
+    asker *x = ud;
+
+    x->text = ask_whole(x->t, x->who, x->filter);
+    --*x->left;
+}
+
+static size_t place_of(hs_str text, hs_str what)
+{
+    const char *at = memmem(text.p, text.n, what.p, what.n);
+
+    return at ? (size_t)(at - text.p) : text.n;
+}
+
+static uint64_t made(const test_rooms *t)
+{
+    const hs_cache *c = &t->srv->waiters->answer_cache;
+
+    return c->lookups - c->hits;
+}
+
+static uint64_t reused(const test_rooms *t)
+{
+    return t->srv->waiters->answer_cache.hits;
+}
+
+/* X06: a hundred first syncs at once that are the same are one computation, whoever else asks for something else. */
+static void first_syncs_at_once_are_computed_once(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice"), *bob = test_user(t, "bob");
+    asker x[AT_ONCE + 2];
+    int left = AT_ONCE + 2;
+
+    for (int i = 0; i < 5; i++)
+        test_send(t, alice, test_create(t, alice, "{}"), "hello", NULL);
+    for (int i = 0; i < AT_ONCE + 2; i++) {
+        x[i] = (asker){ .t = t, .who = alice, .left = &left };
+        if (i == 3)
+            x[i].who = bob;
+        if (i == 5)
+            x[i].filter = "{\"room\":{\"timeline\":{\"limit\":1}}}";
+        test_ok(hs_fiber_spawn(t->db.loop, ask_on_fiber, &x[i]));
+    }
+    while (left)
+        hs_fiber_sleep(t->db.loop, 1);
+    assert_int_equal(made(t), 3);
+    assert_int_equal(reused(t), AT_ONCE - 1);
+    for (int i = 1; i < AT_ONCE + 2; i++)
+        assert_true(hs_str_eq(x[i].text, x[0].text) == (i != 3 && i != 5));
+    (void)ask_whole(t, alice, NULL);
+    assert_int_equal(made(t), 4); /* nothing is kept where the configuration does not say so */
+}
+
+static void a_repeated_first_sync_is_made_anew_when_something_has_happened(void **state)
+{
+    test_rooms *t = *state;
+    hs_session *alice = test_user(t, "alice"), *bob = test_user(t, "bob");
+    hs_str room, first, next;
+    hs_jv v;
+
+    t->config.sync_answers_ms = 60000;
+    room = test_create(t, alice, "{\"preset\":\"public_chat\"}");
+    first = ask_whole(t, alice, NULL);
+    (void)test_create(t, bob, "{}"); /* somebody else's news, which move the position */
+    assert_true(hs_str_eq(ask_whole(t, alice, NULL), first));
+    assert_int_equal(reused(t), 1);
+
+    test_send(t, alice, room, "mine", NULL);
+    next = ask_whole(t, alice, NULL);
+    assert_true(place_of(next, HS_S("mine")) < next.n);
+    assert_int_equal(made(t), 2);
+
+    test_ok(hs_tape_parse(t->db.a, next, HS_JSON_OBJECT, &v));
+    hs_sync_token token;
+    test_ok(hs_sync_token_read(t->db.a, next_of(v), &token));
+    hs_sync_answers_taken(t->srv, alice, token.pos);
+    assert_true(ask_whole(t, alice, NULL).n > 0);
+    assert_int_equal(made(t), 3);
+    assert_int_equal(reused(t), 1);
+}
+
 ON_FIBER(a_first_sync_shows_the_room_and_the_next_only_what_is_new)
 ON_FIBER(two_members_share_a_timeline_but_not_a_transaction)
 ON_FIBER(a_gap_is_limited_and_paging_back_from_it_misses_nothing)
@@ -684,6 +799,8 @@ ON_FIBER(relations_are_bundled_and_listed)
 ON_FIBER(history_before_the_join_is_hidden_where_the_room_says_so)
 ON_FIBER(receipts_and_typing_are_ephemeral)
 ON_FIBER(counts_agree_with_a_naive_model)
+ON_FIBER(first_syncs_at_once_are_computed_once)
+ON_FIBER(a_repeated_first_sync_is_made_anew_when_something_has_happened)
 
 int main(void)
 {
@@ -700,6 +817,8 @@ int main(void)
         TEST(history_before_the_join_is_hidden_where_the_room_says_so),
         TEST(receipts_and_typing_are_ephemeral),
         TEST(counts_agree_with_a_naive_model),
+        TEST(first_syncs_at_once_are_computed_once),
+        TEST(a_repeated_first_sync_is_made_anew_when_something_has_happened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,9 +125,8 @@ static void ask(world *x, client *c, size_t w)
     hs_arena *a = hs_arena_open(16u << 20);
     hs_sync_in in = { .has_since = c->token.p != NULL };
     hs_sync_filter *f;
-    hs_sync_token next;
+    hs_sync_made made;
     hs_str text;
-    bool empty;
     hs_buf b;
     hs_jv v;
 
@@ -138,7 +137,7 @@ static void ask(world *x, client *c, size_t w)
     if (in.has_since)
         test_ok(hs_sync_token_read(a, c->token, &in.since));
     hs_buf_init(&b, a);
-    test_ok(hs_sync(srv, x->who[0], a, &in, &b, &next, &empty));
+    test_ok(hs_sync(srv, x->who[0], a, &in, &b, &made));
     test_ok(hs_buf_flatten(&b, &text));
     test_ok(hs_tape_parse(a, text, HS_JSON_OBJECT, &v));
     test_ok(hs_str_dup(x->a, hs_jv_str_or_null(hs_jv_get(v, HS_S("next_batch"))), &c->token));

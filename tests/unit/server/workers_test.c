@@ -32,9 +32,8 @@ static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const
     hs_arena *a = hs_arena_open(64u << 20);
     hs_sync_filter *f;
     hs_sync_in in = { .has_since = since.p != NULL };
-    hs_sync_token next;
+    hs_sync_made made;
     hs_str text;
-    bool empty;
     hs_buf b;
     hs_jv v;
 
@@ -45,7 +44,7 @@ static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const
     if (since.p)
         test_ok(hs_sync_token_read(a, since, &in.since));
     hs_buf_init(&b, a);
-    test_ok(hs_sync(t->srv, who, a, &in, &b, &next, &empty));
+    test_ok(hs_sync(t->srv, who, a, &in, &b, &made));
     test_ok(hs_buf_flatten(&b, &text));
     test_ok(hs_str_dup(t->db.a, text, &text));
     hs_arena_close(a);
