@@ -522,7 +522,9 @@ static hs_error *write_answer(hs_sync_run *s, hs_buf *b, hs_sync_made *ret)
     if (rooms)
         HS_TRY(write_rooms(s, &j));
     hs_json_end(&j);
-    ret->passing = s->letters.msgs.n || s->sticky_n;
+    ret->passing = s->letters.msgs.n || s->sticky_n || s->invites.n || s->knocks.n;
+    for (size_t i = 0; i < s->parts.n; i++)
+        ret->passing |= s->parts.at[i].archived;
     ret->empty = !rooms && !data.n && !s->letters.msgs.n && !s->presence.n && ret->next.sticky == ret->next.pos;
     return NULL;
 }

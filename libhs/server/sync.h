@@ -46,7 +46,9 @@ typedef struct {
 typedef struct {
     hs_sync_token next; /* the token in the answer */
     bool empty;         /* nothing else is in it */
-    bool passing;       /* what passes is in it: messages to the device, sticky events */
+    /* Something is in it that changes without being told: messages to the device and sticky events, which are shown for
+     * a time; what is shown of rooms where the user is not joined, which may be redacted there. */
+    bool passing;
 } hs_sync_made;
 
 /* Writes the answer into b. */

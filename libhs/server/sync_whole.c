@@ -4,8 +4,8 @@
  *
  * An answer is made at a position. Who has asked after that position may have been told of more (by what he has sent,
  * say), so an answer of before counts only if a sync from its token finds nothing: then it is what would be made now,
- * but for the ages of events. An answer with messages to the device or sticky events is not kept, since they are shown
- * for a time only; nor one that its client has taken, which its next token says. */
+ * but for the ages of events. This does not hold for what changes without news (hs_sync_made.passing), and such an
+ * answer is not kept; nor is one that its client has taken, which its next token says. */
 #include "base/checked.h"
 #include "server/sync_part.h"
 #include "server/sync_recent.h"
@@ -35,6 +35,7 @@ typedef struct answer {
     const char *state_after;
     /* what was made */
     hs_sync_token token;
+    bool passing;
     hs_blob *body;
     size_t key_n;
     char key[]; /* the device's */
@@ -172,11 +173,11 @@ static hs_error *take(hs_server *srv, const hs_session *who, hs_arena *a, const 
                       int64_t asked, bool waited, hs_buf *b, bool *ret)
 {
     hs_sync_token token = x->token;
-    bool good = token.pos >= asked;
+    bool good = token.pos >= asked, passing = x->passing;
 
     *ret = false;
     HS_TRY(hs_blob_hold(a, x->body));
-    if (!good)
+    if (!good && !passing)
         HS_TRY(nothing_since(srv, who, a, in, &token, &good));
     if (!good)
         return NULL;
@@ -246,6 +247,7 @@ static hs_error *keep(hs_server *srv, answer *x, const hs_sync_made *made, hs_bu
     if (!x->body)
         return HS_ERR_NOMEM;
     x->token = made->next;
+    x->passing = made->passing;
     x->state = MADE;
     if (!kept)
         return NULL;
