@@ -140,6 +140,8 @@ static hs_error *run(hs_job *j, hs_arena *a, void *ud)
                                 .rel_type = hs_str_eq(name, HS_S("*")) ? (hs_str){ 0 } : name,
                                 .low = s.after,
                                 .high = END,
+                                .after = INT64_MIN,
+                                .upto = INT64_MAX,
                                 .dir = HS_FORWARD,
                                 .limit = AT_ONCE };
     HS_TRY(hs_store_related(j->srv->db, a, &range, &rows, &n));

@@ -138,22 +138,53 @@ hs_error *hs_relations_open(hs_server *srv, hs_arena *a)
 }
 
 /* ── pages ── */
-/* No token: the range stays as it is on that side. A token stands behind the event that it names, and the range's ends
- * do not belong to it. */
-static hs_error *read_point(hs_server *srv, hs_arena *a, hs_str token, bool is_low, hs_relation_range *range)
+/* No token: the range stays as it is on that side. A token without a depth cuts by position alone, whatever is deeper
+ * there; one with a depth stands behind the event that it names (the range's ends do not belong to it), and keeps the
+ * cut of the page that it comes from. */
+static hs_error *read_point(hs_arena *a, hs_str token, bool is_low, hs_relation_range *range)
 {
     hs_page_token t;
-    hs_topo at;
 
     if (!token.p)
         return NULL;
     HS_TRY(hs_page_token_read(a, token, &t));
-    HS_TRY(hs_page_token_point(srv, a, range->room, &t, &at));
-    if (is_low)
-        range->low = at;
-    else
-        range->high = (hs_topo){ at.depth, at.pos < INT64_MAX ? at.pos + 1 : at.pos };
+    if (t.has_depth && is_low)
+        range->low = (hs_topo){ t.depth, t.pos };
+    else if (t.has_depth)
+        range->high = (hs_topo){ t.depth, t.pos < INT64_MAX ? t.pos + 1 : t.pos };
+    if (t.has_depth ? t.bound == HS_PAGE_AFTER : is_low)
+        range->after = t.has_depth ? t.bound_pos : t.pos;
+    if (t.has_depth ? t.bound == HS_PAGE_UPTO : !is_low)
+        range->upto = t.has_depth ? t.bound_pos : t.pos;
     return NULL;
+}
+
+/* The place behind a page's last row. */
+static hs_error *write_next(hs_arena *a, const hs_relation_range *range, const hs_related_row *last, hs_str from,
+                            hs_str *ret)
+{
+    bool forwards = range->dir == HS_FORWARD;
+    hs_page_token next = { .has_depth = true, .depth = last->at.depth, .pos = last->at.pos - !forwards };
+
+    if (from.p && forwards && range->after != INT64_MIN) {
+        next.bound = HS_PAGE_AFTER;
+        next.bound_pos = range->after;
+    } else if (from.p && !forwards && range->upto != INT64_MAX) {
+        next.bound = HS_PAGE_UPTO;
+        next.bound_pos = range->upto;
+    }
+    return hs_page_token_write(a, &next, ret);
+}
+
+/* Nobody is shown by its edits what a redacted event said. */
+static size_t without_edits(hs_dressed *events, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!hs_str_eq(hs_relates_to_read(events[i].event->ev->content).rel_type, HS_S("m.replace")))
+            events[kept++] = events[i];
+    return kept;
 }
 
 /* Loads, filters by visibility and dresses a page; the order is kept. */
@@ -191,7 +222,9 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
                                 .type = in->event_type,
                                 .recurse = in->recurse,
                                 .low = { INT64_MIN, INT64_MIN },
-                                .high = { INT64_MAX, INT64_MAX } };
+                                .high = { INT64_MAX, INT64_MAX },
+                                .after = INT64_MIN,
+                                .upto = INT64_MAX };
     hs_relations_page page = { 0 };
     hs_room_access access;
     hs_related_row *rows;
@@ -209,23 +242,20 @@ hs_error *hs_relations_list(hs_server *srv, const hs_session *who, hs_arena *a, 
     range.target = parent.event->nid;
     range.dir = in->forwards ? HS_FORWARD : HS_BACKWARD;
     range.limit = (int32_t)limit + 1;
-    HS_TRY(read_point(srv, a, in->from, in->forwards, &range));
-    HS_TRY(read_point(srv, a, in->to, !in->forwards, &range));
+    HS_TRY(read_point(a, in->from, in->forwards, &range));
+    HS_TRY(read_point(a, in->to, !in->forwards, &range));
     HS_TRY(hs_store_related(srv->db, a, &range, &rows, &n));
     if ((int64_t)n > limit) {
-        hs_page_token next = { .has_depth = true };
-
         n = (size_t)limit;
-        if (n) {
-            next.depth = rows[n - 1].at.depth;
-            next.pos = in->forwards ? rows[n - 1].at.pos : rows[n - 1].at.pos - 1;
-            HS_TRY(hs_page_token_write(a, &next, &page.next_batch));
-        }
+        if (n)
+            HS_TRY(write_next(a, &range, &rows[n - 1], in->from, &page.next_batch));
     }
     HS_TRY(hs_alloc(a, n, &nids));
     for (size_t i = 0; i < n; i++)
         nids[i] = rows[i].event;
     HS_TRY(show_page(srv, who, a, room, nids, n, &page));
+    if (parent.event->flags & HS_EV_REDACTED)
+        page.n = without_edits(page.events, page.n);
     page.prev_batch = in->from;
     *ret = page;
     return NULL;

@@ -94,20 +94,21 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
     hs_stored **events;
     hs_membership *memberships;
     bool *visible, *keep, related = hs_relations_filters(f);
-    size_t *index, n = 0;
+    size_t *index, n = 0, sure = 0; /* sure: no redaction, which may have nothing to redact */
 
     HS_TRY(hs_alloc(job->a, to - from, &events));
     HS_TRY(hs_alloc(job->a, to - from, &visible));
     HS_TRY(hs_alloc(job->a, to - from, &memberships));
     HS_TRY(hs_alloc(job->a, to - from, &index));
     HS_TRY(hs_alloc(job->a, to - from, &keep));
-    for (size_t i = from; i < to && (!all || related || p->events_n + n < enough); i++) {
+    for (size_t i = from; i < to && (!all || related || p->events_n + sure < enough); i++) {
         const hs_stored *e = p->rows[i].event;
 
         if (!e || !hs_event_is_shown(e->ev) ||
             !hs_event_filter_match(f, e->ev->type, e->ev->sender, p->room->id, e->ev->content))
             continue;
         index[n] = i;
+        sure += !e->ev->redacts.p;
         events[n++] = p->rows[i].event;
     }
     HS_TRY(hs_relations_filter(job->srv, job->a, p->room->nid, f, events, n, keep));
@@ -116,6 +117,7 @@ static hs_error *take(hs_sync_job *job, hs_sync_part *p, size_t from, size_t to,
             visible[i] = true;
             memberships[i] = HS_MEMBER_JOIN;
         }
+        HS_TRY(hs_timeline_hide_idle_redactions(job->srv, job->a, p->room->nid, events, n, visible));
     } else {
         HS_TRY(hs_timeline_visible(job->srv, job->a, p->room, job->who, HS_SEES_PAST_STAYS, events, n, visible,
                                    memberships));

@@ -84,6 +84,11 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_visible(hs_server *srv, hs_arena 
                                                        size_t n, bool *visible, hs_membership *membership);
 /* Is it of a type that clients are shown at all? */
 bool hs_event_is_shown(const hs_event *ev);
+/* Clears io_visible of redactions whose event is not here (yet), as Synapse does: whether they may is not known, and
+ * there is nothing that they say. hs_timeline_visible has done it. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_hide_idle_redactions(hs_server *srv, hs_arena *a, hs_nid room,
+                                                                    hs_stored *const *events, size_t n,
+                                                                    bool *io_visible);
 /* Of an event that the user may see: may they see the state that held there? Whoever was in the room may, and anybody
  * where history was world readable; who was only invited may not. */
 HS_NODISCARD HS_SUSPENDS hs_error *hs_timeline_state_visible(hs_server *srv, hs_arena *a, hs_room *room,

@@ -5,6 +5,7 @@
 #include "server/retention.h"
 #include "server/room_upkeep.h"
 #include "server/timeline_state.h"
+#include "store/events.h"
 #include "store/members.h"
 #include "store/state_points.h"
 #include "store/unread.h"
@@ -247,8 +248,35 @@ static bool expired(const hs_stored *e, int64_t oldest)
     return e->ev->origin_ts < oldest && !e->ev->is_state;
 }
 
-hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
-                              hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
+hs_error *hs_timeline_hide_idle_redactions(hs_server *srv, hs_arena *a, hs_nid room, hs_stored *const *events, size_t n,
+                                           bool *io_visible)
+{
+    hs_event_row *rows;
+    size_t *index, k = 0;
+    hs_str *ids;
+
+    for (size_t i = 0; i < n; i++)
+        k += io_visible[i] && events[i]->ev->redacts.p;
+    if (!k)
+        return NULL;
+    HS_TRY(hs_alloc(a, k, &ids));
+    HS_TRY(hs_alloc(a, k, &index));
+    HS_TRY(hs_alloc(a, k, &rows));
+    k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!io_visible[i] || !events[i]->ev->redacts.p)
+            continue;
+        index[k] = i;
+        ids[k++] = events[i]->ev->redacts;
+    }
+    HS_TRY(hs_store_events_by_id(srv->db, a, room, ids, k, rows));
+    for (size_t i = 0; i < k; i++)
+        io_visible[index[i]] = rows[i].event && !(rows[i].flags & HS_EVENT_STUB);
+    return NULL;
+}
+
+static hs_error *see(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
+                     hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
 {
     int64_t oldest;
     int64_t visibility_slot = hs_slot(srv->slot_key, HS_S("m.room.history_visibility"), HS_S(""));
@@ -313,4 +341,11 @@ hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const 
         membership[i] = at == HS_MEMBER_NONE ? HS_MEMBER_LEAVE : at;
     }
     return NULL;
+}
+
+hs_error *hs_timeline_visible(hs_server *srv, hs_arena *a, hs_room *room, const hs_session *who, hs_sees sees,
+                              hs_stored *const *events, size_t n, bool *visible, hs_membership *membership)
+{
+    HS_TRY(see(srv, a, room, who, sees, events, n, visible, membership));
+    return hs_timeline_hide_idle_redactions(srv, a, room->nid, events, n, visible);
 }

@@ -215,7 +215,8 @@ hs_error *hs_store_thread_count(hs_db *db, hs_arena *a, hs_nid room, hs_nid root
     " JOIN timeline t ON t.room_nid = r.room_nid AND t.pos = r.pos"                                                    \
     " JOIN event e ON e.room_nid = r.room_nid AND e.event_nid = r.event_nid"                                           \
     " WHERE r.room_nid = $1 AND r.target_nid = $2 AND ($3::text IS NULL OR r.rel_type = $3)"                           \
-    " AND ($4::text IS NULL OR e.type = $4) AND (t.depth, t.pos) > ($5, $6) AND (t.depth, t.pos) < ($7, $8)"
+    " AND ($4::text IS NULL OR e.type = $4) AND (t.depth, t.pos) > ($5, $6) AND (t.depth, t.pos) < ($7, $8)"           \
+    " AND t.pos > $10 AND t.pos <= $11"
 #define RELATED_RECURSE                                                                                                \
     "WITH RECURSIVE w(event_nid, rel_type, pos, level) AS ("                                                           \
     "SELECT event_nid, rel_type, pos, 1 FROM relation WHERE room_nid = $1 AND target_nid = $2"                         \
@@ -223,30 +224,31 @@ hs_error *hs_store_thread_count(hs_db *db, hs_arena *a, hs_nid room, hs_nid root
     " ON r.room_nid = $1 AND r.target_nid = w.event_nid WHERE w.level < 3)"                                            \
     " SELECT r.event_nid, t.depth, t.pos FROM w r JOIN timeline t ON t.room_nid = $1 AND t.pos = r.pos"                \
     " JOIN event e ON e.room_nid = $1 AND e.event_nid = r.event_nid WHERE ($3::text IS NULL OR r.rel_type = $3)"       \
-    " AND ($4::text IS NULL OR e.type = $4) AND (t.depth, t.pos) > ($5, $6) AND (t.depth, t.pos) < ($7, $8)"
+    " AND ($4::text IS NULL OR e.type = $4) AND (t.depth, t.pos) > ($5, $6) AND (t.depth, t.pos) < ($7, $8)"           \
+    " AND t.pos > $10 AND t.pos <= $11"
 
 static const hs_stmt RELATED[2][2] = {
     {
         { .name = "related_forward",
           .sql = RELATED_SELECT " ORDER BY t.depth, t.pos LIMIT $9",
-          .params = "nnttnnnni",
+          .params = "nnttnnnninn",
           .cols = "nnn",
           .big = "relation event timeline" },
         { .name = "related_backward",
           .sql = RELATED_SELECT " ORDER BY t.depth DESC, t.pos DESC LIMIT $9",
-          .params = "nnttnnnni",
+          .params = "nnttnnnninn",
           .cols = "nnn",
           .big = "relation event timeline" },
     },
     {
         { .name = "related_deep_forward",
           .sql = RELATED_RECURSE " ORDER BY t.depth, t.pos LIMIT $9",
-          .params = "nnttnnnni",
+          .params = "nnttnnnninn",
           .cols = "nnn",
           .big = "relation event timeline" },
         { .name = "related_deep_backward",
           .sql = RELATED_RECURSE " ORDER BY t.depth DESC, t.pos DESC LIMIT $9",
-          .params = "nnttnnnni",
+          .params = "nnttnnnninn",
           .cols = "nnn",
           .big = "relation event timeline" },
     },
@@ -259,7 +261,7 @@ hs_error *hs_store_related(hs_db *db, hs_arena *a, const hs_relation_range *r, h
     size_t n;
 
     HS_TRY(hs_db_query(db, a, &RELATED[r->recurse][r->dir == HS_BACKWARD], &rows, r->room, r->target, r->rel_type,
-                       r->type, r->low.depth, r->low.pos, r->high.depth, r->high.pos, r->limit));
+                       r->type, r->low.depth, r->low.pos, r->high.depth, r->high.pos, r->limit, r->after, r->upto));
     n = hs_rows_count(rows);
     HS_TRY(hs_alloc(a, n, &out));
     for (size_t i = 0; i < n; i++)

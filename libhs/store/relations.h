@@ -55,11 +55,12 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_store_thread_count(hs_db *db, hs_arena *a,
                                                          hs_nids but_of, int64_t upto, int64_t *ret);
 
 /* Events that relate to the target (recurse: also to those, three levels deep), in topological order: rows between the
- * two points, low exclusive, high exclusive. rel_type, type: p NULL: any. */
+ * two points, low exclusive, high exclusive, whose positions are after < pos <= upto. rel_type, type: p NULL: any. */
 typedef struct {
     hs_nid room, target;
     hs_str rel_type, type;
     hs_topo low, high;
+    int64_t after, upto;
     hs_direction dir;
     bool recurse;
     int32_t limit;

@@ -262,3 +262,21 @@ def test_what_relates_goes_along_where_the_server_does_that(watched):
     assert ann.event(room, like)["content"]
     ann.redact(room, like, **{"org.matrix.msc3912.with_relations": ["*"]})
     assert ben.redact(room, root, txn="with", **wish) == first
+
+
+def test_the_redaction_of_an_event_that_is_not_here_is_shown_to_nobody(alice, bob, room):
+    """As in Synapse: whether it may is not known."""
+    token = bob.sync()["next_batch"]
+    said = [alice.text(room, str(i)) for i in range(3)]
+    idle = alice.redact(room, "$" + "x" * 43)
+    real = alice.redact(room, said[1])
+    shown = [said[0], said[1], said[2], real]
+    for answer in (bob.sync(token), bob.sync()):
+        events = [e["event_id"] for e in answer["rooms"]["join"][room]["timeline"]["events"]]
+        assert events[-4:] == shown and idle not in events
+    small = bob.sync(token, filter='{"room":{"timeline":{"limit":2}}}')["rooms"]["join"][room]["timeline"]
+    assert [e["event_id"] for e in small["events"]] == shown[-2:]
+    back = bob.messages(room, "b", **{"from": small["prev_batch"], "limit": 2})["chunk"]
+    assert [e["event_id"] for e in back] == shown[1::-1]
+    assert idle not in [e["event_id"] for e in bob.messages(room, "b", limit=50)["chunk"]]
+    assert refusal(bob.event, room, idle).status == 404

@@ -197,3 +197,44 @@ def test_what_the_ignored_say_is_not_in_summaries(alice, bob, room, new_user):
     seen = alice.event(room, root)["unsigned"]["m.relations"]
     assert (seen["m.thread"]["count"], seen["m.thread"]["latest_event"]["event_id"]) == (1, kept)
     assert "m.reference" not in seen
+
+
+def test_edits_of_a_redacted_event_are_not_listed(alice, room):
+    root = alice.text(room, "secret")
+    edit = alice.text(room, "* secret too", **{"m.new_content": {"msgtype": "m.text", "body": "secret too"}, "m.relates_to": {"rel_type": "m.replace", "event_id": root}})
+    reply = alice.text(room, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    path = f"/_matrix/client/v1/rooms/{quote(room)}/relations/{quote(root)}"
+
+    def listed(suffix=""):
+        return [e["event_id"] for e in alice.get(path + suffix)["chunk"]]
+
+    assert listed() == [reply, edit] and listed("/m.replace") == [edit]
+    alice.redact(room, root)
+    assert listed() == [reply] and listed("/m.replace") == []
+    assert "m.replace" not in alice.event(room, root).get("unsigned", {}).get("m.relations", {})
+
+
+def test_a_token_of_sync_cuts_relations_by_position_not_by_depth(server, alice, room):
+    """Other servers' events come with depths of their own: here one that is deeper came before one that is not."""
+    root = alice.text(room, "root")
+    thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": root}}
+    old = [alice.text(room, f"old {i}", **thread) for i in range(2)]
+    token = alice.sync()["next_batch"]
+    new = [alice.text(room, f"new {i}", **thread) for i in range(3)]
+    server.sql("UPDATE timeline t SET depth = 1 FROM event e WHERE e.room_nid = t.room_nid AND e.event_nid = t.event_nid"
+               f" AND e.event_id IN ('{new[0]}', '{new[1]}')")
+    path = f"/_matrix/client/v1/rooms/{quote(room)}/relations/{quote(root)}"
+
+    def pages(**query):
+        seen = []
+        while True:
+            answer = alice.get(path, {"limit": 1, **query})
+            seen += [e["event_id"] for e in answer["chunk"]]
+            if "next_batch" not in answer:
+                return seen
+            query["from"] = answer["next_batch"]
+
+    assert pages(dir="f", **{"from": token}) == new
+    assert pages(dir="b", to=token) == new[::-1]
+    assert pages(dir="b", **{"from": token}) == old[::-1]
+    assert pages(dir="f", to=token) == old

@@ -77,3 +77,9 @@ def test_messages_to_the_device_are_not_shown_again_by_what_was_kept(server, ali
     assert during(server, alice.sync) == {"made": 1}
     alice.sync(answer["next_batch"])
     assert "to_device" not in alice.sync()
+
+
+def test_what_may_be_redacted_unseen_is_in_no_answer_that_is_kept(server, alice, bob):
+    room = alice.create_room(preset="private_chat", name="a bad name", invite=[bob.user_id])
+    assert during(server, bob.sync) == {"made": 1}
+    assert during(server, bob.sync) == {"made": 1}
