@@ -109,7 +109,8 @@ typedef struct hs_config {
     bool password_policy_enabled, password_require_digit, password_require_symbol, password_require_lowercase,
         password_require_uppercase;
     int64_t password_minimum_length;
-    hs_strs auto_join_rooms;
+    hs_strs auto_join_rooms, extra_user_types;
+    hs_str default_user_type; /* empty: none */
     bool autocreate_auto_join_rooms, autocreate_auto_join_rooms_federated, auto_join_rooms_for_guests;
     hs_str autocreate_auto_join_room_preset, auto_join_mxid_localpart;
     bool refreshable_tokens; /* session_lifetime and friends, ms; 0: none */
@@ -170,7 +171,7 @@ typedef struct hs_config {
     hs_rate_limit rc_message, rc_registration, rc_registration_token, rc_login_address, rc_login_account,
         rc_login_failed, rc_admin_redaction, rc_joins_local, rc_joins_remote, rc_joins_per_room, rc_invites_per_room,
         rc_invites_per_user, rc_invites_per_issuer, rc_room_creation, rc_reports, rc_user_directory, rc_key_requests,
-        rc_presence_per_user, rc_profile;
+        rc_presence_per_user, rc_profile, rc_3pid_validation, rc_third_party_invite;
     bool has_rc_admin_redaction;
     int64_t max_upload_size, max_mau_value, soft_file_limit;
     int64_t sync_answers_ms;  /* 0: whole answers are not kept */

@@ -42,6 +42,19 @@ static hs_error *login(hs_arena *a, const hs_yaml *top, hs_config *c)
     return NULL;
 }
 
+static hs_error *user_types(hs_arena *a, const hs_yaml *top, const hs_config *c)
+{
+    bool known = !c->default_user_type.n || hs_str_eq(c->default_user_type, HS_S("bot")) ||
+                 hs_str_eq(c->default_user_type, HS_S("support"));
+
+    for (size_t i = 0; i < c->extra_user_types.n; i++)
+        known = known || hs_str_eq(c->default_user_type, c->extra_user_types.at[i]);
+    return known ? NULL
+                 : hs_config_err(a, hs_yaml_path(top, HS_S("user_types.default_user_type")),
+                                 "user_types.default_user_type",
+                                 "is neither bot nor support nor one of user_types.extra_user_types");
+}
+
 static bool serves_consent(const hs_config *c)
 {
     for (size_t i = 0; i < c->listeners_n; i++)
@@ -80,5 +93,6 @@ hs_error *hs_config_accounts(hs_arena *a, const hs_yaml *top, hs_logger *log, hs
         return hs_config_err(a, hs_yaml_get(top, HS_S("account_validity")), "account_validity",
                              "'period' is required when using account validity");
     HS_TRY(login(a, top, c));
+    HS_TRY(user_types(a, top, c));
     return consent(a, top, c);
 }

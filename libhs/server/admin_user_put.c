@@ -27,6 +27,8 @@ static bool is_given(hs_jv v)
     return hs_jv_is(v) && hs_jv_type_of(v) != HS_JV_NULL;
 }
 
+enum { ID_MAX = 500 };
+
 static bool is_text(hs_str s)
 {
     return s.p && (!s.n || !memchr(s.p, 0, s.n));
@@ -65,6 +67,8 @@ static hs_error *read_pairs(hs_arena *a, hs_jv list, const char *x, const char *
         ys[i] = hs_jv_str_or_null(vy);
         if (!is_text(xs[i]) || !is_text(ys[i]))
             return hs_err(a, 400, HS_M_BAD_JSON, "'%s' and '%s' must be strings", x, y);
+        if (xs[i].n > ID_MAX || ys[i].n > ID_MAX) /* they are keys of an index */
+            return hs_err(a, 400, HS_M_INVALID_PARAM, "'%s' and '%s' have at most %d bytes", x, y, ID_MAX);
     }
     *ret_x = (hs_strs){ xs, n };
     *ret_y = (hs_strs){ ys, n };
@@ -93,19 +97,19 @@ static hs_error *read_lists(hs_arena *a, hs_jv body, wish *w)
     return NULL;
 }
 
-static hs_error *read_kind(hs_arena *a, hs_jv body, wish *w)
+static hs_error *read_kind(const hs_config *c, hs_arena *a, hs_jv body, wish *w)
 {
     hs_jv v = hs_jv_get(body, HS_S("user_type"));
 
     w->has_kind = hs_jv_is(v);
     if (!is_given(v))
         return NULL;
-    if (!hs_jv_str(v, &w->kind) || (!hs_str_eq(w->kind, HS_S("bot")) && !hs_str_eq(w->kind, HS_S("support"))))
+    if (!hs_jv_str(v, &w->kind) || (!hs_account_kind_known(c, w->kind)))
         return bad(a, HS_M_UNKNOWN, "Invalid user type");
     return NULL;
 }
 
-static hs_error *read_wish(hs_arena *a, hs_jv body, wish *ret)
+static hs_error *read_wish(const hs_config *c, hs_arena *a, hs_jv body, wish *ret)
 {
     wish w = { .logout_devices = true };
     hs_jv v;
@@ -117,7 +121,7 @@ static hs_error *read_wish(hs_arena *a, hs_jv body, wish *ret)
     if (is_given(w.avatar_url))
         HS_TRY(hs_profile_check(a, HS_S("avatar_url"), w.avatar_url));
     HS_TRY(read_lists(a, body, &w));
-    HS_TRY(read_kind(a, body, &w));
+    HS_TRY(read_kind(c, a, body, &w));
     HS_TRY(
         read_flag(a, body, "admin", HS_ACCOUNT_ADMIN, HS_M_BAD_JSON, "Param 'admin' must be a boolean, if given", &w));
     v = hs_jv_get(body, HS_S("password"));
@@ -222,7 +226,7 @@ hs_error *hs_admin_user_put(hs_server *srv, const hs_session *who, hs_arena *a, 
         hs_admin_target(srv, a, user_id, "This endpoint can only be used with local users", "User not found", &target);
     if (e && e->status != 404)
         return e;
-    HS_TRY(read_wish(a, body, &w));
+    HS_TRY(read_wish(srv->config, a, body, &w));
     *ret_new = e != NULL;
     if (!e)
         return change(srv, who, a, &target, &w);

@@ -257,6 +257,10 @@ static hs_rate_limit configured(const hs_config *c, hs_limit kind)
         return (hs_rate_limit){ .per_second = 1.0 / 60, .burst = 1 };
     case HS_LIMIT_PROFILE:
         return c->rc_profile;
+    case HS_LIMIT_3PID_VALIDATION:
+        return c->rc_3pid_validation;
+    case HS_LIMIT_THIRD_PARTY_INVITE:
+        return c->rc_third_party_invite;
     case HS_LIMIT_KINDS:
         break;
     }
@@ -284,6 +288,8 @@ static const char *const NAMES[HS_LIMIT_KINDS] = {
     [HS_LIMIT_PRESENCE] = "rc_presence.per_user",
     [HS_LIMIT_KEY_REQUESTS] = "rc_key_requests",
     [HS_LIMIT_PROFILE] = "rc_profile",
+    [HS_LIMIT_3PID_VALIDATION] = "rc_3pid_validation",
+    [HS_LIMIT_THIRD_PARTY_INVITE] = "rc_third_party_invite",
     [HS_LIMIT_MEDIA_CREATE] = "rc_media_create",
     [HS_LIMIT_DELAYED] = "rc_delayed_event_mgmt",
     [HS_LIMIT_SUMMARY] = "<room summary>",

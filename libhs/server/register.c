@@ -95,9 +95,11 @@ hs_error *hs_username_available(hs_server *srv, hs_arena *a, hs_str localpart)
 static hs_error *prepare(hs_server *srv, hs_arena *a, const hs_account_new *in, hs_account_row *row, hs_str *ret_name,
                          hs_identity *ret)
 {
-    hs_str localpart = in->localpart;
+    hs_str localpart = in->localpart, kind = in->kind;
     hs_nid number;
 
+    if (!kind.p && localpart.p && srv->config->default_user_type.n)
+        kind = srv->config->default_user_type;
     if (!localpart.p) { /* a number that nobody has: guests, and people who did not choose */
         HS_TRY(hs_db_new_nid(srv->db, a, &number));
         HS_TRY(hs_str_fmt(a, &localpart, "%lld", (long long)number));
@@ -114,7 +116,7 @@ static hs_error *prepare(hs_server *srv, hs_arena *a, const hs_account_new *in, 
         .password_hash = in->password_hash,
         .flags = in->flags,
         .created_ts = hs_loop_wall(srv->loop),
-        .kind = in->kind,
+        .kind = kind,
     };
     if (srv->config->account_validity_enabled)
         row->valid_until_ts = row->created_ts + srv->config->account_validity_period_ms;
@@ -419,6 +421,14 @@ static hs_error *take_nonce(hs_server *srv, hs_arena *a, hs_str nonce)
     return found ? NULL : hs_err(a, 400, HS_M_UNKNOWN, "unrecognised nonce");
 }
 
+bool hs_account_kind_known(const hs_config *c, hs_str kind)
+{
+    for (size_t i = 0; i < c->extra_user_types.n; i++)
+        if (hs_str_eq(kind, c->extra_user_types.at[i]))
+            return true;
+    return hs_str_eq(kind, HS_S("bot")) || hs_str_eq(kind, HS_S("support"));
+}
+
 hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_registered *ret)
 {
     const hs_str zero = { "", 1 };
@@ -435,7 +445,7 @@ hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_regi
     HS_TRY(need(a, body, "username", &username));
     HS_TRY(need(a, body, "password", &password));
     hs_jv_bool(hs_jv_get(body, HS_S("admin")), &admin);
-    if (type.p && !hs_str_eq(type, HS_S("bot")) && !hs_str_eq(type, HS_S("support")))
+    if (type.p && !hs_account_kind_known(srv->config, type))
         return hs_err(a, 400, HS_M_UNKNOWN, "Invalid user type");
     HS_TRY(need(a, body, "mac", &mac));
     HS_TRY(hs_str_cat(a, &text, 9, nonce, zero, username, zero, password, zero,

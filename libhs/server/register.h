@@ -47,4 +47,7 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_register(hs_server *srv, hs_arena *a, cons
 HS_NODISCARD HS_SUSPENDS hs_error *hs_register_nonce(hs_server *srv, hs_arena *a, hs_str *ret);
 HS_NODISCARD HS_SUSPENDS hs_error *hs_register_by_secret(hs_server *srv, hs_arena *a, hs_jv body, hs_registered *ret);
 
+/* A type that accounts may have: bot, support or one of user_types.extra_user_types. */
+bool hs_account_kind_known(const hs_config *c, hs_str kind);
+
 #endif

@@ -40,6 +40,8 @@ static hs_error *canonical_phone(hs_arena *a, hs_str address, hs_str *ret)
 
 hs_error *hs_threepid_canonical(hs_arena *a, hs_str medium, hs_str address, hs_str *ret)
 {
+    if (address.n > HS_ADDRESS_MAX)
+        return hs_err(a, 400, HS_M_INVALID_PARAM, "An address has at most %d bytes", HS_ADDRESS_MAX);
     if (hs_str_eq(medium, HS_S("email")))
         return canonical_email(a, address, ret);
     if (hs_str_eq(medium, HS_S("msisdn")))

@@ -5,6 +5,9 @@
 #include "server/session.h"
 #include "store/threepids.h"
 
+/* Bytes of an address, as in Synapse. */
+#define HS_ADDRESS_MAX 500
+
 /* An address as it is kept: e-mail addresses in lower case, phone numbers (written in their international form) as
  * digits. 400 for what cannot be one. */
 HS_NODISCARD hs_error *hs_threepid_canonical(hs_arena *a, hs_str medium, hs_str address, hs_str *ret);

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mx import Client, Refused, quote
-from server import program, wait_for
+from server import SECRET, Server, program, wait_for
 
 V1, V2, V3 = "/_synapse/admin/v1", "/_synapse/admin/v2", "/_synapse/admin/v3"
 
@@ -571,3 +571,25 @@ def test_what_administrators_do_is_written_down(server, admin, alice):
         ("PUT /users/{userId}/admin", alice.user_id),
         ("DELETE /users/{userId}/devices/{deviceId}", alice.user_id + " X"),
     ])  # fmt: skip
+
+
+def test_types_of_users_are_those_of_the_configuration():
+    s = Server(config={"user_types": {"default_user_type": "staff", "extra_user_types": ["staff", "robot"]}}).start()
+    try:
+        boss = Client(s.base).register_with_secret(SECRET, "boss", admin=True)
+        person = Client(s.base).register("person")
+        assert boss.get(user(person))["user_type"] == "staff"
+        for kind in ("robot", "bot", "support", None):
+            assert answer(boss, "PUT", user(person), {"user_type": kind})["user_type"] == kind
+        assert boss.raw("PUT", user(person), {"user_type": "other"}).status_code == 400
+        answer(boss, "PUT", user(person), {"user_type": "robot"})
+        assert names(boss, not_user_type="robot") == [boss.user_id]
+    finally:
+        s.close()
+
+
+def test_addresses_and_external_ids_have_500_bytes_at_most(admin, alice):
+    for many, wish in ((500, 200), (501, 400), (5000, 400)):
+        address = "a" * (many - len("@x.org")) + "@x.org"
+        assert admin.raw("PUT", user(alice), {"threepids": [{"medium": "email", "address": address}]}).status_code == wish
+        assert admin.raw("PUT", user(alice), {"external_ids": [{"auth_provider": "p", "external_id": "x" * many}]}).status_code == wish

@@ -110,3 +110,21 @@ def test_an_administrator_takes_limits_away_and_gives_others(user, boss):
     boss.post(path, {"messages_per_second": 1, "burst_count": 10})
     # What was sent before counts on: five of the ten were used up under the default limit.
     assert 5 <= sends(alice, room, 20).count(200) <= 12
+
+
+def test_addresses_are_asked_about_and_invited_no_faster_than_configured():
+    few = {"per_second": 0.001, "burst_count": 2}
+    s = Server(config={"rc_3pid_validation": few, "rc_third_party_invite": few}).start()
+    try:
+        alice = Client(s.base_of("client")).register("alice")
+        ask = lambda address, **kw: alice.raw("POST", "/register/email/requestToken", {"email": address, "client_secret": "s", "send_attempt": 1}, **kw)
+        come_from = lambda n: {"headers": {"X-Forwarded-For": f"203.0.113.{n}"}}
+        assert [ask(f"a{i}@x.org", **come_from(1)).status_code for i in range(3)] == [400, 400, 429]  # by who asks
+        assert [ask("b@x.org", **come_from(2 + i)).status_code for i in range(3)] == [400, 400, 429]  # by the address
+        assert ask("b@x.org", **come_from(9)).json()["retry_after_ms"] > 0
+        assert alice.raw("POST", "/account/3pid/msisdn/requestToken", {}, **come_from(1)).status_code == 400  # phones by themselves
+        invite = {"id_server": "x.org", "id_access_token": "t", "medium": "email", "address": "a@x.org"}
+        room = alice.create_room()
+        assert [alice.raw("POST", f"/rooms/{quote(room)}/invite", invite).status_code for _ in range(3)] == [403, 403, 429]
+    finally:
+        s.close()

@@ -1,5 +1,6 @@
 /* Joining, leaving, inviting, kicking, banning, forgetting. Spec: Client-Server API, "Room membership". */
 #include "runtime/http.h"
+#include "server/limiter.h"
 #include "server/room_member.h"
 
 typedef struct {
@@ -81,6 +82,15 @@ static hs_error *do_leave(hs_req *q, hs_res *r)
 }
 
 /* Those that are about somebody else. */
+/* An invitation to an e-mail address or phone number, which nobody could look up. */
+static hs_error *refuse_address(hs_req *q)
+{
+    if (q->srv->config->block_non_admin_invites && !(q->who->flags & HS_ACCOUNT_ADMIN))
+        return hs_err(q->a, 403, HS_M_FORBIDDEN, "Invites have been disabled on this server");
+    HS_TRY(hs_limit_use_as(q->srv, q->a, HS_LIMIT_THIRD_PARTY_INVITE, q->who, (hs_str){ 0 }, HS_LIMIT_TAKE));
+    return hs_err(q->a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
+}
+
 static hs_error *change_other(hs_req *q, hs_res *r, hs_member_action action)
 {
     hs_member_change in = { .action = action,
@@ -95,7 +105,7 @@ static hs_error *change_other(hs_req *q, hs_res *r, hs_member_action action)
         return hs_err(q->a, 400, HS_M_MISSING_PARAM,
                       "`id_server` and `id_access_token` are required when doing 3pid invite");
     if (action == HS_CHANGE_INVITE && body.medium.p && body.address.p)
-        return hs_err(q->a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
+        return refuse_address(q);
     if (!body.user_id.p)
         return hs_err(q->a, 400, HS_M_MISSING_PARAM, "Missing params: ['user_id']");
     in.target = body.user_id;

@@ -3,6 +3,7 @@
  * Information". */
 #include "server/threepids.h"
 #include "runtime/http.h"
+#include "server/limiter.h"
 #include "server/uia.h"
 
 /* GET …/account/3pid */
@@ -144,21 +145,38 @@ static hs_error *post_threepid(hs_req *q, hs_res *r)
 
 /* ── what would send something ── */
 
+/* Counts by who asks and by the address that would be written to. */
+static hs_error *use_limit(hs_req *q, hs_str medium, hs_str member)
+{
+    hs_str key, address;
+    hs_jv body;
+
+    HS_TRY(hs_str_cat(q->a, &key, 3, medium, HS_S(" of "), q->client_ip));
+    HS_TRY(hs_limit_use(q->srv, q->a, HS_LIMIT_3PID_VALIDATION, key, HS_LIMIT_TAKE));
+    if (hs_req_object(q, &body) || !hs_jv_str(hs_jv_get(body, member), &address) || address.n > HS_ADDRESS_MAX)
+        return NULL; /* the answer is the same */
+    HS_TRY(hs_str_cat(q->a, &key, 3, medium, HS_S(" to "), address));
+    return hs_limit_use(q->srv, q->a, HS_LIMIT_3PID_VALIDATION, key, HS_LIMIT_TAKE);
+}
+
 static hs_error *register_email(hs_req *q, hs_res *r)
 {
     (void)r;
+    HS_TRY(use_limit(q, HS_S("email"), HS_S("email")));
     return hs_err(q->a, 400, HS_M_UNKNOWN, "Email-based registration has been disabled on this server");
 }
 
 static hs_error *register_msisdn(hs_req *q, hs_res *r)
 {
     (void)r;
+    HS_TRY(use_limit(q, HS_S("msisdn"), HS_S("phone_number")));
     return hs_err(q->a, 400, HS_M_UNKNOWN, "Registration by phone number is not supported on this homeserver");
 }
 
 static hs_error *reset_email(hs_req *q, hs_res *r)
 {
     (void)r;
+    HS_TRY(use_limit(q, HS_S("email"), HS_S("email")));
     return hs_err(q->a, 400, HS_M_UNKNOWN, "Email-based password resets have been disabled on this server");
 }
 
@@ -166,6 +184,7 @@ static hs_error *add_email(hs_req *q, hs_res *r)
 {
     (void)r;
     HS_TRY(hs_threepid_check_changes(q->srv, q->a));
+    HS_TRY(use_limit(q, HS_S("email"), HS_S("email")));
     return hs_err(q->a, 400, HS_M_THREEPID_MEDIUM_NOT_SUPPORTED,
                   "Adding an email to your account is disabled on this server");
 }
@@ -173,6 +192,7 @@ static hs_error *add_email(hs_req *q, hs_res *r)
 static hs_error *add_msisdn(hs_req *q, hs_res *r)
 {
     (void)r;
+    HS_TRY(use_limit(q, HS_S("msisdn"), HS_S("phone_number")));
     return hs_err(q->a, 400, HS_M_THREEPID_MEDIUM_NOT_SUPPORTED,
                   "Adding phone numbers to user account is not supported by this homeserver");
 }
