@@ -49,6 +49,12 @@ async def next_syncs(load, result, size, token, sender, room):
     return answer["rooms"]["join"][room]["unread_notifications"]["notification_count"]
 
 
+def tell(load, result, size, what):
+    """What there is so far: a run is long."""
+    figures = ", ".join(f"{name} {r['server_us'] / 1000:.2f} + {r['postgres_us'] / 1000:.2f}" for (name, n), r in result.items() if n == size)
+    print(f"{load.target.label}, {size} {what}: {figures}", file=sys.stderr, flush=True)
+
+
 async def bench_members(load, result, most):
     owner, reader = await load.register(2)
     room = await load.room_of([owner, reader])
@@ -77,7 +83,7 @@ async def bench_members(load, result, most):
         async with load.metered(result, ("/members", size), lambda: 5):
             for _ in range(5):
                 await load.raw_get(f"/rooms/{quote(room)}/members", owner[1])
-        print(f"{load.target.label}: {size} members", file=sys.stderr)
+        tell(load, result, size, "members")
 
 
 async def bench_rooms(load, result, most):
@@ -91,7 +97,7 @@ async def bench_rooms(load, result, most):
         await in_parallel(4, [make] * (size - len(rooms)))
         await next_syncs(load, result, size, owner[1], other[1], rooms[0])
         await first_syncs(load, result, size, owner[0])
-        print(f"{load.target.label}: {size} rooms", file=sys.stderr)
+        tell(load, result, size, "rooms")
 
 
 BENCHES = {"members": bench_members, "rooms": bench_rooms}
