@@ -2,13 +2,14 @@
  * once are answered by one computation, and a request that is repeated gets what was made for the one before, as long
  * as nothing has happened that it would have to show.
  *
- * An answer is made at a position. Who has asked after that position may have been told of more (by what he has sent,
- * say), so an answer of before counts only if a sync from its token finds nothing: then it is what would be made now,
- * but for the ages of events. This does not hold for what changes without news (hs_sync_made.passing), and such an
- * answer is not kept; nor is one that its client has taken, which its next token says. */
+ * An answer is made at a moment, and counts for who has asked before anything else was written or somebody's presence
+ * or typing changed, whoever's it is: what a filter, a redaction or the deletion of a room make of an answer is not
+ * told from what it holds. So on a busy server answers are shared rather than kept. What changes without news
+ * (hs_sync_made.passing) is not kept at all; nor is an answer that its client has taken, which its next token says. */
 #include "base/checked.h"
 #include "server/sync_part.h"
 #include "server/sync_recent.h"
+#include "server/typing.h"
 
 #include <stdlib.h>
 
@@ -35,7 +36,6 @@ typedef struct answer {
     const char *state_after;
     /* what was made */
     hs_sync_token token;
-    bool passing;
     hs_blob *body;
     size_t key_n;
     char key[]; /* the device's */
@@ -151,36 +151,31 @@ static answer *find(struct hs_waiters *w, hs_str key, const hs_sync_in *in)
     return NULL;
 }
 
-/* Would an answer made now say the same? */
-static hs_error *nothing_since(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in,
-                               const hs_sync_token *token, bool *ret)
-{
-    hs_sync_in later = *in;
-    hs_sync_made made;
-    hs_buf b;
+typedef struct {
+    int64_t pos;
+    uint64_t boot, serial; /* of presence and typing */
+} moment;
 
-    later.has_since = true;
-    later.full_state = false;
-    later.since = *token;
-    hs_buf_init(&b, a);
-    HS_TRY(hs_sync(srv, who, a, &later, &b, &made));
-    *ret = made.empty;
-    return NULL;
+static moment now(const hs_server *srv)
+{
+    hs_typing_view view = hs_typing_look(srv, 0, 0);
+
+    return (moment){ hs_fanout_position(srv), view.boot, view.serial };
+}
+
+static bool covers(const hs_sync_token *made, const moment *asked)
+{
+    return made->pos >= asked->pos && made->boot == asked->boot && made->serial >= asked->serial;
 }
 
 /* *ret: it was given. */
 static hs_error *take(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in, answer *x,
-                      int64_t asked, bool waited, hs_buf *b, bool *ret)
+                      const moment *asked, bool waited, hs_buf *b, bool *ret)
 {
-    hs_sync_token token = x->token;
-    bool good = token.pos >= asked, passing = x->passing;
-
     *ret = false;
-    HS_TRY(hs_blob_hold(a, x->body));
-    if (!good && !passing)
-        HS_TRY(nothing_since(srv, who, a, in, &token, &good));
-    if (!good)
+    if (!covers(&x->token, asked))
         return NULL;
+    HS_TRY(hs_blob_hold(a, x->body));
     /* What a lazily loading device has been sent in other answers meanwhile is not in this one. */
     if (!waited && in->filter->state.lazy_load_members)
         hs_lazy_forget(srv, who->user, who->device_id);
@@ -247,7 +242,6 @@ static hs_error *keep(hs_server *srv, answer *x, const hs_sync_made *made, hs_bu
     if (!x->body)
         return HS_ERR_NOMEM;
     x->token = made->next;
-    x->passing = made->passing;
     x->state = MADE;
     if (!kept)
         return NULL;
@@ -281,7 +275,7 @@ static hs_error *make(hs_server *srv, const hs_session *who, hs_arena *a, const 
 
 hs_error *hs_sync_whole(hs_server *srv, const hs_session *who, hs_arena *a, const hs_sync_in *in, hs_buf *b)
 {
-    int64_t asked = hs_fanout_position(srv);
+    moment asked = now(srv);
     char buf[KEY_MAX];
     hs_str key = key_of(buf, who);
     hs_error *e = NULL;
@@ -298,7 +292,7 @@ hs_error *hs_sync_whole(hs_server *srv, const hs_session *who, hs_arena *a, cons
             unref(x);
             return hs_sync(srv, who, a, in, b, &alone);
         }
-        e = take(srv, who, a, in, x, asked, waited, b, &given);
+        e = take(srv, who, a, in, x, &asked, waited, b, &given);
         if (!given)
             unlist(x);
         unref(x);
