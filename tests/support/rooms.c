@@ -159,3 +159,18 @@ hs_str test_send(test_rooms *t, const hs_session *who, hs_str room_id, const cha
     hs_arena_close(a);
     return id;
 }
+
+int test_rooms_setup(void **state)
+{
+    static test_rooms t;
+
+    test_rooms_open(&t);
+    *state = &t;
+    return 0;
+}
+
+int test_rooms_teardown(void **state)
+{
+    test_rooms_close(*state);
+    return 0;
+}

@@ -36,4 +36,14 @@ hs_str test_create(test_rooms *t, const hs_session *who, const char *body);
 hs_str test_send(test_rooms *t, const hs_session *who, hs_str room_id, const char *text, const char *txn_id);
 hs_jv test_json(hs_arena *a, const char *text);
 
+/* Setup and teardown of cmocka for tests with one of these as their state. */
+int test_rooms_setup(void **state);
+int test_rooms_teardown(void **state);
+/* The test f_, which runs f on a fiber: locks and sleeps need one. */
+#define TEST_ROOMS_ON_FIBER(f)                                                                                         \
+    static void f##_(void **state)                                                                                     \
+    {                                                                                                                  \
+        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
+    }
+
 #endif

@@ -81,7 +81,6 @@ static hs_error *do_leave(hs_req *q, hs_res *r)
     return NULL;
 }
 
-/* Those that are about somebody else. */
 /* An invitation to an e-mail address or phone number, which nobody could look up. */
 static hs_error *refuse_address(hs_req *q)
 {
@@ -91,6 +90,7 @@ static hs_error *refuse_address(hs_req *q)
     return hs_err(q->a, 403, HS_M_THREEPID_DENIED, "Third-party identifiers cannot be invited on this server");
 }
 
+/* Those that are about somebody else. */
 static hs_error *change_other(hs_req *q, hs_res *r, hs_member_action action)
 {
     hs_member_change in = { .action = action,

@@ -13,25 +13,10 @@
 
 static int open_rooms(void **state)
 {
-    static test_rooms t;
-
-    test_rooms_open(&t);
-    test_pg_sql(t.db.conninfo, "TRUNCATE account, profile"); /* of the test before */
-    *state = &t;
+    (void)test_rooms_setup(state);
+    test_pg_sql(((test_rooms *)*state)->db.conninfo, "TRUNCATE account, profile"); /* of the test before */
     return 0;
 }
-
-static int close_rooms(void **state)
-{
-    test_rooms_close(*state);
-    return 0;
-}
-
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
 
 /* Somebody with an account. */
 static hs_session *account(test_rooms *t, const char *name, unsigned flags, const char *kind)
@@ -212,15 +197,15 @@ static void memberships_and_account_data_are_those_of_the_user(void **state)
     assert_int_equal(n, 0);
 }
 
-ON_FIBER(lists_take_filters_orders_and_pages)
-ON_FIBER(a_target_is_one_of_ours_with_an_account)
-ON_FIBER(a_user_is_made_and_changed_in_what_is_named)
-ON_FIBER(a_bad_change_changes_nothing)
-ON_FIBER(memberships_and_account_data_are_those_of_the_user)
+TEST_ROOMS_ON_FIBER(lists_take_filters_orders_and_pages)
+TEST_ROOMS_ON_FIBER(a_target_is_one_of_ours_with_an_account)
+TEST_ROOMS_ON_FIBER(a_user_is_made_and_changed_in_what_is_named)
+TEST_ROOMS_ON_FIBER(a_bad_change_changes_nothing)
+TEST_ROOMS_ON_FIBER(memberships_and_account_data_are_those_of_the_user)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, close_rooms)
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, test_rooms_teardown)
     const struct CMUnitTest tests[] = {
         TEST(lists_take_filters_orders_and_pages),
         TEST(a_target_is_one_of_ours_with_an_account),

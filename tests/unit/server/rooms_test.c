@@ -16,28 +16,6 @@
 
 #include <cmocka.h>
 
-static int open_rooms(void **state)
-{
-    static test_rooms t;
-
-    test_rooms_open(&t);
-    *state = &t;
-    return 0;
-}
-
-static int close_rooms(void **state)
-{
-    test_rooms_close(*state);
-    return 0;
-}
-
-/* Locks and sleeps need a fiber. */
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
-
 static hs_room *room_of(test_rooms *t, hs_str room_id)
 {
     hs_room *room;
@@ -641,26 +619,26 @@ static void who_is_not_in_the_room_may_not_send(void **state)
     assert_int_equal(e->code, HS_M_FORBIDDEN);
 }
 
-ON_FIBER(a_private_room_has_synapses_events_in_its_order)
-ON_FIBER(a_public_room_is_open_and_closed_to_guests)
-ON_FIBER(initial_state_takes_the_place_of_a_preset)
-ON_FIBER(a_version_12_room_is_named_by_its_create_event)
-ON_FIBER(the_same_transaction_gives_the_same_event)
-ON_FIBER(concurrent_senders_make_one_line)
-ON_FIBER(state_sent_among_messages_keeps_the_line)
-ON_FIBER(a_head_moved_by_another_worker_is_built_on_anew)
-ON_FIBER(the_same_message_on_two_workers_at_once_is_two_events)
-ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
-ON_FIBER(a_fork_of_state_is_resolved_and_joined)
-ON_FIBER(an_event_against_the_rules_is_kept_but_no_head)
-ON_FIBER(redacted_content_is_gone_after_its_time)
-ON_FIBER(old_notes_go_and_no_count_changes)
-ON_FIBER(who_is_not_in_the_room_may_not_send)
-ON_FIBER(a_room_reads_back_as_it_was)
+TEST_ROOMS_ON_FIBER(a_private_room_has_synapses_events_in_its_order)
+TEST_ROOMS_ON_FIBER(a_public_room_is_open_and_closed_to_guests)
+TEST_ROOMS_ON_FIBER(initial_state_takes_the_place_of_a_preset)
+TEST_ROOMS_ON_FIBER(a_version_12_room_is_named_by_its_create_event)
+TEST_ROOMS_ON_FIBER(the_same_transaction_gives_the_same_event)
+TEST_ROOMS_ON_FIBER(concurrent_senders_make_one_line)
+TEST_ROOMS_ON_FIBER(state_sent_among_messages_keeps_the_line)
+TEST_ROOMS_ON_FIBER(a_head_moved_by_another_worker_is_built_on_anew)
+TEST_ROOMS_ON_FIBER(the_same_message_on_two_workers_at_once_is_two_events)
+TEST_ROOMS_ON_FIBER(a_redacted_event_is_pruned_in_memory_and_when_read_again)
+TEST_ROOMS_ON_FIBER(a_fork_of_state_is_resolved_and_joined)
+TEST_ROOMS_ON_FIBER(an_event_against_the_rules_is_kept_but_no_head)
+TEST_ROOMS_ON_FIBER(redacted_content_is_gone_after_its_time)
+TEST_ROOMS_ON_FIBER(old_notes_go_and_no_count_changes)
+TEST_ROOMS_ON_FIBER(who_is_not_in_the_room_may_not_send)
+TEST_ROOMS_ON_FIBER(a_room_reads_back_as_it_was)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, close_rooms)
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, test_rooms_setup, test_rooms_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_private_room_has_synapses_events_in_its_order),
         TEST(a_public_room_is_open_and_closed_to_guests),

@@ -11,27 +11,6 @@
 
 #include <cmocka.h>
 
-static int open_rooms(void **state)
-{
-    static test_rooms t;
-
-    test_rooms_open(&t);
-    *state = &t;
-    return 0;
-}
-
-static int close_rooms(void **state)
-{
-    test_rooms_close(*state);
-    return 0;
-}
-
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
-
 static hs_str textf(test_rooms *t, const char *format, hs_str s)
 {
     hs_buf b;
@@ -261,16 +240,16 @@ static void a_closed_space_is_refused_but_to_who_may_see_all(void **state)
     assert_int_equal(hs_hierarchy_get(t->srv, bob, t->db.a, &in, &p)->status, 404);
 }
 
-ON_FIBER(who_could_come_in_sees_a_room_and_nobody_else)
-ON_FIBER(a_restricted_room_is_seen_by_members_of_what_it_names)
-ON_FIBER(a_summary_says_what_the_room_is)
-ON_FIBER(a_tree_is_walked_depth_first_in_the_order_of_its_spaces)
-ON_FIBER(a_page_goes_on_with_its_token_for_who_asked_what_it_asked)
-ON_FIBER(a_closed_space_is_refused_but_to_who_may_see_all)
+TEST_ROOMS_ON_FIBER(who_could_come_in_sees_a_room_and_nobody_else)
+TEST_ROOMS_ON_FIBER(a_restricted_room_is_seen_by_members_of_what_it_names)
+TEST_ROOMS_ON_FIBER(a_summary_says_what_the_room_is)
+TEST_ROOMS_ON_FIBER(a_tree_is_walked_depth_first_in_the_order_of_its_spaces)
+TEST_ROOMS_ON_FIBER(a_page_goes_on_with_its_token_for_who_asked_what_it_asked)
+TEST_ROOMS_ON_FIBER(a_closed_space_is_refused_but_to_who_may_see_all)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, close_rooms)
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, test_rooms_setup, test_rooms_teardown)
     const struct CMUnitTest tests[] = {
         TEST(who_could_come_in_sees_a_room_and_nobody_else),
         TEST(a_restricted_room_is_seen_by_members_of_what_it_names),

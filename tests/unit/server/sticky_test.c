@@ -246,17 +246,12 @@ static void what_soft_failed_is_told_once_its_sender_may_speak(void **state)
     graph_world_close(w);
 }
 
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
-ON_FIBER(what_is_new_and_what_is_not_asks_postgresql_nothing)
-ON_FIBER(without_sticky_events_postgresql_is_asked_once_at_all)
-ON_FIBER(what_memory_has_let_go_is_read)
-ON_FIBER(a_start_finds_those_that_hold)
-ON_FIBER(pages_end_where_the_next_one_begins)
-ON_FIBER(what_has_expired_is_told_no_more_and_goes)
+TEST_ROOMS_ON_FIBER(what_is_new_and_what_is_not_asks_postgresql_nothing)
+TEST_ROOMS_ON_FIBER(without_sticky_events_postgresql_is_asked_once_at_all)
+TEST_ROOMS_ON_FIBER(what_memory_has_let_go_is_read)
+TEST_ROOMS_ON_FIBER(a_start_finds_those_that_hold)
+TEST_ROOMS_ON_FIBER(pages_end_where_the_next_one_begins)
+TEST_ROOMS_ON_FIBER(what_has_expired_is_told_no_more_and_goes)
 
 int main(void)
 {

@@ -14,27 +14,6 @@
 
 #include <cmocka.h>
 
-static int open_rooms(void **state)
-{
-    static test_rooms t;
-
-    test_rooms_open(&t);
-    *state = &t;
-    return 0;
-}
-
-static int close_rooms(void **state)
-{
-    test_rooms_close(*state);
-    return 0;
-}
-
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
-
 /* ── asking ── the answer lives as long as the test's arena */
 static hs_jv sync_with(test_rooms *t, const hs_session *who, hs_str since, const char *filter, bool *ret_empty)
 {
@@ -791,22 +770,22 @@ static void a_repeated_first_sync_is_made_anew_when_something_has_happened(void 
     assert_int_equal(reused(t), 1);
 }
 
-ON_FIBER(a_first_sync_shows_the_room_and_the_next_only_what_is_new)
-ON_FIBER(two_members_share_a_timeline_but_not_a_transaction)
-ON_FIBER(a_gap_is_limited_and_paging_back_from_it_misses_nothing)
-ON_FIBER(pages_meet_in_both_directions)
-ON_FIBER(invites_joins_and_leaves_change_the_section)
-ON_FIBER(a_lazy_client_is_told_of_senders_once)
-ON_FIBER(relations_are_bundled_and_listed)
-ON_FIBER(history_before_the_join_is_hidden_where_the_room_says_so)
-ON_FIBER(receipts_and_typing_are_ephemeral)
-ON_FIBER(counts_agree_with_a_naive_model)
-ON_FIBER(first_syncs_at_once_are_computed_once)
-ON_FIBER(a_repeated_first_sync_is_made_anew_when_something_has_happened)
+TEST_ROOMS_ON_FIBER(a_first_sync_shows_the_room_and_the_next_only_what_is_new)
+TEST_ROOMS_ON_FIBER(two_members_share_a_timeline_but_not_a_transaction)
+TEST_ROOMS_ON_FIBER(a_gap_is_limited_and_paging_back_from_it_misses_nothing)
+TEST_ROOMS_ON_FIBER(pages_meet_in_both_directions)
+TEST_ROOMS_ON_FIBER(invites_joins_and_leaves_change_the_section)
+TEST_ROOMS_ON_FIBER(a_lazy_client_is_told_of_senders_once)
+TEST_ROOMS_ON_FIBER(relations_are_bundled_and_listed)
+TEST_ROOMS_ON_FIBER(history_before_the_join_is_hidden_where_the_room_says_so)
+TEST_ROOMS_ON_FIBER(receipts_and_typing_are_ephemeral)
+TEST_ROOMS_ON_FIBER(counts_agree_with_a_naive_model)
+TEST_ROOMS_ON_FIBER(first_syncs_at_once_are_computed_once)
+TEST_ROOMS_ON_FIBER(a_repeated_first_sync_is_made_anew_when_something_has_happened)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f##_, open_rooms, close_rooms)
+#define TEST(f) cmocka_unit_test_setup_teardown(f##_, test_rooms_setup, test_rooms_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_are_read_as_written_and_as_synapses),
         TEST(a_first_sync_shows_the_room_and_the_next_only_what_is_new),

@@ -295,22 +295,16 @@ static void a_message_wakes_only_the_device_it_is_for(void **state)
     hs_wait_stop(&w[1]);
 }
 
-#define ON_FIBER(f)                                                                                                    \
-    static void f##_(void **state)                                                                                     \
-    {                                                                                                                  \
-        test_case_on_fiber(((test_rooms *)*state)->db.loop, f, state);                                                 \
-    }
-
-ON_FIBER(a_message_says_its_type_sender_and_content)
-ON_FIBER(a_star_alone_is_every_device_of_the_user)
-ON_FIBER(many_messages_come_in_pages_in_order)
-ON_FIBER(a_page_that_somebody_else_gave_hides_nothing)
-ON_FIBER(an_idle_device_asks_the_store_nothing)
-ON_FIBER(a_repeated_transaction_delivers_once)
-ON_FIBER(a_bad_message_stops_the_whole_request)
-ON_FIBER(what_a_request_may_store_is_bounded)
-ON_FIBER(too_many_key_requests_are_dropped)
-ON_FIBER(a_message_wakes_only_the_device_it_is_for)
+TEST_ROOMS_ON_FIBER(a_message_says_its_type_sender_and_content)
+TEST_ROOMS_ON_FIBER(a_star_alone_is_every_device_of_the_user)
+TEST_ROOMS_ON_FIBER(many_messages_come_in_pages_in_order)
+TEST_ROOMS_ON_FIBER(a_page_that_somebody_else_gave_hides_nothing)
+TEST_ROOMS_ON_FIBER(an_idle_device_asks_the_store_nothing)
+TEST_ROOMS_ON_FIBER(a_repeated_transaction_delivers_once)
+TEST_ROOMS_ON_FIBER(a_bad_message_stops_the_whole_request)
+TEST_ROOMS_ON_FIBER(what_a_request_may_store_is_bounded)
+TEST_ROOMS_ON_FIBER(too_many_key_requests_are_dropped)
+TEST_ROOMS_ON_FIBER(a_message_wakes_only_the_device_it_is_for)
 
 int main(void)
 {
