@@ -67,11 +67,6 @@ typedef struct {
     int64_t after, left; /* number of the room that was last looked at; rooms left in this round */
 } ending;
 
-static bool passes(const hs_error *e)
-{
-    return e->status == 503 || e->status == 429;
-}
-
 /* Those of this round that fit into a step. *ret_all: the round is at its end. */
 static hs_error *leave_some(ending *g, hs_arena *a, bool *ret_all)
 {
@@ -89,7 +84,7 @@ static hs_error *leave_some(ending *g, hs_arena *a, bool *ret_all)
         HS_TRY(hs_store_room_ids(g->srv->db, a, &rooms[i].room, 1, &id));
         hs_member_change leave = { .action = HS_CHANGE_LEAVE, .room_id = id };
         hs_error *e = id.p ? hs_room_member_change(g->srv, &g->who, a, &leave, NULL) : NULL;
-        if (e && passes(e))
+        if (e && hs_job_tries_again(e))
             return e;
         if (e) /* a room without power to leave it, say: passed over */
             hs_log_error(g->srv->log, HS_LOG_WARN, HS_S("-"), "account.leave_failed", e);

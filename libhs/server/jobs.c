@@ -122,7 +122,7 @@ hs_error *hs_job_begin(const hs_job *j, hs_arena *a, hs_tx **ret)
 /* What the step left behind: its progress, its end, or why it failed. */
 static hs_error *save(struct hs_jobs *js, hs_job *j, hs_arena *a, const job_kind *k, const hs_error *failed)
 {
-    bool later = failed && (failed->status == 503 || failed->status == 429);
+    bool later = failed && hs_job_tries_again(failed);
     hs_job_row row = { .id = j->row->id, .progress = j->saved, .result = j->result };
     int64_t wait = 0;
     hs_tx *tx;

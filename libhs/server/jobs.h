@@ -27,6 +27,12 @@ typedef struct hs_job {
 /* One step. An error of the moment (503, 429) is tried again, any other ends the job as failed, with its message. */
 typedef hs_error *hs_job_step(hs_job *j, hs_arena *a, void *ud);
 
+/* Is this a refusal that another try may not meet? A step that gives one is run again. */
+static inline bool hs_job_tries_again(const hs_error *e)
+{
+    return e->status == 503 || e->status == 429;
+}
+
 HS_NODISCARD hs_error *hs_jobs_open(hs_server *srv, hs_arena *a);
 /* Before hs_leases_start. `name` is a literal: it is in the database, and the admin API shows it. */
 HS_NODISCARD hs_error *hs_jobs_kind(hs_server *srv, const char *name, hs_job_step *step, void *ud);

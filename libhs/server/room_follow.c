@@ -125,7 +125,7 @@ static hs_error *follow_user(const follow *f, hs_arena *step, hs_nid user)
         e = hs_account_data_change(f->srv, a, user, 0, HS_S("m.direct"), add_direct, f);
     if (!e)
         e = hs_push_rules_move_room(f->srv, a, user, f->from->id, f->to->id);
-    if (e && (e->status == 503 || e->status == 429))
+    if (e && hs_job_tries_again(e))
         later = hs_err_later(step, 503, HS_M_UNKNOWN, 0, "%.*s", HS_FMT(e->message));
     else if (e)
         hs_log_error(f->srv->log, HS_LOG_WARN, HS_S(""), "room_follow", e);
