@@ -21,7 +21,7 @@
 #define TYPES_MAX   1000 /* of a room, or globally */
 #define TAGS_MAX    100  /* of a room */
 #define FILTERS_MAX 1000
-#define ROUNDS      10 /* of a change that meets others */
+#define ROUNDS      10 /* of a change that meets those of other workers */
 
 static const hs_str TAGS = HS_S_INIT("m.tag"), NO_TAGS = HS_S_INIT("{\"tags\":{}}");
 
@@ -161,36 +161,57 @@ static hs_error *write_change(hs_server *srv, hs_arena *a, hs_news_user told, in
     return hs_write_commit(w, ret);
 }
 
-static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, hs_nid room, hs_str type,
-                               hs_account_data_edit *edit, const void *ud)
+static hs_error *in_rounds(hs_server *srv, hs_arena *a, hs_change_round *round, void *ud, const char *what)
 {
-    for (int round = 0; round < ROUNDS; round++) {
-        hs_write_result result;
-        bool changed;
-        hs_str now, then;
-        int64_t pos;
+    for (int i = 0; i < ROUNDS; i++) {
+        hs_write_result result = { .status = HS_WRITE_OK };
 
-        HS_TRY(hs_store_account_data_seen(srv->db, a, user, room, type, &now, &pos));
-        HS_TRY(edit(a, ud, now, &changed, &then));
-        if (!changed)
-            return NULL;
-        HS_TRY(write_change(srv, a, (hs_news_user){ .user = user, .room = room, .type = type }, pos, then, &result));
+        HS_TRY(round(srv, a, ud, &result));
         if (result.status == HS_WRITE_OK)
             return NULL;
-        hs_fiber_sleep(srv->loop, 1 + round * 3);
+        hs_fiber_sleep(srv->loop, 1 + i * 3);
     }
-    return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The account data is being changed elsewhere");
+    return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The %s being changed elsewhere", what);
+}
+
+hs_error *hs_change_in_rounds(hs_server *srv, hs_arena *a, hs_fiber_lock locks[static HS_USER_LOCKS], hs_nid user,
+                              hs_change_round *round, void *ud, const char *what)
+{
+    hs_fiber_lock *lock = &locks[(uint64_t)user % HS_USER_LOCKS];
+
+    hs_lock_exclusive(srv->loop, lock);
+    hs_error *e = in_rounds(srv, a, round, ud, what);
+    hs_unlock(lock);
+    return e;
+}
+
+typedef struct {
+    hs_nid user, room;
+    hs_str type;
+    hs_account_data_edit *edit;
+    const void *ud;
+} data_change;
+
+static hs_error *change_once(hs_server *srv, hs_arena *a, void *ud, hs_write_result *ret)
+{
+    const data_change *c = ud;
+    bool changed;
+    hs_str now, then;
+    int64_t pos;
+
+    HS_TRY(hs_store_account_data_seen(srv->db, a, c->user, c->room, c->type, &now, &pos));
+    HS_TRY(c->edit(a, c->ud, now, &changed, &then));
+    if (!changed)
+        return NULL;
+    return write_change(srv, a, (hs_news_user){ .user = c->user, .room = c->room, .type = c->type }, pos, then, ret);
 }
 
 hs_error *hs_account_data_change(hs_server *srv, hs_arena *a, hs_nid user, hs_nid room, hs_str type,
                                  hs_account_data_edit *edit, const void *ud)
 {
-    hs_fiber_lock *lock = &srv->account_data_locks[(uint64_t)user % HS_USER_LOCKS];
+    data_change c = { user, room, type, edit, ud };
 
-    hs_lock_exclusive(srv->loop, lock);
-    hs_error *e = change_locked(srv, a, user, room, type, edit, ud);
-    hs_unlock(lock);
-    return e;
+    return hs_change_in_rounds(srv, a, srv->account_data_locks, user, change_once, &c, "account data is");
 }
 
 /* ── tags ── */

@@ -27,6 +27,13 @@ HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_put(hs_server *srv, hs_arena *a, const
 HS_NODISCARD HS_SUSPENDS hs_error *hs_tag_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str room_id,
                                                  hs_str tag);
 
+/* One try at a change: reads, and writes in place of what was read. *ret, HS_WRITE_OK at first: what became of it. */
+typedef hs_error *hs_change_round(hs_server *srv, hs_arena *a, void *ud, hs_write_result *ret);
+/* Tries until nobody else was faster, at another worker: one change of a user at a time in this one. 503 when others
+ * go on being faster; `what` with its verb names the thing. */
+HS_NODISCARD HS_SUSPENDS hs_error *hs_change_in_rounds(hs_server *srv, hs_arena *a,
+                                                       hs_fiber_lock locks[static HS_USER_LOCKS], hs_nid user,
+                                                       hs_change_round *round, void *ud, const char *what);
 /* Changes what is there now, whoever else changes it at the same time: `edit` may run several times. `now` is p NULL
  * when there is nothing; *changed false: it stays. */
 typedef hs_error *hs_account_data_edit(hs_arena *a, const void *ud, hs_str now, bool *changed, hs_str *ret);

@@ -4,11 +4,11 @@
 #include "base/checked.h"
 #include "base/json_out.h"
 #include "core/sign.h"
+#include "server/account_data.h"
 #include "server/news.h"
 #include "store/push_rules.h"
 
 #define CHANGES_MAX HS_MIB(1) /* of all rules of a user */
-#define ROUNDS      10
 
 unsigned hs_push_features(const hs_config *c)
 {
@@ -92,8 +92,9 @@ int64_t hs_push_rules_shape(hs_str changes)
 
 /* What is to be done to the text of a user's changes; *changed false: nothing. */
 typedef struct {
-    hs_error *(*edit)(hs_arena *a, const void *ud, hs_str changes, bool *changed, hs_str *ret);
+    hs_account_data_edit *edit;
     const void *ud;
+    hs_nid user; /* filled in by do_change */
 } change;
 
 static hs_error *write_changes(hs_server *srv, hs_arena *a, hs_nid user, int64_t seen_pos, hs_str changes,
@@ -122,37 +123,25 @@ static hs_error *check_usable(hs_arena *a, hs_str changes, unsigned features)
     return hs_pushrules_compile(a, json, &compiled);
 }
 
-/* Somebody else may change the same rules at another worker: then it is done again, to what they have made. */
-static hs_error *change_locked(hs_server *srv, hs_arena *a, hs_nid user, change c)
+static hs_error *change_once(hs_server *srv, hs_arena *a, void *ud, hs_write_result *ret)
 {
-    for (int round = 0; round < ROUNDS; round++) {
-        hs_push_rules_row row;
-        hs_write_result result;
-        bool changed = true;
-        hs_str next;
+    const change *c = ud;
+    hs_push_rules_row row;
+    bool changed = true;
+    hs_str next;
 
-        HS_TRY(hs_store_push_rules_get(srv->db, a, user, &row));
-        HS_TRY(c.edit(a, c.ud, row.changes, &changed, &next));
-        if (!changed)
-            return NULL;
-        HS_TRY(check_usable(a, next, hs_push_features(srv->config)));
-        HS_TRY(write_changes(srv, a, user, row.pos, next, &result));
-        if (result.status == HS_WRITE_OK)
-            return NULL;
-        hs_fiber_sleep(srv->loop, 1 + round * 3);
-    }
-    return hs_err_later(a, 503, HS_M_UNKNOWN, 1000, "The push rules are being changed elsewhere");
+    HS_TRY(hs_store_push_rules_get(srv->db, a, c->user, &row));
+    HS_TRY(c->edit(a, c->ud, row.changes, &changed, &next));
+    if (!changed)
+        return NULL;
+    HS_TRY(check_usable(a, next, hs_push_features(srv->config)));
+    return write_changes(srv, a, c->user, row.pos, next, ret);
 }
 
-/* One change of a user at a time in this worker. */
 static hs_error *do_change(hs_server *srv, hs_arena *a, hs_nid user, change c)
 {
-    hs_fiber_lock *lock = &srv->push_rules_locks[(uint64_t)user % HS_USER_LOCKS];
-
-    hs_lock_exclusive(srv->loop, lock);
-    hs_error *e = change_locked(srv, a, user, c);
-    hs_unlock(lock);
-    return e;
+    c.user = user;
+    return hs_change_in_rounds(srv, a, srv->push_rules_locks, user, change_once, &c, "push rules are");
 }
 
 static hs_push_limits limits_of(const hs_config *c)
@@ -220,14 +209,14 @@ hs_error *hs_push_rules_put(hs_server *srv, hs_arena *a, const hs_session *who, 
     edit_in e = { .put = in, .limits = limits_of(srv->config) };
 
     HS_TRY(no_slashes(a, in->rule_id));
-    return do_change(srv, a, who->user, (change){ edit_put, &e });
+    return do_change(srv, a, who->user, (change){ .edit = edit_put, .ud = &e });
 }
 
 hs_error *hs_push_rules_remove(hs_server *srv, hs_arena *a, const hs_session *who, hs_str kind, hs_str rule_id)
 {
     edit_in e = { .kind = kind, .rule_id = rule_id };
 
-    return do_change(srv, a, who->user, (change){ edit_remove, &e });
+    return do_change(srv, a, who->user, (change){ .edit = edit_remove, .ud = &e });
 }
 
 hs_error *hs_push_rules_set(hs_server *srv, hs_arena *a, const hs_session *who, hs_str kind, hs_str rule_id,
@@ -237,9 +226,9 @@ hs_error *hs_push_rules_set(hs_server *srv, hs_arena *a, const hs_session *who, 
 
     HS_TRY(no_slashes(a, rule_id));
     if (hs_str_eq(attribute, HS_S("enabled")))
-        return do_change(srv, a, who->user, (change){ edit_enable, &e });
+        return do_change(srv, a, who->user, (change){ .edit = edit_enable, .ud = &e });
     if (hs_str_eq(attribute, HS_S("actions")))
-        return do_change(srv, a, who->user, (change){ edit_actions, &e });
+        return do_change(srv, a, who->user, (change){ .edit = edit_actions, .ud = &e });
     return unrecognized(a);
 }
 
@@ -247,5 +236,5 @@ hs_error *hs_push_rules_move_room(hs_server *srv, hs_arena *a, hs_nid user, hs_s
 {
     edit_in e = { .from = from, .to = to, .limits = limits_of(srv->config) };
 
-    return do_change(srv, a, user, (change){ edit_move, &e });
+    return do_change(srv, a, user, (change){ .edit = edit_move, .ud = &e });
 }
